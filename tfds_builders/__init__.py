@@ -1,0 +1,9 @@
+"""TensorFlow Datasets builders; importing this package registers them.
+
+import tensorflow_datasets as tfds
+import tfds_builders
+
+faces = tfds.load("ferplus", split="test")
+"""
+
+from tfds_builders.ferplus import ferplus_dataset_builder  # noqa: F401

@@ -1,0 +1,1 @@
+"""FERPlus: the faces of FER2013 with the votes of ten annotators."""

@@ -1,0 +1,160 @@
+"""FERPlus with the RAN authors' occlusion and pose subsets."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from etils import epath
+
+from tfds_builders import conditions
+from tfds_builders.features import FERPLUS_EMOTIONS, face_features
+from tfds_builders.ferplus import source, votes
+
+_UNKNOWN_LANDMARKS = np.full((5, 2), np.nan, dtype=np.float32)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """One example is a face whose annotators agree; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(
+            name="majority", description="The target is the class most annotators chose: `label`."
+        ),
+        tfds.core.BuilderConfig(
+            name="votes",
+            description="The target is the annotators' distribution: `votes`. Same faces.",
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    manual_dir is the folder that holds FER2013Train/, FER2013Valid/ and FER2013Test/ (images and
+    label.csv in each, as written by https://github.com/microsoft/FERPlus), or the two files
+    fer2013.csv (Kaggle) and fer2013new.csv (Microsoft). The RAN authors' lists are downloaded
+    unless they lie in it too: jianfei_occlusion_list.txt, pose_30_ferplus_list.txt,
+    pose_45_ferplus_list.txt.
+    """
+
+    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
+    track = staticmethod(lambda faces, description: faces)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        target = "votes" if self.builder_config.name == "votes" else "label"
+        features = face_features(image_shape=(48, 48, 1), emotions=FERPLUS_EMOTIONS)
+        features["votes"] = tfds.features.Tensor(
+            shape=(len(FERPLUS_EMOTIONS),), dtype=np.float32, doc="Share of each emotion, sum 1."
+        )
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", target),
+            homepage="https://github.com/microsoft/FERPlus",
+            metadata=tfds.core.MetadataDict(target=target),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        manual_dir = epath.Path(dl_manager.manual_dir)
+        lists = _read_lists(dl_manager)
+        protocol, faces = source.read_faces(manual_dir)
+        selected = [face for face in faces if votes.majority(face.votes) is not None]
+        _check_lists(lists, faces=faces, same_round=protocol == "label.csv")
+
+        splits = {split: [f for f in selected if f.split == split] for split in source.FOLDERS}
+        test_ids = {face.id for face in splits["test"]}
+        subsets = {
+            condition: len(test_ids & {row.id for row in rows}) for condition, rows in lists.items()
+        }
+        logging.info(
+            "ferplus: votes of %s, majority protocol of the RAN lists: %s; of the test faces %s",
+            protocol,
+            ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
+            ", ".join(f"{condition} {count}" for condition, count in subsets.items()),
+        )
+        self.info.metadata.update(protocol=protocol, subsets=subsets)
+        return {
+            split: self._generate_examples(split, faces=faces, lists=lists)
+            for split, faces in splits.items()
+        }
+
+    def _generate_examples(
+        self,
+        split: str,
+        *,
+        faces: Sequence[source.Face],
+        lists: dict[str, list[conditions.ListRow]],
+    ) -> Iterator[tuple[str, dict]]:
+        # The lists name test faces only; a face in two rows of one list keeps the first.
+        occlusion = {row.id: row.occlusion for row in reversed(lists["occlusion"])}
+        turned = {pose: {row.id for row in lists[pose]} for pose in ("pose_30", "pose_45")}
+        for face in self.track(faces, description=split):
+            yield (
+                face.id,
+                {
+                    "image": face.pixels(),
+                    "label": votes.majority(face.votes),
+                    "votes": votes.distribution(face.votes),
+                    "id": face.id,
+                    "occlusion": occlusion.get(face.id, "none"),
+                    "pose_30": face.id in turned["pose_30"],
+                    "pose_45": face.id in turned["pose_45"],
+                    "landmarks": _UNKNOWN_LANDMARKS,
+                },
+            )
+
+
+def _read_lists(dl_manager: tfds.download.DownloadManager) -> dict[str, list[conditions.ListRow]]:
+    """The authors' lists by condition, from the user's folders or else by download."""
+    files = conditions.FERPLUS_LISTS
+    paths = conditions.find_lists(files, manual_dir=dl_manager.manual_dir)
+    missing = {condition: files[condition].url for condition in files if condition not in paths}
+    if missing:
+        try:
+            paths |= dl_manager.download(missing)
+        except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
+            names = ", ".join(files[condition].name for condition in missing)
+            raise FileNotFoundError(
+                f"The RAN authors' lists {names} are not in {dl_manager.manual_dir} and their "
+                f"download failed ({type(error).__name__}: {error}). Get them by hand from "
+                f"{conditions.HOMEPAGE} (folder FERplus_dir) and put them into that folder. "
+                f"Received: manual_dir={str(dl_manager.manual_dir)!r}"
+            ) from error
+    lists = {}
+    for condition, file in files.items():
+        lists[condition] = conditions.read_list(file, path=paths[condition])
+        if len(lists[condition]) != file.published:
+            logging.warning(
+                "%s has %d rows, the published one %d: numbers on this subset will not compare.",
+                paths[condition],
+                len(lists[condition]),
+                file.published,
+            )
+    return lists
+
+
+def _check_lists(
+    lists: dict[str, list[conditions.ListRow]], *, faces: Sequence[source.Face], same_round: bool
+):
+    """Raises ValueError where a list and the votes do not belong together.
+
+    Args:
+        lists: rows by condition.
+        faces: every face, the ones without a majority too.
+        same_round: whether the votes are those the lists were made from. Then every face of the
+          lists has the list's label, which no other order of the columns would give.
+    """
+    test_faces = {face.id: face for face in faces if face.split == "test"}
+    for row in (row for rows in lists.values() for row in rows):
+        face = test_faces.get(row.id)
+        if face is None:
+            raise ValueError(
+                f"{row.source} names an image that is not among the {len(test_faces)} of "
+                f"FER2013Test: complete that folder, or delete the row. Received: id={row.id!r}"
+            )
+        label = votes.majority(face.votes)
+        if same_round and label != row.label:
+            raise ValueError(
+                f"{row.source} gives {row.id} the label {row.label} "
+                f"({FERPLUS_EMOTIONS[row.label]}), its votes in {face.source} give {label}: the "
+                "vote columns are in another order or of another round; use label.csv as "
+                f"published. Received: votes={face.votes}"
+            )

@@ -1,0 +1,228 @@
+"""The raw files of FERPlus, in either of the two layouts that users have.
+
+Folders (Microsoft's): `FER2013{Train,Valid,Test}/` with the images `ferNNNNNNN.png` and a
+`label.csv` without header, rows `name,"(box)",` and ten votes.
+
+CSV: Kaggle's `fer2013.csv` (`emotion,pixels,Usage`) beside Microsoft's `fer2013new.csv`
+(`Usage,Image name,` and ten votes), joined row by row as Microsoft's own script does; a row
+without an image name is a picture they withdrew.
+
+The votes of the two are not of the same round: they give different faces. Both are read whole and
+checked before the first example is written.
+"""
+
+import csv
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from etils import epath
+
+from tfds_builders.ferplus import votes as votes_lib
+
+FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
+PIXELS_CSV, VOTES_CSV = "fer2013.csv", "fer2013new.csv"
+_USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+_SIDE = 48  # pixels
+_GET_FERPLUS = "get it again from https://github.com/microsoft/FERPlus"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Face:
+    """One image of FER2013 with its votes.
+
+    Attributes:
+        id: the image's name without suffix, such as `fer0034656`.
+        split: "train", "validation" or "test".
+        votes: number of votes for each of `votes.COLUMNS`.
+        source: file and row, for errors.
+        image: file of the image, or its pixels u8[48,48].
+    """
+
+    id: str
+    split: str
+    votes: tuple[int, ...]
+    source: str
+    image: epath.Path | np.ndarray
+
+    def pixels(self) -> np.ndarray:
+        """The grey image, u8[48,48,1].
+
+        Raises:
+            ValueError: the file is not an image, or not one of 48x48.
+        """
+        if isinstance(self.image, np.ndarray):
+            return self.image[:, :, np.newaxis]
+        data = np.frombuffer(self.image.read_bytes(), dtype=np.uint8)
+        pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+        if pixels is None:
+            raise ValueError(
+                f"{self.image} (named by {self.source}) does not decode as an image: copy or "
+                f"unpack it again. Received: a file of {data.size} bytes"
+            )
+        if pixels.shape != (_SIDE, _SIDE):
+            raise ValueError(
+                f"{self.image} (named by {self.source}) must be {_SIDE}x{_SIDE} pixels as in "
+                f"FER2013: use the original image. Received: shape={pixels.shape}"
+            )
+        return pixels[:, :, np.newaxis]
+
+
+def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
+    """Reads every face below `manual_dir`, before any selection.
+
+    Args:
+        manual_dir: holds `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or `fer2013.csv` and
+          `fer2013new.csv`. The folders are taken where both are there.
+
+    Returns:
+        The name of the file that the votes are from ("label.csv" or "fer2013new.csv"), and the
+        faces, sorted by id within each split.
+
+    Raises:
+        FileNotFoundError: neither layout is complete.
+        ValueError: a row is malformed, doubled, or names no image.
+    """
+    manual_dir = epath.Path(manual_dir)
+    present = [name for name in FOLDERS.values() if (manual_dir / name).is_dir()]
+    tables = [name for name in (PIXELS_CSV, VOTES_CSV) if (manual_dir / name).exists()]
+    if present:
+        _require_all(manual_dir, expected=list(FOLDERS.values()), present=present)
+        protocol, faces = "label.csv", _read_folders(manual_dir)
+    elif tables:
+        _require_all(manual_dir, expected=[PIXELS_CSV, VOTES_CSV], present=tables)
+        protocol, faces = VOTES_CSV, _read_tables(manual_dir)
+    else:
+        raise FileNotFoundError(
+            f"{manual_dir} holds no FERPlus: expected the folders {', '.join(FOLDERS.values())} "
+            f"(images and label.csv in each), or the files {PIXELS_CSV} and {VOTES_CSV}. Give the "
+            f"folder that holds them as manual_dir. Received: manual_dir={str(manual_dir)!r}"
+        )
+    faces = sorted(faces, key=lambda face: face.id)
+    for first, second in itertools.pairwise(faces):
+        if first.id == second.id:
+            raise ValueError(
+                f"{second.source} repeats {second.id}, already given by {first.source}: delete one "
+                f"of the two rows. Received: name={second.id!r}"
+            )
+    return protocol, faces
+
+
+def _require_all(manual_dir: epath.Path, *, expected: Sequence[str], present: Sequence[str]):
+    missing = [name for name in expected if name not in present]
+    if missing:
+        raise FileNotFoundError(
+            f"{manual_dir} holds {', '.join(present)} but not {', '.join(missing)}: put "
+            f"{'it' if len(missing) == 1 else 'them'} beside. "
+            f"Received: manual_dir={str(manual_dir)!r}"
+        )
+
+
+def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
+    for split, name in FOLDERS.items():
+        folder = manual_dir / name
+        labels = folder / "label.csv"
+        if not labels.exists():
+            raise FileNotFoundError(
+                f"{labels} is missing: it comes with FERPlus (data/{name}/label.csv), "
+                f"{_GET_FERPLUS}. Received: manual_dir={str(manual_dir)!r}"
+            )
+        images = {path.name for path in folder.iterdir()}
+        with labels.open() as file:
+            for number, row in enumerate(csv.reader(file), start=1):
+                source = f"{labels}, row {number},"
+                _check_columns(row, expected=2 + len(votes_lib.COLUMNS), source=source)
+                if row[0] not in images:
+                    raise ValueError(
+                        f"{source} names an image that is not in {folder}: unpack the images of "
+                        f"this folder again. Received: name={row[0]!r}"
+                    )
+                yield Face(
+                    id=row[0].rsplit(".", 1)[0],
+                    split=split,
+                    votes=_parse_votes(row[2:], source=source),
+                    source=source,
+                    image=folder / row[0],
+                )
+
+
+def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
+    header = ("Usage", "Image name", *votes_lib.COLUMNS)
+    with (manual_dir / PIXELS_CSV).open() as pixels, (manual_dir / VOTES_CSV).open() as votes:
+        pixel_rows, vote_rows = csv.reader(pixels), csv.reader(votes)
+        _check_header(next(pixel_rows, []), ("emotion", "pixels", "Usage"), manual_dir / PIXELS_CSV)
+        # The order of the vote columns decides what every class means.
+        _check_header(next(vote_rows, []), header, manual_dir / VOTES_CSV)
+        pairs = itertools.zip_longest(pixel_rows, vote_rows)
+        for number, (pixel_row, vote_row) in enumerate(pairs, start=2):
+            source = f"{manual_dir / VOTES_CSV}, row {number},"
+            if pixel_row is None or vote_row is None:
+                shorter = PIXELS_CSV if pixel_row is None else VOTES_CSV
+                raise ValueError(
+                    f"{manual_dir / shorter} ends before row {number}, which the other of "
+                    f"{PIXELS_CSV} and {VOTES_CSV} still has: the rows of the two belong together; "
+                    f"get the shorter file again. Received: {number - 2} faces"
+                )
+            _check_columns(vote_row, expected=len(header), source=source)
+            pixel_source = f"{manual_dir / PIXELS_CSV}, row {number},"
+            _check_columns(pixel_row, expected=3, source=pixel_source)
+            usage, name = vote_row[0], vote_row[1].strip()
+            if usage not in _USAGES or usage != pixel_row[2].strip():
+                raise ValueError(
+                    f"{source} and the same row of {PIXELS_CSV} must agree in Usage (one of "
+                    f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
+                    f"Received: {usage!r} and {pixel_row[2]!r}"
+                )
+            if not name:
+                continue
+            yield Face(
+                id=name.rsplit(".", 1)[0],
+                split=_USAGES[usage],
+                votes=_parse_votes(vote_row[2:], source=source),
+                source=source,
+                image=_parse_pixels(pixel_row[1], source=pixel_source),
+            )
+
+
+def _check_header(row: Sequence[str], expected: Sequence[str], path: epath.Path):
+    if tuple(row) != tuple(expected):
+        raise ValueError(
+            f"{path}, row 1, must be the header {','.join(expected)}: use the file as published. "
+            f"Received: {','.join(row)!r}"
+        )
+
+
+def _check_columns(row: Sequence[str], *, expected: int, source: str):
+    if len(row) != expected:
+        raise ValueError(
+            f"{source} has {len(row)} columns, expected {expected}: {_GET_FERPLUS}. "
+            f"Received: row={','.join(row)[:80]!r}"
+        )
+
+
+def _parse_votes(cells: Sequence[str], *, source: str) -> tuple[int, ...]:
+    try:
+        votes = tuple(int(cell) for cell in cells)
+    except ValueError:
+        votes = (-1,)
+    if min(votes) < 0:
+        raise ValueError(
+            f"{source} must give {len(votes_lib.COLUMNS)} vote counts "
+            f"({', '.join(votes_lib.COLUMNS)}): {_GET_FERPLUS}. Received: {','.join(cells)!r}"
+        )
+    return votes
+
+
+def _parse_pixels(text: str, *, source: str) -> np.ndarray:
+    try:
+        pixels = np.array(text.split(), dtype=np.int64)
+    except ValueError:
+        pixels = np.array([-1])
+    if pixels.size != _SIDE * _SIDE or pixels.min() < 0 or pixels.max() > 255:
+        raise ValueError(
+            f"{source} must give {_SIDE * _SIDE} grey values of 0..255: get {PIXELS_CSV} again. "
+            f"Received: {len(text.split())} values, {text[:40]!r}..."
+        )
+    return pixels.astype(np.uint8).reshape(_SIDE, _SIDE)

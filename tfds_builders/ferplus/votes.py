@@ -1,0 +1,46 @@
+"""From the votes of ten annotators to a class and a distribution.
+
+The protocol of the RAN lists: a class that a single annotator chose is dropped as noise; the face
+has the class with more than half of the votes that remain (those for "unknown" and "no face" count
+in that total), and is left out where no class has, or where that class is unknown or no face.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfds_builders.features import FERPLUS_EMOTIONS
+
+#: Columns of a vote row in `label.csv` and `fer2013new.csv`.
+COLUMNS = (*FERPLUS_EMOTIONS, "unknown", "NF")
+
+
+def without_single_votes(votes: Sequence[int]) -> np.ndarray:
+    """Drops the classes that one annotator alone chose: i64[10] -> i64[10]."""
+    votes = np.asarray(votes)
+    return np.where(votes > 1, votes, 0)
+
+
+def majority(votes: Sequence[int]) -> int | None:
+    """Index of the face's emotion, or None where the protocol leaves the face out.
+
+    Args:
+        votes: i64[10], votes in the order of `COLUMNS`.
+    """
+    votes = without_single_votes(votes)
+    winner = int(votes.argmax())
+    if winner >= len(FERPLUS_EMOTIONS) or 2 * votes[winner] <= votes.sum():
+        return None
+    return winner
+
+
+def distribution(votes: Sequence[int]) -> np.ndarray:
+    """Share of each emotion in the votes, f32[8] with sum 1, for a face that has a majority.
+
+    Single votes are dropped, and so are those for unknown and no face.
+
+    Args:
+        votes: i64[10], votes in the order of `COLUMNS`.
+    """
+    emotions = without_single_votes(votes)[: len(FERPLUS_EMOTIONS)]
+    return (emotions / emotions.sum()).astype(np.float32)
