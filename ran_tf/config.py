@@ -1,0 +1,223 @@
+"""Frozen dataclasses that describe a run; filled from flags at the edge (`ran_tf.launch`) only."""
+
+import dataclasses
+import json
+from typing import Any
+
+from ran_tf import specs
+
+
+def check_choice(name: str, value: Any, choices) -> None:
+    """Raises ValueError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}")
+
+
+def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
+    """Raises ValueError unless `low <= value <= high`."""
+    if not low <= value <= high:
+        bounds = f"at least {low}" if high == float("inf") else f"in {low}..{high}"
+        raise ValueError(f"`{name}` must be {bounds}. Received: {name}={value!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionConfig:
+    """How the regions of a face are chosen; region 0 is always the whole face.
+
+    Attributes:
+      kind: "fixed", "random" or "landmarks".
+      k: number of regions, the whole face included; 1 is the whole-face baseline.
+      variant: "paper" or "released", for `kind="fixed"`.
+      radius: half the side of a landmark square, as a fraction of the face's side.
+    """
+
+    kind: str = "fixed"
+    k: int = 6
+    variant: str = "paper"
+    radius: float = 0.4
+
+    def __post_init__(self):
+        check_choice("regions.kind", self.kind, specs.REGION_KINDS)
+        check_choice("regions.variant", self.variant, specs.REGION_VARIANTS)
+        check_range("regions.k", self.k, low=1)
+        check_range("regions.radius", self.radius, low=0.01, high=1.0)
+        if self.kind == "landmarks" and self.k not in (1, 6):
+            raise ValueError(
+                "`regions.k` must be 6 (the face and five landmarks) with kind='landmarks'. "
+                f"Received: k={self.k}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which faces are read, and how they become batches.
+
+    Attributes:
+      name: TFDS name, "ferplus" or "ferplus/votes" and the like.
+      data_dir: TFDS directory, or None for TFDS' default.
+      image_size: (height, width) in pixels that every whole face is resized to.
+      target: "votes" (crowd distribution where the dataset has one) or "label".
+      train_split, validation_split: TFDS split expressions.
+      balanced: draw training faces with equal probability for each class.
+      cache: keep decoded faces in memory.
+    """
+
+    name: str = "synthetic_faces"
+    data_dir: str | None = None
+    image_size: tuple[int, int] = (64, 64)
+    target: str = "label"
+    train_split: str = "train"
+    validation_split: str = "validation"
+    balanced: bool = False
+    cache: bool = True
+    regions: RegionConfig = dataclasses.field(default_factory=RegionConfig)
+
+    def __post_init__(self):
+        check_choice("data.target", self.target, specs.TARGETS)
+        for side in self.image_size:
+            check_range("data.image_size", side, low=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of training faces, on the accelerator; zeros switch a part off.
+
+    Attributes:
+      flip: mirror half of the faces.
+      rotate: largest rotation, degrees.
+      scale: largest relative change of scale.
+      shift: largest shift, fraction of the side.
+      erase: probability that a rectangle of the face is replaced by noise-coloured paint.
+      erase_max: largest side of that rectangle, fraction of the face's side.
+      light: largest relative change of contrast, and of brightness as a fraction of 255.
+    """
+
+    flip: bool = True
+    rotate: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.05
+    erase: float = 0.25
+    erase_max: float = 0.4
+    light: float = 0.2
+
+    def __post_init__(self):
+        check_range("augment.rotate", self.rotate, low=0.0, high=180.0)
+        check_range("augment.scale", self.scale, low=0.0, high=0.9)
+        check_range("augment.shift", self.shift, low=0.0, high=1.0)
+        check_range("augment.erase", self.erase, low=0.0, high=1.0)
+        check_range("augment.erase_max", self.erase_max, low=0.01, high=1.0)
+        check_range("augment.light", self.light, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The update rule and its schedule.
+
+    Attributes:
+      name: "sgd" (momentum, weight decay added to the gradient as PyTorch does) or "adamw".
+      learning_rate: peak learning rate, for the whole (global) batch.
+      schedule: "cosine" to zero, "step" (x.1 at each of `milestones`) or "constant".
+      warmup: fraction of all steps with a linear ramp.
+      milestones: fractions of all steps, for "step".
+      weight_decay: on kernels only: never on biases or batch normalisation.
+      momentum: of "sgd".
+      clip_norm: largest global norm of the gradient summed over replicas; 0 is no clipping.
+      ema: decay of the exponential moving average of the weights; 0 is none.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = 0.1
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    milestones: tuple[float, ...] = (0.3, 0.5, 0.8)
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    clip_norm: float = 0.0
+    ema: float = 0.998
+
+    def __post_init__(self):
+        check_choice("optimizer.name", self.name, ("sgd", "adamw"))
+        check_choice("optimizer.schedule", self.schedule, ("cosine", "step", "constant"))
+        if not self.learning_rate > 0:
+            raise ValueError(
+                "`optimizer.learning_rate` must be positive. "
+                f"Received: learning_rate={self.learning_rate}"
+            )
+        check_range("optimizer.warmup", self.warmup, low=0.0, high=1.0)
+        check_range("optimizer.weight_decay", self.weight_decay, low=0.0)
+        check_range("optimizer.momentum", self.momentum, low=0.0, high=1.0)
+        check_range("optimizer.clip_norm", self.clip_norm, low=0.0)
+        check_range("optimizer.ema", self.ema, low=0.0, high=1.0)
+        for milestone in self.milestones:
+            check_range("optimizer.milestones", milestone, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A whole training run.
+
+    Attributes:
+      model: arguments of `RegionAttentionNetwork`.
+      epochs: passes over the training split.
+      batch_size: global batch, over all replicas.
+      margin: of the region biased loss; its weight is `region_loss_weight` (paper: 1).
+      label_smoothing: share of the target that is spread evenly over the classes.
+      seed: of data order, augmentation, random regions, initialisation and dropout.
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epochs: int = 10
+    batch_size: int = 64
+    margin: float = 0.02
+    region_loss_weight: float = 1.0
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        check_range("train.epochs", self.epochs, low=1)
+        check_range("train.batch_size", self.batch_size, low=1)
+        check_range("train.region_loss_weight", self.region_loss_weight, low=0.0)
+        check_range("train.label_smoothing", self.label_smoothing, low=0.0, high=0.99)
+        check_range("train.seed", self.seed, low=0, high=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What a trained model must know to be used: it travels with weights and exports.
+
+    Attributes:
+      dataset: name of the dataset the labels come from.
+      labels: class names, in index order.
+      image_size: (height, width) that the whole face is resized to before the model.
+      regions: the regions the model was trained with.
+      model: arguments of `RegionAttentionNetwork`.
+      colour: "rgb", or "grey" when colour must be taken out first.
+    """
+
+    dataset: str
+    labels: tuple[str, ...]
+    image_size: tuple[int, int]
+    regions: RegionConfig
+    model: dict[str, Any]
+    colour: str = "rgb"
+
+    def __post_init__(self):
+        check_choice("card.colour", self.colour, ("rgb", "grey"))
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        fields = json.loads(text)
+        return cls(
+            **{
+                **fields,
+                "labels": tuple(fields["labels"]),
+                "image_size": tuple(fields["image_size"]),
+                "regions": RegionConfig(**fields["regions"]),
+            }
+        )

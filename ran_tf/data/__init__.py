@@ -1,0 +1,1 @@
+"""From TFDS examples to batches of faces and boxes."""

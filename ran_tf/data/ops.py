@@ -1,0 +1,80 @@
+"""Per-example and per-batch operations of the data pipeline (TensorFlow, inside tf.data or eager)."""
+
+import numpy as np
+import tensorflow as tf
+
+from ran_tf.config import RegionConfig
+from ran_tf.regions import boxes as region_boxes
+
+
+def to_face(image, *, size: tuple[int, int]):
+    """Resizes a face to the pipeline's size and gives grey faces three equal channels.
+
+    Args:
+      image: u8[H, W, C], C 1 or 3.
+      size: (height, width) in pixels.
+
+    Returns:
+      u8[height, width, 3]; bilinear with half-pixel centres.
+    """
+    if image.shape[-1] == 1:
+        image = tf.repeat(image, 3, axis=-1)
+    resized = tf.image.resize(image, size, method="bilinear")
+    return tf.cast(tf.round(resized), tf.uint8)
+
+
+def to_target(example, *, target: str, num_classes: int):
+    """What the classifier should say: f32[n], rows of votes or one-hot labels."""
+    if target == "votes":
+        return tf.cast(example["votes"], tf.float32)
+    return tf.one_hot(example["label"], num_classes)
+
+
+def uniform_draws(position, *, count: int, seed: int, stream: int):
+    """`count` uniform numbers that depend on nothing but seed, stream and position.
+
+    So every replica, and every resumed run, draws the same for the same example.
+
+    Args:
+      position: i64[], how many examples came before this one since training began.
+      count: how many numbers.
+      seed: the run's seed.
+      stream: tells apart the uses of randomness (see `pipeline`).
+    """
+    key = tf.stack([tf.cast(seed, tf.int64) * 16 + stream, tf.cast(position, tf.int64)])
+    return tf.random.stateless_uniform([count], seed=key)
+
+
+def batch_regions(landmarks, draws, *, regions: RegionConfig):
+    """Boxes and mask of a batch of faces.
+
+    Args:
+      landmarks: f32[b, 5, 2], read with kind="landmarks" only.
+      draws: f32[b, 3 (k-1)], read with kind="random" only.
+      regions: which regions.
+
+    Returns:
+      boxes f32[b, k, 4], mask bool[b, k].
+    """
+    batch = tf.shape(landmarks)[0]
+    k = regions.k
+    if regions.kind == "landmarks" and k > 1:
+        boxes, mask = tf.numpy_function(
+            lambda points: region_boxes.landmark_boxes(points, radius=regions.radius),
+            [landmarks],
+            [tf.float32, tf.bool],
+            stateful=False,
+        )
+    elif regions.kind == "random" and k > 1:
+        boxes = tf.numpy_function(
+            lambda d: region_boxes.boxes_from_draws(d.reshape(-1, k - 1, 3)),
+            [draws],
+            tf.float32,
+            stateful=False,
+        )
+        mask = tf.ones([batch, k], tf.bool)
+    else:
+        fixed = region_boxes.fixed_boxes(k, variant=regions.variant)
+        boxes = tf.tile(tf.constant(fixed[np.newaxis]), [batch, 1, 1])
+        mask = tf.ones([batch, k], tf.bool)
+    return tf.ensure_shape(boxes, [None, k, 4]), tf.ensure_shape(mask, [None, k])

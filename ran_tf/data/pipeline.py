@@ -1,0 +1,252 @@
+"""From a prepared TFDS dataset to batches; the only file that imports `tfds_builders`.
+
+A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
+f32[b,n], "draws" f32[b,m]}; `draws` are the uniform numbers that on-device augmentation uses.
+An evaluation batch has, in place of `draws`: "label" i64[b], "id" string[b], "occlusion" i64[b],
+"pose_30" and "pose_45" bool[b].
+"""
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import tfds_builders  # noqa: F401, registers the builders
+from ran_tf import specs
+from ran_tf.config import DataConfig, ModelCard
+from ran_tf.data import ops
+from ran_tf.training import augment
+
+# One stream of random numbers for each use.
+_AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
+
+# Faces in the shuffle buffer when they are not cached; a cached split is shuffled as a whole.
+_SHUFFLE_BUFFER = 8192
+
+# Drawn, not downloaded: prepared on first use.
+_EMBEDDED = ("synthetic_faces",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset.
+
+    Attributes:
+      builder: its TFDS builder.
+      labels: class names in index order.
+    """
+
+    builder: tfds.core.DatasetBuilder
+    labels: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        return str(self.builder.info.full_name)
+
+    def size(self, split: str) -> int:
+        """Number of examples; raises ValueError for a split that does not exist."""
+        try:
+            return self.builder.info.splits[split].num_examples
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"`split` must be one of {sorted(self.builder.info.splits)} or a slice of one. "
+                f"Received: split={split!r}"
+            ) from error
+
+
+def open_dataset(data: DataConfig) -> Dataset:
+    """Opens a dataset that `ran_tf.launch.prepare` has built (embedded ones are built here).
+
+    Raises:
+      ValueError: if there is no such dataset, or its emotion order is not that of `specs.LABELS`.
+      FileNotFoundError: if it is not prepared in `data.data_dir`.
+    """
+    try:
+        builder = tfds.builder(data.name, data_dir=data.data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(
+            f"`dataset` must be one of {sorted(specs.LABELS)}, perhaps with a /config. "
+            f"Received: dataset={data.name!r}"
+        ) from error
+    family = builder.name
+    if not builder.info.splits:
+        if family not in _EMBEDDED:
+            raise FileNotFoundError(
+                f"dataset {data.name!r} is not prepared in {builder.data_dir!r}. Run first: "
+                f"python -m ran_tf.launch.prepare --dataset={data.name} --manual_dir=DIR"
+                + (f" --data_dir={data.data_dir}" if data.data_dir else "")
+            )
+        builder.download_and_prepare()
+    labels = tuple(builder.info.features["label"].names)
+    known = specs.LABELS.get(family)
+    if known is not None and labels[: len(known)] != known[: len(labels)]:
+        raise ValueError(
+            f"the emotion order of the prepared dataset {builder.info.full_name!r} is not that of "
+            f"ran_tf.LABELS[{family!r}]; prepare it again. Received: {labels}, expected {known}"
+        )
+    if data.target == "votes" and "votes" not in builder.info.features:
+        raise ValueError(
+            f"`target` can be 'votes' only for a dataset with crowd votes. "
+            f"Received: target='votes' with dataset={data.name!r}"
+        )
+    return Dataset(builder=builder, labels=labels)
+
+
+def _faces(data: DataConfig, dataset: Dataset, split: str) -> tf.data.Dataset:
+    """Decoded faces at the pipeline's size, in the order of the files."""
+    size = data.image_size
+    features = dataset.builder.info.features
+    num_classes = len(dataset.labels)
+
+    def prepare(example):
+        face = {
+            "image": ops.to_face(example["image"], size=size),
+            "labels": ops.to_target(example, target=data.target, num_classes=num_classes),
+            "label": example["label"],
+            "id": example["id"],
+        }
+        # Datasets without the authors' lists or landmarks have no such features.
+        face["occlusion"] = example.get("occlusion", tf.constant(0, tf.int64))
+        face["pose_30"] = example.get("pose_30", tf.constant(False))
+        face["pose_45"] = example.get("pose_45", tf.constant(False))
+        nowhere = tf.fill([len(specs.LANDMARKS), 2], float("nan"))
+        face["landmarks"] = example.get("landmarks", nowhere)
+        return face
+
+    wanted = {
+        name: True
+        for name in (
+            "image label votes id occlusion pose_30 pose_45 landmarks".split()
+        )
+        if name in features and (name != "votes" or data.target == "votes")
+    }
+    read_config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
+    raw = dataset.builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding(wanted),
+        read_config=read_config,
+        shuffle_files=False,
+    )
+    faces = raw.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return faces.cache() if data.cache else faces
+
+
+class TrainingData:
+    """Batches of the training split; the order is a function of seed and epoch.
+
+    Args:
+      data: what to read.
+      dataset: from `open_dataset`.
+      batch_size: global batch; the last batch of an epoch may be smaller.
+      seed: of order, augmentation and random regions.
+    """
+
+    def __init__(self, data: DataConfig, dataset: Dataset, *, batch_size: int, seed: int):
+        self._data, self._seed, self._batch_size = data, seed, batch_size
+        self.size = dataset.size(data.train_split)
+        if self.size == 0:
+            raise ValueError(
+                f"`train_split` holds no faces. Received: train_split={data.train_split!r}"
+            )
+        self._num_classes = len(dataset.labels)
+        self.steps_per_epoch = -(-self.size // batch_size)
+        # Made once: the in-memory cache belongs to this object and serves every epoch.
+        self._faces = _faces(data, dataset, data.train_split)
+
+    def epoch(self, epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch, from batch `first_step` on."""
+        skip = first_step * self._batch_size
+        start = epoch * self.size + skip
+        faces = self._order(epoch).skip(skip).enumerate(start)
+        return (
+            faces.map(self._add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(self._batch_size)
+            .map(self._add_regions, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(2)
+        )
+
+    def _order(self, epoch: int) -> tf.data.Dataset:
+        buffer = self.size if self._data.cache else min(self.size, _SHUFFLE_BUFFER)
+        # Seeds of different runs must not meet in different epochs: hence the large stride.
+        seed = (self._seed * 100_003 + epoch) % 2**31
+
+        def shuffled(faces):
+            return faces.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+        if not self._data.balanced:
+            return shuffled(self._faces)
+        by_class = [
+            shuffled(self._faces.filter(lambda face, c=c: face["label"] == c)).repeat()
+            for c in range(self._num_classes)
+        ]
+        return tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
+
+    def _add_draws(self, position, face):
+        regions = self._data.regions
+        return {
+            "image": face["image"],
+            "labels": face["labels"],
+            "landmarks": face["landmarks"],
+            "draws": ops.uniform_draws(
+                position, count=augment.NUM_DRAWS, seed=self._seed, stream=_AUGMENT_STREAM
+            ),
+            "region_draws": ops.uniform_draws(
+                position, count=3 * (regions.k - 1), seed=self._seed, stream=_REGION_STREAM
+            ),
+        }
+
+    def _add_regions(self, batch):
+        return _with_regions(batch, regions=self._data.regions)
+
+
+def _with_regions(batch, *, regions):
+    landmarks, draws = batch.pop("landmarks"), batch.pop("region_draws")
+    boxes, mask = ops.batch_regions(landmarks, draws, regions=regions)
+    return {**batch, "boxes": boxes, "mask": mask}
+
+
+def eval_batches(
+    data: DataConfig, dataset: Dataset, *, split: str, batch_size: int
+) -> tf.data.Dataset:
+    """Batches of a split in the order of its files, each face once; regions are the same each time.
+
+    Args:
+      data: what to read.
+      dataset: from `open_dataset`.
+      split: TFDS split expression.
+      batch_size: the last batch may be smaller.
+    """
+    dataset.size(split)
+    regions = data.regions
+
+    def add_draws(position, face):
+        draws = ops.uniform_draws(
+            position, count=3 * (regions.k - 1), seed=0, stream=_EVALUATION_STREAM
+        )
+        return {**face, "region_draws": draws}
+
+    return (
+        _faces(data, dataset, split)
+        .enumerate()
+        .map(add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size)
+        .map(lambda batch: _with_regions(batch, regions=regions))
+        .prefetch(2)
+    )
+
+
+def data_config_of(card: ModelCard, *, name: str | None = None, data_dir: str | None) -> DataConfig:
+    """How to read a dataset for a trained model."""
+    return DataConfig(
+        name=name or card.dataset,
+        data_dir=data_dir,
+        image_size=card.image_size,
+        regions=card.regions,
+        cache=False,
+    )
+
+
+def fit_arguments(batch) -> tuple[dict, dict]:
+    """A batch as `(x, y)` for Keras' `fit` with losses for "logits" and "mu"."""
+    inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
+    return inputs, {"logits": batch["labels"], "mu": batch["mask"]}

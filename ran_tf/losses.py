@@ -1,0 +1,67 @@
+"""Losses: cross-entropy on labels or votes, and the region biased loss (RAN, section III-C)."""
+
+import keras
+from keras import ops
+
+from ran_tf import config
+
+
+def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
+    """`max(0, margin - (max_{i>0} mu_i - mu_0))`: some region must beat the whole face.
+
+    Args:
+      mu: f32[b, k], self-attention weights; region 0 is the whole face.
+      margin: by how much the best region should exceed the whole face.
+      mask: bool[b, k] or None; False regions do not count.
+
+    Returns:
+      f32[b]; 0 for a face of which no region but the whole face is left.
+    """
+    mu = ops.cast(mu, "float32")
+    if mu.shape[1] == 1:
+        return ops.zeros_like(mu[:, 0])
+    regions = mu[:, 1:]
+    if mask is None:
+        return ops.relu(margin - (ops.max(regions, axis=1) - mu[:, 0]))
+    left = ops.cast(mask, "bool")[:, 1:]
+    # -1 is below every weight, and finite: its gradient is no NaN where every region is masked.
+    best = ops.max(ops.where(left, regions, -1.0), axis=1)
+    return ops.where(ops.any(left, axis=1), ops.relu(margin - (best - mu[:, 0])), 0.0)
+
+
+def cross_entropy(logits, targets, *, label_smoothing: float = 0.0):
+    """Cross-entropy with class probabilities, from logits.
+
+    Args:
+      logits: f32[b, n].
+      targets: f32[b, n], one-hot labels or vote distributions; rows sum to 1.
+      label_smoothing: share of each target that is spread evenly over the classes.
+
+    Returns:
+      f32[b].
+    """
+    targets = ops.cast(targets, "float32")
+    if label_smoothing:
+        targets = targets * (1.0 - label_smoothing) + label_smoothing / targets.shape[-1]
+    log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    return -ops.einsum("bn,bn->b", targets, log_probabilities)
+
+
+@keras.saving.register_keras_serializable("ran_tf")
+class RegionBiasedLoss(keras.losses.Loss):
+    """`region_biased_loss` for `compile`: `y_true` is the region mask, `y_pred` is `mu`.
+
+    Args:
+      margin: by how much the best region should exceed the whole face.
+    """
+
+    def __init__(self, margin: float = 0.02, *, name="region_biased_loss", **kwargs):
+        config.check_range("margin", margin, low=0.0, high=1.0)
+        super().__init__(name=name, **kwargs)
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        return region_biased_loss(y_pred, margin=self.margin, mask=y_true)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}

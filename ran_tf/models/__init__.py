@@ -1,0 +1,1 @@
+"""Backbones, attention and the Region Attention Network, in Keras on any backend."""

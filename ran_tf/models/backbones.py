@@ -1,0 +1,185 @@
+"""Backbones: `f32[b, h, w, 3]` in 0..255 -> `[b, d]`, as functional Keras models.
+
+The layers are those of the usual PyTorch checkpoints (strides, paddings, epsilon, names with `_`
+for `.`), so that converted weights give the same features. Every backbone normalises its own input.
+"""
+
+import contextlib
+
+import keras
+from keras import layers
+
+from ran_tf.models import norm
+
+# Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
+_IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+_CAFFE = {"mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)}
+_VGG_FACE = {"mean": (129.186, 104.762, 93.594), "std": (1.0, 1.0, 1.0)}
+
+_RESNETS = {
+    "resnet18": {"blocks": (2, 2, 2, 2), "bottleneck": False},
+    "resnet34": {"blocks": (3, 4, 6, 3), "bottleneck": False},
+    "resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
+}
+BACKBONES = (*_RESNETS, "vgg16", "mobilenet_v1")
+
+
+@contextlib.contextmanager
+def _policy(dtype):
+    """Layers made inside take `dtype` as their policy (keras.applications has no such argument)."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype or previous)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def build_backbone(name: str, *, size: tuple[int, int], dtype=None, synchronized: bool = False):
+    """Builds a backbone with random weights.
+
+    Args:
+      name: "resnet18", "resnet34", "resnet50", "vgg16", "mobilenet_v1", or the name of any model
+        in `keras.applications` such as "EfficientNetV2B0".
+      size: (height, width) of the input in pixels.
+      dtype: dtype policy of all layers, such as "mixed_bfloat16"; None is the global policy.
+      synchronized: batch statistics over all replicas (own backbones only).
+
+    Returns:
+      keras.Model, f32[b, h, w, 3] in 0..255 -> [b, d] in the policy's compute dtype.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    inputs = keras.Input((*size, 3), name="image")
+    with _policy(dtype):
+        if name in _RESNETS:
+            features = _resnet(inputs, synchronized=synchronized, **_RESNETS[name])
+        elif name == "vgg16":
+            features = _vgg16(inputs)
+        elif name == "mobilenet_v1":
+            features = _mobilenet_v1(inputs, synchronized=synchronized)
+        else:
+            features = _from_applications(name, inputs)
+    return keras.Model(inputs, features, name=name)
+
+
+def _preprocess(inputs, *, mean, std):
+    return layers.Rescaling(
+        scale=[1.0 / s for s in std],
+        offset=[-m / s for m, s in zip(mean, std, strict=True)],
+        dtype="float32",  # bfloat16 would round pixels before the mean is taken off
+        name="preprocess",
+    )(inputs)
+
+
+def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):
+    """Convolution without bias, padded as PyTorch pads: `kernel // 2` on every side."""
+    if kernel > 1 and stride > 1:
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    # Without a stride "same" pads symmetrically and needs no copy of the activations.
+    padding = "same" if stride == 1 else "valid"
+    return layers.Conv2D(
+        filters,
+        kernel,
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
+        name=name,
+    )(x)
+
+
+def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: bool):
+    """ResNet (He et al. 2016) in torchvision's variant: the stride is in the 3x3 convolution."""
+
+    def batch_norm(x, name):
+        return norm.BatchNorm(synchronized=synchronized, name=name)(x)
+
+    x = _preprocess(inputs, **_IMAGENET)
+    x = batch_norm(_conv(x, 64, 7, stride=2, name="conv1"), "bn1")
+    x = layers.ReLU(name="relu")(x)
+    # The input is not negative after ReLU: zero padding is as good as PyTorch's minus infinity.
+    x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="maxpool")(x)
+    for stage, depth in enumerate(blocks):
+        width = 64 * 2**stage
+        for block in range(depth):
+            stride = 2 if stage > 0 and block == 0 else 1
+            name = f"layer{stage + 1}_{block}"
+            kernels = (1, 3, 1) if bottleneck else (3, 3)
+            filters = (width, width, 4 * width) if bottleneck else (width, width)
+            strided = 2 if bottleneck else 1
+            shortcut = x
+            if stride != 1 or x.shape[-1] != filters[-1]:
+                shortcut = _conv(x, filters[-1], 1, stride=stride, name=f"{name}_downsample_0")
+                shortcut = batch_norm(shortcut, f"{name}_downsample_1")
+            for i, (kernel, channels) in enumerate(zip(kernels, filters, strict=True), start=1):
+                step = stride if i == strided else 1
+                x = batch_norm(
+                    _conv(x, channels, kernel, stride=step, name=f"{name}_conv{i}"),
+                    f"{name}_bn{i}",
+                )
+                if i < len(kernels):
+                    x = layers.ReLU(name=f"{name}_relu{i}")(x)
+            x = layers.Add(name=f"{name}_add")([x, shortcut])
+            x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def _vgg16(inputs):
+    """VGG-16 (Simonyan & Zisserman 2015) up to the 4096 features of fc7, as in VGG-Face."""
+    x = _preprocess(inputs, **_VGG_FACE)
+    for stage, (depth, filters) in enumerate(zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True)):
+        for i in range(depth):
+            name = f"conv{stage + 1}_{i + 1}"
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
+        x = layers.MaxPooling2D(2, name=f"pool{stage + 1}")(x)
+    # 7x7 at 224 px, as VGG-Face; the pooling lets other sizes use the same weights.
+    x = layers.AdaptiveAveragePooling2D(7, name="pool")(x) if x.shape[1:3] != (7, 7) else x
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(4096, activation="relu", name="fc6")(x)
+    return layers.Dense(4096, activation="relu", name="fc7")(x)
+
+
+def _mobilenet_v1(inputs, *, synchronized: bool):
+    """MobileNetV1 (Howard et al. 2017) with 'same' padding throughout, the layout of FaceRes.
+
+    Not `keras.applications.MobileNet`, which pads its strided layers otherwise.
+    """
+    filters = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+    strides = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+
+    def norm_relu6(x, name):
+        x = norm.BatchNorm(synchronized=synchronized, epsilon=1e-3, name=f"{name}_bn")(x)
+        return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x)
+
+    def conv(x, channels, kernel, stride, name):
+        x = layers.Conv2D(
+            channels, kernel, strides=stride, padding="same", use_bias=False, name=name
+        )(x)
+        return norm_relu6(x, name)
+
+    x = _preprocess(inputs, **_CAFFE)
+    x = conv(x, 32, 3, 2, "conv1")
+    for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
+        name = f"conv_dw_{i}"
+        x = layers.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=name)(x)
+        x = norm_relu6(x, name)
+        x = conv(x, channels, 1, 1, f"conv_pw_{i}")
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def _from_applications(name: str, inputs):
+    """A headless model of `keras.applications`, with the input scaling of its own module."""
+    build = getattr(keras.applications, name, None)
+    if not callable(build) or not name[:1].isupper():
+        raise ValueError(
+            f"`backbone` must be one of {BACKBONES} or the name of a model in keras.applications. "
+            f"Received: backbone={name!r}"
+        )
+    module = build.__module__.rsplit(".", 1)[-1]
+    # The public module of a model is called like the file that defines it.
+    preprocess = getattr(getattr(keras.applications, module), "preprocess_input")
+    trunk = build(include_top=False, weights=None, pooling="avg", input_shape=inputs.shape[1:])
+    return trunk(preprocess(inputs))

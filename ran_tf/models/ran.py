@@ -1,0 +1,135 @@
+"""The Region Attention Network (Wang et al., TIP 2020, arXiv 1905.04075)."""
+
+import keras
+from keras import layers, ops
+
+from ran_tf import config
+from ran_tf.models import attention as region_attention
+from ran_tf.models import backbones
+from ran_tf.regions import crop
+
+TRUNKS = ("full",)
+
+
+@keras.saving.register_keras_serializable("ran_tf")
+class RegionAttentionNetwork(keras.Model):
+    """Face and regions in, logits and region weights out.
+
+    Regions are cut out on the device, folded into the batch, sent through one shared backbone and
+    weighed by self-attention (`mu`) and relation-attention (`nu`). With one region it is the plain
+    whole-face classifier of the same backbone: the baseline.
+
+    Args:
+      backbone: name of a backbone, see `ran_tf.models.backbones.build_backbone`.
+      num_classes: number of expressions.
+      attention: "sigmoid" (paper) or "softmax" (released code).
+      relation: False is the ablation without relation-attention: the classifier reads `F_m`.
+      size: (height, width) of a region in pixels.
+      trunk: "full": the whole backbone sees every region, as in the paper.
+      dropout: rate on the feature the classifier reads.
+      synchronized: batch statistics over all replicas.
+      portable: crop with matrix products on TensorFlow too (for XLA).
+
+    Call, with a dict:
+      image: u8 or f32 [b, H, W, 3] in 0..255, whole faces.
+      boxes: f32[b, k, 4], `y0, x0, y1, x1` in 0..1, region 0 the whole face.
+      mask: bool[b, k], optional; False regions weigh exactly nothing.
+
+    Returns a dict, all float32:
+      logits [b, n]; mu, nu, weights [b, k], where `weights` sum to 1 over the regions: mu nu / sum
+      (mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        num_classes: int = 8,
+        *,
+        attention: str = "sigmoid",
+        relation: bool = True,
+        size: tuple[int, int] = (224, 224),
+        trunk: str = "full",
+        dropout: float = 0.0,
+        synchronized: bool = False,
+        portable: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        config.check_choice("trunk", trunk, TRUNKS)
+        config.check_range("num_classes", num_classes, low=2)
+        config.check_range("dropout", dropout, low=0.0, high=0.99)
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f"`size` must be (height, width) in pixels. Received: size={size!r}")
+        self._arguments = {
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "attention": attention,
+            "relation": relation,
+            "size": tuple(size),
+            "trunk": trunk,
+            "dropout": dropout,
+            "synchronized": synchronized,
+            "portable": portable,
+        }
+        self.size = tuple(size)
+        self.relation = relation
+        self.crop = crop.RegionCrop(self.size, portable=portable, name="crop")
+        self.backbone = backbones.build_backbone(
+            backbone, size=self.size, dtype=self.dtype_policy, synchronized=synchronized
+        )
+        self.self_attention = region_attention.SelfAttention(attention, name="self_attention")
+        if relation:
+            self.relation_attention = region_attention.RelationAttention(
+                attention, name="relation_attention"
+            )
+        self.dropout = layers.Dropout(dropout, dtype="float32", name="dropout")
+        self.classifier = layers.Dense(num_classes, dtype="float32", name="classifier")
+        self._build_weights()
+
+    def _build_weights(self):
+        """Weights exist from construction on, so that `load_weights` needs no first batch."""
+        features = self.backbone.output_shape[-1]
+        face = 2 * features if self.relation else features
+        self.self_attention.build((None, None, features))
+        if self.relation:
+            self.relation_attention.build((None, None, 2 * features))
+        self.dropout.build((None, face))
+        self.classifier.build((None, face))
+        self.built = True
+
+    def build(self, input_shape=None):
+        """Nothing is left to build: the constructor made every weight."""
+
+    def call(self, inputs, training=None):
+        image, boxes, mask = inputs["image"], inputs["boxes"], inputs.get("mask")
+        features = self.region_features(image, boxes, training=training)
+        mu = self.self_attention(features, region_mask=mask)
+        anchor = region_attention.weighted_mean(mu, features)
+        if self.relation:
+            pairs = ops.concatenate(
+                [features, ops.broadcast_to(anchor[:, None], ops.shape(features))], axis=-1
+            )
+            nu = self.relation_attention(pairs, region_mask=mask)
+            face = region_attention.weighted_mean(mu * nu, pairs)
+        else:
+            nu = ops.ones_like(mu) if mask is None else ops.cast(mask, "float32")
+            face = anchor
+        logits = self.classifier(self.dropout(face, training=training))
+        product = mu * nu
+        weights = product / ops.sum(product, axis=1, keepdims=True)
+        return {"logits": logits, "mu": mu, "nu": nu, "weights": weights}
+
+    def region_features(self, image, boxes, *, training=None):
+        """Backbone features of every region: f32[b, k, d]."""
+        crops = self.crop(image, boxes)
+        k = ops.shape(crops)[1]
+        folded = ops.reshape(crops, (-1, *self.size, 3))
+        features = ops.cast(self.backbone(folded, training=training), "float32")
+        return ops.reshape(features, (-1, k, features.shape[-1]))
+
+    def get_config(self):
+        return {**super().get_config(), **self._arguments}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**{**config, "size": tuple(config["size"])})

@@ -1,0 +1,118 @@
+"""Region boxes: `y0, x0, y1, x1` as fractions of the face, region 0 the whole face.
+
+NumPy in, NumPy out, so that boxes are made in data pipelines, notebooks and servers alike; the
+random and landmark boxes take uniform draws and points as arguments and are pure functions.
+Source: section III of the RAN paper (arXiv 1905.04075) and the region order of design section 1.
+"""
+
+import numpy as np
+
+from ran_tf import config, specs
+
+WHOLE_FACE = (0.0, 0.0, 1.0, 1.0)
+RANDOM_SIDES = (0.7, 0.95)
+
+
+def _centred(side: float) -> tuple[float, float, float, float]:
+    low = (1.0 - side) / 2.0
+    return low, low, low + side, low + side
+
+
+_CORNERS = ((0.0, 0.0, 0.75, 0.75), (0.0, 0.25, 0.75, 1.0), (0.25, 0.125, 1.0, 0.875))
+_FIXED = {
+    ("paper", 6): (WHOLE_FACE, *_CORNERS, _centred(0.9), _centred(0.85)),
+    ("released", 6): (WHOLE_FACE, *_CORNERS, _centred(0.9), _centred(0.8)),
+    ("released", 8): (
+        WHOLE_FACE,
+        *_CORNERS,
+        _centred(0.9),
+        _centred(0.8),
+        _centred(0.75),
+        (0.0, 0.125, 0.75, 0.875),
+    ),
+}
+
+
+def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
+    """The fixed regions of the paper or of its released code.
+
+    Args:
+      k: number of regions, the whole face included: 6 ("paper", "released") or 8 ("released");
+        1 is the whole face alone.
+      variant: "paper" or "released".
+
+    Returns:
+      f32[k, 4], `y0, x0, y1, x1` in 0..1.
+
+    Raises:
+      ValueError: for a number of regions that the variant does not have.
+    """
+    config.check_choice("variant", variant, specs.REGION_VARIANTS)
+    if k == 1:
+        return np.asarray([WHOLE_FACE], np.float32)
+    if (variant, k) not in _FIXED:
+        known = sorted(number for name, number in _FIXED if name == variant)
+        raise ValueError(
+            f"`k` must be 1 or one of {known} with variant={variant!r}. Received: k={k!r}"
+        )
+    return np.asarray(_FIXED[variant, k], np.float32)
+
+
+def boxes_from_draws(draws) -> np.ndarray:
+    """Square regions of random size and place, after the whole face.
+
+    Args:
+      draws: f32[..., k-1, 3], uniform in 0..1: side, vertical and horizontal place of each square.
+
+    Returns:
+      f32[..., k, 4], sides uniform in .7..95 of the face, wholly inside it.
+    """
+    draws = _floats("draws", draws, last_axis=3)
+    low, high = RANDOM_SIDES
+    side = low + (high - low) * draws[..., :1]
+    corner = draws[..., 1:] * (1.0 - side)
+    return _after_whole_face(np.concatenate([corner, corner + side], axis=-1))
+
+
+def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
+    """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes."""
+    config.check_range("k", k, low=1)
+    return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
+
+
+def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    """One square round each of the five landmarks, clipped to the face, after the whole face.
+
+    Args:
+      landmarks: f32[..., 5, 2], x and y in 0..1; NaN where a point is unknown.
+      radius: half the side of a square, as a fraction of the face's side.
+
+    Returns:
+      boxes f32[..., 6, 4] and mask bool[..., 6]: the region of an unknown point is masked out
+      (its box is the whole face).
+    """
+    landmarks = _floats("landmarks", landmarks, last_axis=2)
+    if landmarks.shape[-2] != len(specs.LANDMARKS):
+        raise ValueError(
+            f"`landmarks` must hold {len(specs.LANDMARKS)} points. "
+            f"Received: landmarks.shape={landmarks.shape}"
+        )
+    centre = np.clip(landmarks, 0.0, 1.0)[..., ::-1]
+    squares = np.concatenate([centre - radius, centre + radius], axis=-1).clip(0.0, 1.0)
+    known = np.isfinite(landmarks).all(axis=-1)
+    boxes = _after_whole_face(np.where(known[..., None], squares, WHOLE_FACE))
+    return boxes, np.concatenate([np.ones_like(known[..., :1]), known], axis=-1)
+
+
+def _after_whole_face(squares: np.ndarray) -> np.ndarray:
+    whole = np.broadcast_to(WHOLE_FACE, (*squares.shape[:-2], 1, 4))
+    return np.concatenate([whole, squares], axis=-2).astype(np.float32)
+
+
+def _floats(name: str, value, *, last_axis: int) -> np.ndarray:
+    array = np.asarray(value, np.float32)
+    if array.ndim < 2 or array.shape[-1] != last_axis:
+        raise ValueError(
+            f"`{name}` must have shape [..., n, {last_axis}]. Received: {name}.shape={array.shape}"
+        )
+    return array

@@ -1,0 +1,44 @@
+"""The vocabulary of the package: axis letters, feature keys and the emotion order of each dataset.
+
+Axes, as they are named wherever a shape is written or unpacked:
+    b batch, k regions (region 0 is the whole face), h w c pixels, d backbone features, n classes.
+"""
+
+# Emotion orders differ between datasets, and a model read in the wrong order is worthless: these
+# tuples are in index order and are asserted against the builders' ClassLabel names on loading.
+_FERPLUS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
+_AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+_RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+_SFEW = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "ferplus": _FERPLUS,
+    "synthetic_faces": _FERPLUS,
+    "raf_db": _RAF_DB,
+    "affectnet": _AFFECTNET,
+    "affectnet7": _AFFECTNET[:7],
+    "sfew": _SFEW,
+}
+
+# What covers the face, as in the last column of the authors' FERPlus list (0..3 there).
+OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
+
+# Columns of the paper's tables. "occlusion" are the faces whose occlusion is not "none".
+SUBSETS = ("all", "occlusion", "pose_30", "pose_45")
+
+ATTENTIONS = ("sigmoid", "softmax")
+REGION_KINDS = ("fixed", "random", "landmarks")
+REGION_VARIANTS = ("paper", "released")
+TARGETS = ("votes", "label")
+
+# The five points of `landmarks`, x and y in 0..1; "left" is the left of the image.
+LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
