@@ -1,0 +1,123 @@
+"""Converts weights of other houses into ours.
+
+    python -m ran_tf.launch.convert --source=faceres.json --format=faceres_tfjs \\
+        --faces=ferplus/FER2013Train --size=128 --out=mobilenet_v1.weights.h5
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from absl import app, flags
+
+from ran_tf.models.convert import FORMATS, convert
+from ran_tf.models.reinflate import reinflate_batch_norm
+
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines this command's flags; not on import, commands share names like --out."""
+    flags.DEFINE_string("source", None, "The file to convert.", required=True, flag_values=values)
+    flags.DEFINE_enum(
+        "format", None, sorted(FORMATS), "Its format.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "out", None, "Where to write, *.weights.h5.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "faces",
+        None,
+        "A folder of face images (searched in depth), such as a training set. Batch normalisations "
+        "that were folded get their statistics: do this before training.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "num_faces",
+        512,
+        "How many of --faces to measure, spread evenly over the sorted file names.",
+        lower_bound=1,
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "size",
+        128,
+        "Side in pixels that --faces are resized to: that of the training to come.",
+        lower_bound=32,
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues) -> None:
+    """Converts as the flags say, and prints what was left out.
+
+    Raises:
+      ValueError, FileNotFoundError: a bad flag or file; nothing is written then.
+    """
+    out = Path(values.out)
+    if not out.name.endswith(".weights.h5"):
+        raise ValueError(f"--out must end in .weights.h5. Received: out={values.out!r}")
+    size = (values.size, values.size)
+    # Before the conversion, so that a wrong folder is known at once.
+    faces = values.faces and read_faces(values.faces, count=values.num_faces, size=size)
+    converted = convert(source=values.source, format=values.format, size=size)
+    for name, reason in converted.left_out.items():
+        print(f"left out: {name} ({reason})")
+    if faces is not None:
+        reinflate_batch_norm(converted.model, faces)
+        print(f"measured the batch normalisations on {len(faces)} faces of {values.faces}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Keras insists on the suffix; beside, so that the replacement is atomic.
+    partial = out.with_name(f".{os.getpid()}.{out.name}")
+    try:
+        converted.model.save_weights(partial)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"wrote {out} ({converted.model.count_params():,} parameters)")
+
+
+def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
+    """Reads up to `count` images below `folder`, as f32[n,h,w,3], RGB in 0..255.
+
+    Raises:
+      FileNotFoundError: no image there.
+      ValueError: a file that does not decode.
+    """
+    files = sorted(x for x in Path(folder).rglob("*") if x.suffix.lower() in _IMAGE_SUFFIXES)
+    if not files:
+        raise FileNotFoundError(
+            f"--faces must be a folder with images ({', '.join(_IMAGE_SUFFIXES)}). "
+            f"Received: faces={folder!r}"
+        )
+    picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    height, width = size
+    images = []
+    for file in (files[i] for i in picked):
+        image = cv2.imdecode(np.fromfile(file, "uint8"), cv2.IMREAD_COLOR_RGB)
+        if image is None:
+            raise ValueError(f"--faces holds an image that does not decode. Received: {file}")
+        # In float32: OpenCV rounds to fixed point in uint8.
+        image = cv2.resize(image.astype("float32"), (width, height), interpolation=cv2.INTER_LINEAR)
+        images.append(image)
+    return np.stack(images)
+
+
+def main() -> None:
+    define_flags()
+
+    def checked(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"takes flags only. Received: {argv[1:]}")
+        try:
+            run(flags.FLAGS)
+        except (ValueError, FileNotFoundError) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(checked)
+
+
+if __name__ == "__main__":
+    main()
