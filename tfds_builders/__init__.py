@@ -7,3 +7,4 @@ faces = tfds.load("ferplus", split="test")
 """
 
 from tfds_builders.ferplus import ferplus_dataset_builder  # noqa: F401
+from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder  # noqa: F401

@@ -1,6 +1,7 @@
 """FERPlus with the RAN authors' occlusion and pose subsets."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -18,8 +19,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """One example is a face whose annotators agree; see README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
-    BUILDER_CONFIGS = [
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(
             name="majority", description="The target is the class most annotators chose: `label`."
         ),
