@@ -1,4 +1,4 @@
-"""Per-example and per-batch operations of the data pipeline (TensorFlow, inside tf.data or eager)."""
+"""Operations of the data pipeline on examples and batches (TensorFlow, in tf.data or eager)."""
 
 import numpy as np
 import tensorflow as tf

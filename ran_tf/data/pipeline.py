@@ -15,7 +15,8 @@ import tfds_builders  # noqa: F401, registers the builders
 from ran_tf import specs
 from ran_tf.config import DataConfig, ModelCard
 from ran_tf.data import ops
-from ran_tf.training import augment
+
+_FEATURES = ("image", "label", "id", "occlusion", "pose_30", "pose_45", "landmarks")
 
 # One stream of random numbers for each use.
 _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
@@ -113,13 +114,9 @@ def _faces(data: DataConfig, dataset: Dataset, split: str) -> tf.data.Dataset:
         face["landmarks"] = example.get("landmarks", nowhere)
         return face
 
-    wanted = {
-        name: True
-        for name in (
-            "image label votes id occlusion pose_30 pose_45 landmarks".split()
-        )
-        if name in features and (name != "votes" or data.target == "votes")
-    }
+    wanted = {name: True for name in _FEATURES if name in features}
+    if data.target == "votes":
+        wanted["votes"] = True
     read_config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
     raw = dataset.builder.as_dataset(
         split=split,
@@ -138,11 +135,15 @@ class TrainingData:
       data: what to read.
       dataset: from `open_dataset`.
       batch_size: global batch; the last batch of an epoch may be smaller.
+      num_draws: uniform numbers that the augmentation of one face uses.
       seed: of order, augmentation and random regions.
     """
 
-    def __init__(self, data: DataConfig, dataset: Dataset, *, batch_size: int, seed: int):
+    def __init__(
+        self, data: DataConfig, dataset: Dataset, *, batch_size: int, num_draws: int, seed: int
+    ):
         self._data, self._seed, self._batch_size = data, seed, batch_size
+        self._num_draws = num_draws
         self.size = dataset.size(data.train_split)
         if self.size == 0:
             raise ValueError(
@@ -188,7 +189,7 @@ class TrainingData:
             "labels": face["labels"],
             "landmarks": face["landmarks"],
             "draws": ops.uniform_draws(
-                position, count=augment.NUM_DRAWS, seed=self._seed, stream=_AUGMENT_STREAM
+                position, count=self._num_draws, seed=self._seed, stream=_AUGMENT_STREAM
             ),
             "region_draws": ops.uniform_draws(
                 position, count=3 * (regions.k - 1), seed=self._seed, stream=_REGION_STREAM

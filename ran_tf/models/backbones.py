@@ -130,7 +130,9 @@ def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: 
 def _vgg16(inputs):
     """VGG-16 (Simonyan & Zisserman 2015) up to the 4096 features of fc7, as in VGG-Face."""
     x = _preprocess(inputs, **_VGG_FACE)
-    for stage, (depth, filters) in enumerate(zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True)):
+    for stage, (depth, filters) in enumerate(
+        zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True)
+    ):
         for i in range(depth):
             name = f"conv{stage + 1}_{i + 1}"
             x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
@@ -180,6 +182,6 @@ def _from_applications(name: str, inputs):
         )
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.
-    preprocess = getattr(getattr(keras.applications, module), "preprocess_input")
+    preprocess = getattr(keras.applications, module).preprocess_input
     trunk = build(include_top=False, weights=None, pooling="avg", input_shape=inputs.shape[1:])
     return trunk(preprocess(inputs))

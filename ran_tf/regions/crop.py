@@ -29,12 +29,8 @@ def crop_with_matrices(image, boxes, *, size: tuple[int, int]):
     """`crop_regions` as two matrix products, for every backend and for XLA."""
     height, width, _ = image.shape[1:]
     y0, x0, y1, x1 = (boxes[..., side] for side in range(4))
-    rows = _hat_weights(
-        _sample_positions(y0, y1, source=height, target=size[0]), source=height
-    )
-    columns = _hat_weights(
-        _sample_positions(x0, x1, source=width, target=size[1]), source=width
-    )
+    rows = _hat_weights(_sample_positions(y0, y1, source=height, target=size[0]), source=height)
+    columns = _hat_weights(_sample_positions(x0, x1, source=width, target=size[1]), source=width)
     image = ops.cast(image, "float32")
     cut_rows = ops.einsum("bkyh,bhwc->bkywc", rows, image)
     return ops.einsum("bkxw,bkywc->bkyxc", columns, cut_rows)

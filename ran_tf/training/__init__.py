@@ -1,0 +1,1 @@
+"""Training under tf.distribute: augmentation, schedule, step, loop, checkpoints."""

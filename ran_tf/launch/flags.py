@@ -1,0 +1,167 @@
+"""Flags that describe a run, and how they become the dataclasses of `ran_tf.config`."""
+
+import importlib.resources
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from ran_tf import config, specs
+
+_DATA, _AUGMENT, _OPTIMIZER, _RUN = (
+    config.DataConfig(),
+    config.AugmentConfig(),
+    config.OptimizerConfig(),
+    config.TrainConfig(),
+)
+
+
+def define_training_flags() -> None:
+    """Defines every flag of a training run; defaults are those of the dataclasses."""
+    flags.DEFINE_string("dataset", _DATA.name, "TFDS name, perhaps with a /config.")
+    flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_string("train_split", _DATA.train_split, "TFDS split to train on.")
+    flags.DEFINE_string(
+        "validation_split", _DATA.validation_split, "TFDS split that the best epoch is chosen on."
+    )
+    flags.DEFINE_integer("image_size", _DATA.image_size[0], "Side of the whole face, pixels.")
+    flags.DEFINE_enum("target", _DATA.target, specs.TARGETS, "What the classifier learns.")
+    flags.DEFINE_bool("balanced", _DATA.balanced, "Draw each class equally often.")
+    flags.DEFINE_bool("cache", _DATA.cache, "Keep decoded faces in memory.")
+
+    flags.DEFINE_enum("regions", _DATA.regions.kind, specs.REGION_KINDS, "Kind of regions.")
+    flags.DEFINE_integer(
+        "num_regions", _DATA.regions.k, "Regions with the whole face; 1: baseline.", lower_bound=1
+    )
+    flags.DEFINE_enum(
+        "region_variant", _DATA.regions.variant, specs.REGION_VARIANTS, "Fixed regions of the..."
+    )
+    flags.DEFINE_float("landmark_radius", _DATA.regions.radius, "Half side of a landmark region.")
+
+    flags.DEFINE_string("backbone", "resnet18", "resnet18/34/50, vgg16, mobilenet_v1, or a name.")
+    flags.DEFINE_enum("attention", "sigmoid", specs.ATTENTIONS, "sigmoid: paper; softmax: code.")
+    flags.DEFINE_bool("relation", True, "Relation-attention; False is the paper's ablation.")
+    flags.DEFINE_integer("region_size", 224, "Side of a region at the backbone, pixels.")
+    flags.DEFINE_float("dropout", 0.0, "On the feature that the classifier reads.")
+    flags.DEFINE_string("dtype", "float32", "Policy: float32, mixed_bfloat16, mixed_float16.")
+
+    flags.DEFINE_bool("flip", _AUGMENT.flip, "Mirror half of the faces.")
+    flags.DEFINE_float("rotate", _AUGMENT.rotate, "Largest rotation, degrees.")
+    flags.DEFINE_float("scale", _AUGMENT.scale, "Largest relative change of scale.")
+    flags.DEFINE_float("shift", _AUGMENT.shift, "Largest shift, fraction of the side.")
+    flags.DEFINE_float("erase", _AUGMENT.erase, "Probability of a painted rectangle.")
+    flags.DEFINE_float("erase_max", _AUGMENT.erase_max, "Its largest side, fraction.")
+    flags.DEFINE_float("light", _AUGMENT.light, "Largest change of contrast and brightness.")
+
+    flags.DEFINE_enum("optimizer", _OPTIMIZER.name, ("sgd", "adamw"), "Update rule.")
+    flags.DEFINE_float("learning_rate", _OPTIMIZER.learning_rate, "Peak, for the global batch.")
+    flags.DEFINE_enum(
+        "schedule", _OPTIMIZER.schedule, ("cosine", "step", "constant"), "Of the learning rate."
+    )
+    flags.DEFINE_float("warmup", _OPTIMIZER.warmup, "Fraction of all steps.")
+    flags.DEFINE_list(
+        "milestones", [str(m) for m in _OPTIMIZER.milestones], "Of schedule=step, fractions."
+    )
+    flags.DEFINE_float("weight_decay", _OPTIMIZER.weight_decay, "Of kernels only.")
+    flags.DEFINE_float("momentum", _OPTIMIZER.momentum, "Of sgd.")
+    flags.DEFINE_float("clip_norm", _OPTIMIZER.clip_norm, "Largest global gradient norm; 0: none.")
+    flags.DEFINE_float("ema", _OPTIMIZER.ema, "Decay of the average of the weights; 0: none.")
+
+    flags.DEFINE_integer("epochs", _RUN.epochs, "Passes over the training split.")
+    flags.DEFINE_integer("batch_size", _RUN.batch_size, "Global batch, faces.")
+    flags.DEFINE_float("margin", _RUN.margin, "Of the region biased loss.")
+    flags.DEFINE_float("region_loss_weight", _RUN.region_loss_weight, "Weight of that loss.")
+    flags.DEFINE_float("label_smoothing", _RUN.label_smoothing, "Share spread over the classes.")
+    flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
+
+
+def train_config(values: flags.FlagValues) -> config.TrainConfig:
+    """The run that the flags describe. Raises ValueError for one that makes no sense."""
+    return config.TrainConfig(
+        data=config.DataConfig(
+            name=values.dataset,
+            data_dir=values.data_dir,
+            image_size=(values.image_size, values.image_size),
+            target=values.target,
+            train_split=values.train_split,
+            validation_split=values.validation_split,
+            balanced=values.balanced,
+            cache=values.cache,
+            regions=config.RegionConfig(
+                kind=values.regions,
+                k=values.num_regions,
+                variant=values.region_variant,
+                radius=values.landmark_radius,
+            ),
+        ),
+        augment=config.AugmentConfig(
+            flip=values.flip,
+            rotate=values.rotate,
+            scale=values.scale,
+            shift=values.shift,
+            erase=values.erase,
+            erase_max=values.erase_max,
+            light=values.light,
+        ),
+        optimizer=config.OptimizerConfig(
+            name=values.optimizer,
+            learning_rate=values.learning_rate,
+            schedule=values.schedule,
+            warmup=values.warmup,
+            milestones=tuple(float(m) for m in values.milestones),
+            weight_decay=values.weight_decay,
+            momentum=values.momentum,
+            clip_norm=values.clip_norm,
+            ema=values.ema,
+        ),
+        model={
+            "backbone": values.backbone,
+            "attention": values.attention,
+            "relation": values.relation,
+            "size": (values.region_size, values.region_size),
+            "dropout": values.dropout,
+            "dtype": values.dtype,
+        },
+        epochs=values.epochs,
+        batch_size=values.batch_size,
+        margin=values.margin,
+        region_loss_weight=values.region_loss_weight,
+        label_smoothing=values.label_smoothing,
+        seed=values.seed,
+    )
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Runs a command: packaged recipes are found, and expected errors end in one line.
+
+    `main` takes the positional arguments. Errors of the user's making (ValueError, OSError,
+    RuntimeError from this package) are printed without a traceback; exit status 1.
+    """
+
+    def guarded(argv):
+        try:
+            main(argv[1:])
+        except (ValueError, OSError) as error:
+            sys.exit(f"{type(error).__name__}: {error}")
+
+    app.run(guarded, argv=[sys.argv[0], *(_find_recipe(a) for a in sys.argv[1:])])
+
+
+def _find_recipe(argument: str) -> str:
+    """Turns `--flagfile=launch/x.flags` into the packaged recipe when no such file is on disk."""
+    prefix = "--flagfile="
+    name = argument.removeprefix(prefix)
+    if name == argument or pathlib.Path(name).exists():
+        return argument
+    try:
+        packaged = importlib.resources.files("ran_tf.recipes")
+    except ModuleNotFoundError:  # a checkout that is not installed has its recipes in launch/
+        packaged = pathlib.Path(__file__).parents[2] / "launch"
+    recipe = packaged / pathlib.Path(name).name
+    if not recipe.is_file():
+        known = sorted(r.name for r in packaged.iterdir() if r.name.endswith(".flags"))
+        sys.exit(
+            f"--flagfile must be a file, or one of the packaged recipes {known}. Received: {name!r}"
+        )
+    return f"{prefix}{recipe}"

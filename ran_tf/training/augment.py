@@ -1,0 +1,143 @@
+"""Augmentation of a batch on the accelerator, a pure function of images and uniform draws.
+
+In Keras ops, so that it runs on any backend. Geometry first (one resampling), then light, then a
+painted rectangle. Fixed and random regions are taken from the augmented face; landmark regions
+move with it.
+"""
+
+import math
+
+from keras import ops
+
+from ran_tf.config import AugmentConfig
+
+_DRAWS = (
+    "flip",
+    "angle",
+    "scale",
+    "shift_x",
+    "shift_y",
+    "contrast",
+    "brightness",
+    "erase",
+    "erase_height",
+    "erase_width",
+    "erase_y",
+    "erase_x",
+    "erase_colour",
+)
+NUM_DRAWS = len(_DRAWS)
+
+
+def augment(image, boxes, draws, *, config: AugmentConfig, move_boxes: bool = False):
+    """Flips, turns, scales, shifts, relights and paints over faces.
+
+    Args:
+      image: u8 or f32 [b, H, W, C] in 0..255.
+      boxes: f32[b, k, 4].
+      draws: f32[b, NUM_DRAWS], uniform in 0..1: equal draws give equal results.
+      config: how strongly.
+      move_boxes: move the boxes of regions 1.. with the face (landmark regions).
+
+    Returns:
+      dict: image f32[b, H, W, C] in 0..255, boxes f32[b, k, 4].
+    """
+    draw = {name: draws[:, i] for i, name in enumerate(_DRAWS)}
+    image = ops.cast(image, "float32")
+    height, width, _ = image.shape[1:]
+    matrix, shift = _face_to_source(draw, config=config)
+    image = _resample(image, matrix, shift)
+    image = _relight(image, draw, strength=config.light)
+    image = _erase(image, draw, config=config)
+    if move_boxes:
+        boxes = _move_boxes(boxes, matrix, shift, aspect=width / height)
+    return {"image": image, "boxes": boxes}
+
+
+def _signed(draw):
+    return 2.0 * draw - 1.0
+
+
+def _face_to_source(draw, *, config: AugmentConfig):
+    """The affine map from a new face to its source, about the centre, in units of pixels or sides.
+
+    Returns:
+      matrix f32[b, 2, 2] acting on (x, y), shift f32[b, 2] as fractions of the sides.
+    """
+    angle = _signed(draw["angle"]) * math.radians(config.rotate)
+    zoom = 1.0 / (1.0 + _signed(draw["scale"]) * config.scale)
+    mirror = ops.where(draw["flip"] < 0.5, -1.0, 1.0) if config.flip else ops.ones_like(angle)
+    cos, sin = zoom * ops.cos(angle), zoom * ops.sin(angle)
+    matrix = ops.stack(
+        [ops.stack([mirror * cos, mirror * sin], axis=-1), ops.stack([-sin, cos], axis=-1)], axis=1
+    )
+    shift = ops.stack([_signed(draw["shift_x"]), _signed(draw["shift_y"])], axis=-1) * config.shift
+    return matrix, shift
+
+
+def _resample(image, matrix, shift):
+    height, width, _ = image.shape[1:]
+    centre = ops.convert_to_tensor([(width - 1) / 2.0, (height - 1) / 2.0], dtype="float32")
+    side = ops.convert_to_tensor([width, height], dtype="float32")
+    # source = matrix (new - centre) + centre + shift
+    offset = centre - ops.einsum("bij,j->bi", matrix, centre) + shift * side
+    zeros = ops.zeros_like(shift)
+    transform = ops.concatenate(
+        [matrix[:, 0], offset[:, :1], matrix[:, 1], offset[:, 1:], zeros], axis=-1
+    )
+    return ops.image.affine_transform(
+        image,
+        transform,
+        interpolation="bilinear",
+        fill_mode="nearest",
+        data_format="channels_last",
+    )
+
+
+def _move_boxes(boxes, matrix, shift, *, aspect: float):
+    """Boxes round the moved centres, of the same size, clipped to the face; region 0 stays."""
+    centre_x = (boxes[..., 1] + boxes[..., 3]) / 2.0
+    centre_y = (boxes[..., 0] + boxes[..., 2]) / 2.0
+    half_h = (boxes[..., 2] - boxes[..., 0]) / 2.0
+    half_w = (boxes[..., 3] - boxes[..., 1]) / 2.0
+    # new = matrix^-1 (source - centre - shift) + centre, with x in units of the height.
+    x = (centre_x - 0.5 - shift[:, None, 0]) * aspect
+    y = centre_y - 0.5 - shift[:, None, 1]
+    (a, b), (c, d) = (
+        (matrix[:, None, 0, 0], matrix[:, None, 0, 1]),
+        (matrix[:, None, 1, 0], matrix[:, None, 1, 1]),
+    )
+    determinant = a * d - b * c
+    new_x = (d * x - b * y) / determinant / aspect + 0.5
+    new_y = (a * y - c * x) / determinant + 0.5
+    # A point that left the face keeps a region at its edge.
+    new_x, new_y = ops.clip(new_x, 0.0, 1.0), ops.clip(new_y, 0.0, 1.0)
+    moved = ops.stack([new_y - half_h, new_x - half_w, new_y + half_h, new_x + half_w], axis=-1)
+    moved = ops.clip(moved, 0.0, 1.0)
+    return ops.concatenate([boxes[:, :1], moved[:, 1:]], axis=1)
+
+
+def _relight(image, draw, *, strength: float):
+    contrast = (1.0 + _signed(draw["contrast"]) * strength)[:, None, None, None]
+    brightness = (_signed(draw["brightness"]) * strength * 255.0)[:, None, None, None]
+    mean = ops.mean(image, axis=(1, 2, 3), keepdims=True)
+    return ops.clip((image - mean) * contrast + mean + brightness, 0.0, 255.0)
+
+
+def _erase(image, draw, *, config: AugmentConfig):
+    """Paints a rectangle of 10 % of the side to `erase_max` in one grey (Zhong et al. 2020)."""
+    height, width, _ = image.shape[1:]
+    smallest = min(0.1, config.erase_max)
+
+    def covered(size_draw, place_draw, source):
+        side = smallest + size_draw * (config.erase_max - smallest)
+        low = place_draw * (1.0 - side)
+        pixels = (ops.arange(source, dtype="float32") + 0.5) / source
+        return (pixels >= low[:, None]) & (pixels < (low + side)[:, None])
+
+    rows = covered(draw["erase_height"], draw["erase_y"], height)
+    columns = covered(draw["erase_width"], draw["erase_x"], width)
+    chosen = (draw["erase"] < config.erase)[:, None, None]
+    painted = (chosen & rows[:, :, None] & columns[:, None, :])[..., None]
+    colour = (255.0 * draw["erase_colour"])[:, None, None, None]
+    return ops.where(painted, colour, image)

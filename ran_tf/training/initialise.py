@@ -1,0 +1,91 @@
+"""Weights from elsewhere into a new network (`--init_weights`)."""
+
+import dataclasses
+import pathlib
+
+import h5py
+
+from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.training import checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Initialised:
+    """Which weights of a network were taken over and which keep their random start.
+
+    Attributes:
+      loaded, fresh: paths of variables such as "conv1/kernel".
+    """
+
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+
+def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
+    """Fills a network from a work directory, or a `.weights.h5` file of a backbone or a network.
+
+    From a work directory weights are matched by name and shape: what it lacks (a head for other
+    classes, the attention of a model without) keeps its random start. A file must fit as a whole:
+    to the backbone, or to the network.
+
+    Args:
+      model: the network to fill, in place.
+      source: a work directory of `ran_tf.launch.train`, or a weights file: `ran_tf.launch.convert`
+        makes one of a backbone, `model.save_weights` one of a network.
+
+    Raises:
+      FileNotFoundError: if there is no such file or directory.
+      ValueError: if it does not fit.
+    """
+    path = pathlib.Path(source)
+    if path.is_dir():
+        return _from_network(model, checkpoints.load_workdir(path).model, source=source)
+    if not path.exists():
+        raise FileNotFoundError(
+            "`init_weights` must be a work directory or a .weights.h5 file that exists. "
+            f"Received: init_weights={source!r}"
+        )
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(
+            "`init_weights` must be a work directory or end in .weights.h5 (see "
+            f"ran_tf.launch.convert). Received: init_weights={source!r}"
+        )
+    return _from_file(model, path)
+
+
+def _weights_by_path(model) -> dict:
+    # The states of dropout's random generators are no weights.
+    return {v.path: v for v in model.weights if v.dtype.startswith("float")}
+
+
+def _from_network(model, trained, *, source: str) -> Initialised:
+    old, new = _weights_by_path(trained), _weights_by_path(model)
+    fitting = {n for n, v in new.items() if n in old and old[n].shape == v.shape}
+    if not fitting & set(_weights_by_path(model.backbone)):
+        raise ValueError(
+            "`init_weights` must be of the same backbone; no weight of it fits "
+            f"{model.backbone.name!r}. Received: init_weights={source!r}"
+        )
+    for name in fitting:
+        new[name].assign(old[name])
+    return _sorted_out(new, fitting)
+
+
+def _from_file(model, path) -> Initialised:
+    try:
+        with h5py.File(path, "r") as file:
+            target = model if "backbone" in file else model.backbone
+        target.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(
+            f"`init_weights` must hold the weights of a {model.backbone.name!r} backbone, or of a "
+            f"whole network like this one. Received: init_weights={str(path)!r}: {error}"
+        ) from error
+    return _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+
+
+def _sorted_out(weights, loaded: set[str]) -> Initialised:
+    return Initialised(
+        loaded=tuple(n for n in weights if n in loaded),
+        fresh=tuple(n for n in weights if n not in loaded),
+    )
