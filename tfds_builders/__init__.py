@@ -6,5 +6,11 @@ import tfds_builders
 faces = tfds.load("ferplus", split="test")
 """
 
-from tfds_builders.ferplus import ferplus_dataset_builder  # noqa: F401
-from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder  # noqa: F401
+from tfds_builders.ferplus import ferplus_dataset_builder
+from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
+
+#: Builder classes by TFDS name.
+DATASETS = {
+    "ferplus": ferplus_dataset_builder.Builder,
+    "synthetic_faces": synthetic_faces_dataset_builder.Builder,
+}

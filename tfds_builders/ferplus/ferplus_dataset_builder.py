@@ -6,7 +6,6 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from etils import epath
 
 from tfds_builders import conditions
 from tfds_builders.features import FERPLUS_EMOTIONS, face_features
@@ -54,18 +53,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        manual_dir = epath.Path(dl_manager.manual_dir)
+        protocol, faces = source.read_faces(dl_manager.manual_dir)
         lists = _read_lists(dl_manager)
-        protocol, faces = source.read_faces(manual_dir)
+        same_round = protocol == "label.csv"  # as the lists
         selected = [face for face in faces if votes.majority(face.votes) is not None]
-        _check_lists(lists, faces=faces, same_round=protocol == "label.csv")
+        _check_lists(lists, faces=faces, same_round=same_round)
 
         splits = {split: [f for f in selected if f.split == split] for split in source.FOLDERS}
         test_ids = {face.id for face in splits["test"]}
         subsets = {
             condition: len(test_ids & {row.id for row in rows}) for condition, rows in lists.items()
         }
-        logging.info(
+        logging.log(
+            # Faces of the other round are not those of the paper's tables: say it unasked.
+            logging.INFO if same_round else logging.WARNING,
             "ferplus: votes of %s, majority protocol of the RAN lists: %s; of the test faces %s",
             protocol,
             ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),

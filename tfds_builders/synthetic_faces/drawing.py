@@ -66,13 +66,13 @@ def draw_face(
 
 
 def _sample_head(rng: np.random.Generator, *, yaw: float) -> Head:
-    half_width = SIZE * rng.uniform(0.58, 0.7)
+    half_width = SIZE * rng.uniform(0.68, 0.78)
     return Head(
-        centre=(SIZE * (1 + jitter(rng, 0.08)), SIZE * (1.05 + jitter(rng, 0.08))),
+        centre=(SIZE * (1 + jitter(rng, 0.06)), SIZE * (1 + jitter(rng, 0.06))),
         half_width=half_width,
-        half_height=half_width * rng.uniform(1.2, 1.4),
+        half_height=half_width * rng.uniform(1.12, 1.25),
         yaw=math.radians(yaw),
-        roll=math.radians(jitter(rng, 10.0)),
+        roll=math.radians(jitter(rng, 7.0)),
     )
 
 
@@ -117,19 +117,19 @@ def _draw_eyes(
 ) -> list[np.ndarray]:
     """Returns the pixel positions of the two eyes."""
     t = _ACROSS
-    opening = 0.085 * expression.eyes * (1 - t**2)
+    opening = 0.12 * expression.eyes * (1 - t**2)
     centres = []
     for side in (-1, 1):
-        middle = np.array([side * identity.eye_distance, -0.06])
+        middle = np.array([side * identity.eye_distance, -0.02])
         upper = middle + np.stack([identity.eye_size * t, -opening], axis=-1)
         lower = middle + np.stack([identity.eye_size * t, 0.75 * opening], axis=-1)
         canvas.polygon(head.surface([*upper, *lower[::-1]]), (238, 236, 232))
-        for radius, colour in ((0.085, identity.iris), (0.04, (15, 12, 12))):
+        for radius, colour in ((0.11, identity.iris), (0.05, (15, 12, 12))):
             u, v = (CIRCLE * (radius, 0.8 * radius) + (gaze, 0)).T
             lids = np.interp(u / identity.eye_size, t, opening)
             inside = np.minimum(np.maximum(v, -lids), 0.75 * lids)
             canvas.polygon(head.surface(middle + np.stack([u, inside], axis=-1)), colour)
-        canvas.stroke(head.surface(upper), blend(identity.hair, (20, 15, 15), 0.7), head.px(0.035))
+        canvas.stroke(head.surface(upper), blend(identity.hair, (20, 15, 15), 0.7), head.px(0.045))
         canvas.stroke(head.surface(lower), blend(identity.skin, (40, 20, 20), 0.4), head.px(0.02))
         centres.append(head.surface([middle])[0])
     return centres
@@ -182,9 +182,9 @@ def _draw_mouth(
     teeth = np.minimum(upper + 0.09 * (1 - t**2), lower)
     if expression.sneer > 0.015:
         canvas.polygon(np.concatenate([curve(upper), curve(teeth)[::-1]]), (235, 230, 220))
-    for v, thickness in ((upper, 0.045), (lower, 0.06)):
+    for v, thickness in ((upper, 0.06), (lower, 0.08)):
         canvas.stroke(curve(v), identity.lips, head.px(thickness))
-    canvas.stroke(curve(line), blend(identity.lips, (40, 10, 10), 0.6), head.px(0.02))
+    canvas.stroke(curve(line), blend(identity.lips, (40, 10, 10), 0.6), head.px(0.03))
     return [curve(line)[0], curve(line)[-1]]
 
 
@@ -193,10 +193,10 @@ def _draw_hair_in_front(canvas: Canvas, head: Head, identity: Identity):
         return
     u = np.linspace(-0.85, 0.85, 13)
     hairline = {
-        "short": -0.62 + 0.1 * u**2,
-        "fringe": -0.5 + 0.03 * np.cos(20 * u),
-        "long": -0.66 + 0.3 * u**2,
-        "parted": -0.72 + 0.35 * np.abs(u - 0.3),
+        "short": -0.66 + 0.1 * u**2,
+        "fringe": -0.56 + 0.03 * np.cos(20 * u),
+        "long": -0.7 + 0.3 * u**2,
+        "parted": -0.76 + 0.35 * np.abs(u - 0.3),
     }[identity.hair_style]
     rim = np.linspace(math.radians(-35), math.radians(-145), 15)
     crown = head.plane(np.stack([1.05 * np.cos(rim), 1.06 * np.sin(rim)], axis=-1))
@@ -211,8 +211,8 @@ def _light(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
     direction = rng.uniform(0, 2 * math.pi)
     ramp = np.linspace(-1, 1, SIZE, dtype=np.float32)
     lamp = ramp[:, np.newaxis] * math.sin(direction) + ramp * math.cos(direction)
-    gain = rng.uniform(0.65, 1.15) * (1 + rng.uniform(0.0, 0.4) * lamp)
+    gain = rng.uniform(0.75, 1.1) * (1 + rng.uniform(0.0, 0.3) * lamp)
     tint = 1 + rng.uniform(-0.08, 0.08, size=3).astype(np.float32)
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(1.0, 7.0)
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(1.0, 5.0)
     lit = image * gain[:, :, np.newaxis].astype(np.float32) * tint + noise
     return np.clip(lit, 0, 255).astype(np.uint8)

@@ -36,17 +36,17 @@ class Expression:
 
 EXPRESSIONS = {
     "neutral": Expression(),
-    "happiness": Expression(eyes=0.75, smile=0.15, gape=0.05, width=1.25, sneer=0.03),
-    "surprise": Expression(inner_brow=0.13, outer_brow=0.13, eyes=1.55, gape=0.17, width=0.7),
-    "sadness": Expression(inner_brow=0.12, outer_brow=-0.07, eyes=0.75, smile=-0.11, width=0.9),
-    "anger": Expression(inner_brow=-0.11, outer_brow=0.04, eyes=0.9, smile=-0.05, width=0.85),
+    "happiness": Expression(eyes=0.7, smile=0.2, gape=0.07, width=1.2, sneer=0.05),
+    "surprise": Expression(inner_brow=0.17, outer_brow=0.17, eyes=1.5, gape=0.2, width=0.65),
+    "sadness": Expression(inner_brow=0.16, outer_brow=-0.1, eyes=0.7, smile=-0.16, width=0.9),
+    "anger": Expression(inner_brow=-0.14, outer_brow=0.06, eyes=0.75, smile=-0.05, width=0.8),
     "disgust": Expression(
-        inner_brow=-0.1, outer_brow=-0.01, eyes=0.5, smile=-0.07, gape=0.03, sneer=0.08
+        inner_brow=-0.13, outer_brow=0.03, eyes=0.55, smile=-0.08, gape=0.05, sneer=0.12
     ),
     "fear": Expression(
-        inner_brow=0.13, outer_brow=0.0, eyes=1.5, smile=-0.07, gape=0.06, width=1.2, sneer=0.02
+        inner_brow=0.18, outer_brow=0.02, eyes=1.5, smile=-0.08, gape=0.09, width=1.15, sneer=0.03
     ),
-    "contempt": Expression(one_brow=0.07, eyes=0.85, smirk=0.13),
+    "contempt": Expression(one_brow=0.06, eyes=0.9, smirk=0.2),
 }
 _REST = Expression()
 
@@ -97,20 +97,20 @@ def sample_identity(rng: np.random.Generator) -> Identity:
         iris=colour(_IRISES),
         lips=blend(blend(skin, (60, 20, 20), 0.3), (190, 30, 60), 0.5 * rng.random()),
         hair_style=_HAIR_STYLES[rng.integers(len(_HAIR_STYLES))],
-        eye_distance=rng.uniform(0.36, 0.46),
-        eye_size=rng.uniform(0.16, 0.21),
-        brow_height=rng.uniform(-0.33, -0.27),
-        brow_thickness=rng.uniform(0.035, 0.07),
-        nose_width=rng.uniform(0.11, 0.19),
-        nose_length=rng.uniform(0.2, 0.3),
-        mouth_height=rng.uniform(0.5, 0.58),
-        mouth_width=rng.uniform(0.3, 0.4),
+        eye_distance=rng.uniform(0.4, 0.47),
+        eye_size=rng.uniform(0.2, 0.25),
+        brow_height=rng.uniform(-0.3, -0.25),
+        brow_thickness=rng.uniform(0.06, 0.1),
+        nose_width=rng.uniform(0.12, 0.18),
+        nose_length=rng.uniform(0.24, 0.31),
+        mouth_height=rng.uniform(0.57, 0.62),
+        mouth_width=rng.uniform(0.38, 0.46),
     )
 
 
 def sample_expression(rng: np.random.Generator, emotion: str) -> Expression:
     """The emotion at a random strength, with a little of the face's own in every part."""
-    strength = rng.uniform(0.6, 1.25)
+    strength = rng.uniform(0.75, 1.25)
     strongest = dataclasses.asdict(EXPRESSIONS[emotion])
     rest = dataclasses.asdict(_REST)
     values = {name: rest[name] + strength * (strongest[name] - rest[name]) for name in rest}

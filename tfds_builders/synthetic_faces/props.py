@@ -29,26 +29,26 @@ def draw_glasses(canvas: Canvas, head: Head, rng: np.random.Generator, *, skin: 
     frame = blend(_any_colour(rng), (20, 20, 20), 0.7)
     lens = blend(_any_colour(rng), (15, 15, 20), 0.8)
     clear = canvas.pixels.copy()
-    radii = np.array([rng.uniform(0.3, 0.36), rng.uniform(0.2, 0.26)])
+    radii = np.array([rng.uniform(0.32, 0.38), rng.uniform(0.24, 0.3)])
     squareness = rng.uniform(0.6, 1.0)  # below 1 the lens has corners
     outline = np.sign(CIRCLE) * np.abs(CIRCLE) ** squareness * radii
-    lenses = [head.surface(outline + np.array([side * 0.42, -0.1])) for side in (-1, 1)]
+    lenses = [head.surface(outline + np.array([side * 0.44, -0.05])) for side in (-1, 1)]
     for points in lenses:
         canvas.polygon(points, lens)
     tint = rng.uniform(0.75, 1.0)
     canvas.pixels = cv2.addWeighted(canvas.pixels, tint, clear, 1 - tint, 0)
     for points in lenses:
         canvas.stroke(np.concatenate([points, points[:1]]), frame, head.px(0.06))
-    canvas.stroke(head.surface([(-0.12, -0.12), (0.12, -0.12)]), frame, head.px(0.06))
+    canvas.stroke(head.surface([(-0.12, -0.08), (0.12, -0.08)]), frame, head.px(0.06))
     for side in (-1, 1):
-        canvas.stroke(head.surface([(side * 0.75, -0.12), (side, -0.06)]), frame, head.px(0.06))
+        canvas.stroke(head.surface([(side * 0.78, -0.08), (side, -0.04)]), frame, head.px(0.06))
 
 
 def draw_hat(canvas: Canvas, head: Head, rng: np.random.Generator, *, skin: Colour):
     """A hat pulled down over the brows."""
     del skin
     colour = _any_colour(rng)
-    brim = rng.uniform(-0.2, -0.14)
+    brim = rng.uniform(-0.16, -0.1)
     crown = [(-1.05, brim), (-0.95, -1.15), (-0.4, -1.4), (0.4, -1.4), (0.95, -1.15), (1.05, brim)]
     canvas.polygon(head.plane(crown), colour)
     band = [(-1.04, brim - 0.08), (1.04, brim - 0.08)]

@@ -38,8 +38,8 @@ KINDS = {
 
 #: How many faces of each kind are in a split; a multiple of eight holds every emotion equally.
 SPLITS = {
-    "train": dict.fromkeys(KINDS, 80) | {"clean": 3520},
-    "validation": dict.fromkeys(KINDS, 16) | {"clean": 704},
+    "train": dict.fromkeys(KINDS, 40) | {"clean": 3760},
+    "validation": dict.fromkeys(KINDS, 8) | {"clean": 752},
     "test": dict.fromkeys(KINDS, 504),
 }
 
@@ -66,6 +66,16 @@ def make_example(split: str, *, index: int, kind: str) -> dict:
     }
 
 
+def _subsets() -> dict[str, int]:
+    """Number of test faces by condition."""
+    kinds = [KINDS[kind] for kind in plan("test")]
+    return {
+        "occlusion": sum(kind.occlusion != "none" for kind in kinds),
+        "pose_30": sum(kind.yaw[0] > 30 for kind in kinds),
+        "pose_45": sum(kind.yaw[0] > 45 for kind in kinds),
+    }
+
+
 class Builder(tfds.core.GeneratorBasedBuilder):
     """One example is a drawn face; see README.md beside this file."""
 
@@ -80,7 +90,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(target="label", seed=_SEED),
+            metadata=tfds.core.MetadataDict(target="label", seed=_SEED, subsets=_subsets()),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
