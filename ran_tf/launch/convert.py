@@ -4,7 +4,6 @@
         --faces=ferplus/FER2013Train --size=128 --out=mobilenet_v1.weights.h5
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from absl import app, flags
 
+from ran_tf.files import atomic_path
 from ran_tf.models.convert import FORMATS, convert
 from ran_tf.models.reinflate import reinflate_batch_norm
 
@@ -68,14 +68,8 @@ def run(values: flags.FlagValues) -> None:
     if faces is not None:
         reinflate_batch_norm(converted.model, faces)
         print(f"measured the batch normalisations on {len(faces)} faces of {values.faces}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Keras insists on the suffix; beside, so that the replacement is atomic.
-    partial = out.with_name(f".{os.getpid()}.{out.name}")
-    try:
+    with atomic_path(out) as partial:
         converted.model.save_weights(partial)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
     print(f"wrote {out} ({converted.model.count_params():,} parameters)")
 
 
