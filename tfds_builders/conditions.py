@@ -137,7 +137,7 @@ def read_list(file: ListFile, *, path: epath.PathLike) -> list[ListRow]:
         match = re.fullmatch(file.row, line)
         if not match or (file.types and match["type"] not in file.types):
             raise ValueError(
-                f"{source} is not a row of the authors' list (one looks like {file.example!r}): "
+                f"{source}: not a row of the authors' list (one looks like {file.example!r}): "
                 f"get the file again from {file.url}. Received: row={line!r}"
             )
         rows.append(

@@ -149,14 +149,14 @@ def _check_lists(
         face = test_faces.get(row.id)
         if face is None:
             raise ValueError(
-                f"{row.source} names an image that is not among the {len(test_faces)} of "
+                f"{row.source}: names an image that is not among the {len(test_faces)} of "
                 f"FER2013Test: complete that folder, or delete the row. Received: id={row.id!r}"
             )
         label = votes.majority(face.votes)
         if same_round and label != row.label:
             raise ValueError(
-                f"{row.source} gives {row.id} the label {row.label} "
-                f"({FERPLUS_EMOTIONS[row.label]}), its votes in {face.source} give {label}: the "
+                f"{row.source}: gives {row.id} the label {row.label} "
+                f"({FERPLUS_EMOTIONS[row.label]}), its votes ({face.source}) give {label}: the "
                 "vote columns are in another order or of another round; use label.csv as "
                 f"published. Received: votes={face.votes}"
             )

@@ -4,8 +4,9 @@ Folders (Microsoft's): `FER2013{Train,Valid,Test}/` with the images `ferNNNNNNN.
 `label.csv` without header, rows `name,"(box)",` and ten votes.
 
 CSV: Kaggle's `fer2013.csv` (`emotion,pixels,Usage`) beside Microsoft's `fer2013new.csv`
-(`Usage,Image name,` and ten votes), joined row by row as Microsoft's own script does; a row
-without an image name is a picture they withdrew.
+(`Usage,Image name,` and ten votes), joined row by row as Microsoft's own script does. A row
+without an image name is a picture they withdrew; the four names that the published file has twice
+count once, with their first row.
 
 The votes of the two are not of the same round: they give different faces. Both are read whole and
 checked before the first example is written.
@@ -104,8 +105,8 @@ def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
     for first, second in itertools.pairwise(faces):
         if first.id == second.id:
             raise ValueError(
-                f"{second.source} repeats {second.id}, already given by {first.source}: delete one "
-                f"of the two rows. Received: name={second.id!r}"
+                f"{second.source}: repeats {second.id} of {first.source}: delete one of the two "
+                f"rows. Received: name={second.id!r}"
             )
     return protocol, faces
 
@@ -132,11 +133,11 @@ def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
         images = {path.name for path in folder.iterdir()}
         with labels.open() as file:
             for number, row in enumerate(csv.reader(file), start=1):
-                source = f"{labels}, row {number},"
+                source = f"{labels}, row {number}"
                 _check_columns(row, expected=2 + len(votes_lib.COLUMNS), source=source)
                 if row[0] not in images:
                     raise ValueError(
-                        f"{source} names an image that is not in {folder}: unpack the images of "
+                        f"{source}: names an image that is not in {folder}: unpack the images of "
                         f"this folder again. Received: name={row[0]!r}"
                     )
                 yield Face(
@@ -155,9 +156,10 @@ def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
         _check_header(next(pixel_rows, []), ("emotion", "pixels", "Usage"), manual_dir / PIXELS_CSV)
         # The order of the vote columns decides what every class means.
         _check_header(next(vote_rows, []), header, manual_dir / VOTES_CSV)
+        seen = set()
         pairs = itertools.zip_longest(pixel_rows, vote_rows)
         for number, (pixel_row, vote_row) in enumerate(pairs, start=2):
-            source = f"{manual_dir / VOTES_CSV}, row {number},"
+            source = f"{manual_dir / VOTES_CSV}, row {number}"
             if pixel_row is None or vote_row is None:
                 shorter = PIXELS_CSV if pixel_row is None else VOTES_CSV
                 raise ValueError(
@@ -166,17 +168,18 @@ def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
                     f"get the shorter file again. Received: {number - 2} faces"
                 )
             _check_columns(vote_row, expected=len(header), source=source)
-            pixel_source = f"{manual_dir / PIXELS_CSV}, row {number},"
+            pixel_source = f"{manual_dir / PIXELS_CSV}, row {number}"
             _check_columns(pixel_row, expected=3, source=pixel_source)
             usage, name = vote_row[0], vote_row[1].strip()
             if usage not in _USAGES or usage != pixel_row[2].strip():
                 raise ValueError(
-                    f"{source} and the same row of {PIXELS_CSV} must agree in Usage (one of "
+                    f"{source}: it and the same row of {PIXELS_CSV} must agree in Usage (one of "
                     f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
                     f"Received: {usage!r} and {pixel_row[2]!r}"
                 )
-            if not name:
+            if not name or name in seen:
                 continue
+            seen.add(name)
             yield Face(
                 id=name.rsplit(".", 1)[0],
                 split=_USAGES[usage],
@@ -197,7 +200,7 @@ def _check_header(row: Sequence[str], expected: Sequence[str], path: epath.Path)
 def _check_columns(row: Sequence[str], *, expected: int, source: str):
     if len(row) != expected:
         raise ValueError(
-            f"{source} has {len(row)} columns, expected {expected}: {_GET_FERPLUS}. "
+            f"{source}: has {len(row)} columns, expected {expected}: {_GET_FERPLUS}. "
             f"Received: row={','.join(row)[:80]!r}"
         )
 
@@ -209,7 +212,7 @@ def _parse_votes(cells: Sequence[str], *, source: str) -> tuple[int, ...]:
         votes = (-1,)
     if min(votes) < 0:
         raise ValueError(
-            f"{source} must give {len(votes_lib.COLUMNS)} vote counts "
+            f"{source}: must give {len(votes_lib.COLUMNS)} vote counts "
             f"({', '.join(votes_lib.COLUMNS)}): {_GET_FERPLUS}. Received: {','.join(cells)!r}"
         )
     return votes
@@ -222,7 +225,7 @@ def _parse_pixels(text: str, *, source: str) -> np.ndarray:
         pixels = np.array([-1])
     if pixels.size != _SIDE * _SIDE or pixels.min() < 0 or pixels.max() > 255:
         raise ValueError(
-            f"{source} must give {_SIDE * _SIDE} grey values of 0..255: get {PIXELS_CSV} again. "
+            f"{source}: must give {_SIDE * _SIDE} grey values of 0..255: get {PIXELS_CSV} again. "
             f"Received: {len(text.split())} values, {text[:40]!r}..."
         )
     return pixels.astype(np.uint8).reshape(_SIDE, _SIDE)
