@@ -1,0 +1,120 @@
+"""Similarity alignment: turns, scales and shifts a face so that its landmarks lie in one place."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from ran_tf.config import check_range
+
+# Where the five landmarks lie in an upright face, as x,y in 0..1 of a square that cuts it at brow
+# and chin: the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.
+TEMPLATE = (
+    np.array(
+        [
+            [38.2946, 51.6963],
+            [73.5318, 51.5014],
+            [56.0252, 71.7366],
+            [41.5493, 92.3655],
+            [70.7299, 92.2041],
+        ]
+    )
+    + 0.5
+) / 112
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AlignedFace:
+    """An aligned face.
+
+    Attributes:
+      image: u8[size,size,3], RGB.
+      landmarks: f32[5,2], x,y in 0..1 of `image`, in the order of `specs.LANDMARKS`; a landmark
+        that fell outside is moved to the border.
+      matrix: f64[2,3], from x,y of the photo to x,y of `image`, both in pixels.
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    matrix: np.ndarray
+
+
+def align_face(
+    image: np.ndarray, landmarks: np.ndarray, *, size: int = 224, margin: float = 0.15
+) -> AlignedFace:
+    """Cuts an upright square face out of a photo.
+
+    Args:
+      image: u8[H,W,3], RGB.
+      landmarks: [5,2], x,y in pixels, in the order of `specs.LANDMARKS`.
+      size: side of the result, in pixels.
+      margin: what is added on every side of the ArcFace square, as a fraction of its side; 0 cuts
+        at brow and chin, 0.15 shows the whole face, a negative one cuts into it.
+
+    Returns:
+      An `AlignedFace`. Where the square leaves the photo, the photo's border is repeated.
+
+    Raises:
+      ValueError: landmarks that are not finite, or all in one place.
+    """
+    check_range("size", size, low=8)
+    check_range("margin", margin, low=-0.4, high=4.0)
+    landmarks = np.asarray(landmarks, np.float64)
+    if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
+        raise ValueError(f"`landmarks` must be five finite x,y. Received: landmarks={landmarks!r}")
+    target = (TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5
+    matrix = similarity(landmarks, target)
+    scale = np.hypot(*matrix[0, :2])
+    # Bilinear sampling skips pixels when it shrinks to less than half: shrink by area before.
+    warp, factors = matrix, np.ones(2)
+    if scale < 0.5:
+        small = np.maximum(1, np.ceil(np.array(image.shape[1::-1]) * scale * 2)).astype(int)
+        factors = small / image.shape[1::-1]
+        image = cv2.resize(image, small.tolist(), interpolation=cv2.INTER_AREA)
+        # x_photo = (x_small + 0.5) / factor - 0.5
+        linear = matrix[:, :2] / factors
+        warp = np.column_stack([linear, matrix[:, 2] + linear @ (0.5 - 0.5 * factors)])
+    aligned = cv2.warpAffine(
+        image, warp, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    points = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return AlignedFace(image=aligned, landmarks=to_unit(points, shape=aligned.shape), matrix=matrix)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Least-squares rotation, one scale and shift (no mirroring) from points to points.
+
+    Args:
+      source, target: f64[n,2], x,y.
+
+    Returns:
+      f64[2,3]: [[a,-b,tx],[b,a,ty]].
+
+    Raises:
+      ValueError: all source points are in one place.
+    """
+    centre_source, centre_target = source.mean(axis=0), target.mean(axis=0)
+    (x, y), (u, v) = (source - centre_source).T, (target - centre_target).T
+    spread = np.sum(x * x + y * y)
+    if spread < 1e-6:
+        raise ValueError(f"The landmarks must not all be in one place. Received: {source.tolist()}")
+    a = np.sum(x * u + y * v) / spread
+    b = np.sum(x * v - y * u) / spread
+    linear = np.array([[a, -b], [b, a]])
+    return np.column_stack([linear, centre_target - linear @ centre_source])
+
+
+def to_unit(points: np.ndarray, *, shape) -> np.ndarray:
+    """Pixels [n,2] (x,y; centres at whole numbers) to f32[n,2] in 0..1 of a [H,W,...] image."""
+    unit = (np.asarray(points) + 0.5) / np.array(shape[1::-1])
+    return np.clip(unit, 0, 1).astype(np.float32)
+
+
+def centre_square(image: np.ndarray, *, size: int) -> np.ndarray:
+    """The largest centred square of u8[H,W,3], resized to u8[size,size,3]."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    y, x = (height - side) // 2, (width - side) // 2
+    square = image[y : y + side, x : x + side]
+    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(square, (size, size), interpolation=method)

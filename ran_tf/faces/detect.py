@@ -1,0 +1,197 @@
+"""Detectors behind one interface: a list of photos in, for each photo a list of `Face` out."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from ran_tf.config import check_choice, check_range
+
+DETECTORS = ("mtcnn", "retinaface")
+CHOICES = ("largest", "centre")
+
+# Scores from which the packages themselves call something a face.
+_MIN_SCORES = {"mtcnn": 0.8, "retinaface": 0.9}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face, in pixels of the photo; pixel centres lie at whole numbers.
+
+    Attributes:
+      box: f32[4], y0,x0,y1,x1, clipped to the photo.
+      score: the detector's confidence, 0..1.
+      landmarks: f32[5,2], x,y in the order of `specs.LANDMARKS`; they may lie outside the photo.
+    """
+
+    box: np.ndarray
+    score: float
+    landmarks: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorConfig:
+    """How faces are searched.
+
+    Attributes:
+      name: "mtcnn" or "retinaface".
+      pad: the photo is extended by this fraction of its height and width on every side, by
+        repeating its border: 0.25 for tight crops, which detectors otherwise miss.
+      min_face: smallest face that is searched, as a fraction of the photo's shorter side. Raising
+        it saves time: 0.5 suits photos that are one face.
+      min_score: lowest confidence of a face, 0..1; None takes the detector's own.
+      max_side: photos whose longer side exceeds this many pixels are searched at this size.
+      retry_mirrored: a photo without a face is searched once more in the mirror.
+      upscale: retinaface enlarges small photos to 1,024 pixels before it searches; False is faster.
+    """
+
+    name: str = "retinaface"
+    pad: float = 0.0
+    min_face: float = 0.05
+    min_score: float | None = None
+    max_side: int = 1600
+    retry_mirrored: bool = False
+    upscale: bool = True
+
+    def __post_init__(self):
+        check_choice("detector", self.name, DETECTORS)
+        check_range("pad", self.pad, low=0.0, high=2.0)
+        check_range("min_face", self.min_face, low=0.0, high=1.0)
+        if self.min_score is not None:
+            check_range("min_score", self.min_score, low=0.0, high=1.0)
+        check_range("max_side", self.max_side, low=32)
+
+
+def create_detector(
+    config: DetectorConfig, *, threads: int | None = None
+) -> Callable[[Sequence[np.ndarray]], list[list[Face]]]:
+    """Builds a detector.
+
+    Args:
+      config: which one, and how it searches.
+      threads: of one search with retinaface, None for one a core; mtcnn runs on TensorFlow's own.
+
+    Returns:
+      A function from a sequence of photos (u8[H,W,3], RGB, of any sizes) to a list of lists of
+      `Face`, one list for each photo, the best score first. Photos of equal size are searched
+      together where the detector can, which is many times faster for small ones.
+
+    Raises:
+      FileNotFoundError: retinaface's weights are missing; the message says where they belong.
+    """
+    min_score = _MIN_SCORES[config.name] if config.min_score is None else config.min_score
+    # Imported here because each brings its own framework.
+    if config.name == "mtcnn":
+        from ran_tf.faces.mtcnn_search import create_search
+
+        search = create_search(min_score=min_score)
+    else:
+        from ran_tf.faces.retinaface_search import create_search
+
+        search = create_search(min_score=min_score, upscale=config.upscale, threads=threads)
+
+    def detect(images: Sequence[np.ndarray]) -> list[list[Face]]:
+        for position, image in enumerate(images):
+            _check_image(image, position=position)
+        found = _search_all(search, images, config)
+        missed = [i for i, faces in enumerate(found) if not faces]
+        if config.retry_mirrored and missed:
+            mirrored = _search_all(search, [images[i][:, ::-1] for i in missed], config)
+            for i, faces in zip(missed, mirrored, strict=True):
+                found[i] = [_mirror(face, width=images[i].shape[1]) for face in faces]
+        return found
+
+    return detect
+
+
+def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "largest") -> Face:
+    """Picks one face of a photo.
+
+    Args:
+      faces: at least one.
+      shape: of the photo, [H,W,...].
+      rule: "largest" (area of the box) or "centre" (box nearest to the photo's centre).
+    """
+    check_choice("choose", rule, CHOICES)
+    if not faces:
+        raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
+    boxes = np.stack([face.box for face in faces])
+    y0, x0, y1, x1 = boxes.T
+    if rule == "largest":
+        cost = -(y1 - y0) * (x1 - x0)
+    else:
+        cost = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
+    return faces[int(np.argmin(cost))]
+
+
+def order_landmarks(landmarks: np.ndarray) -> np.ndarray:
+    """Orders the eyes, and the mouth corners, by x, because detectors name them oppositely.
+
+    Args:
+      landmarks: [5,2], x,y: two eyes, the nose, two mouth corners.
+
+    Returns:
+      f32[5,2] in the order of `specs.LANDMARKS`.
+    """
+    landmarks = np.asarray(landmarks, np.float32)
+    eyes = landmarks[:2][np.argsort(landmarks[:2, 0], kind="stable")]
+    mouth = landmarks[3:][np.argsort(landmarks[3:, 0], kind="stable")]
+    return np.concatenate([eyes, landmarks[2:3], mouth])
+
+
+def _check_image(image: np.ndarray, *, position: int) -> None:
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ValueError(
+            f"`images[{position}]` must be a u8[H,W,3] RGB array. Received: "
+            f"images[{position}]={type(image).__name__} of shape {shape}, dtype {dtype}"
+        )
+
+
+def _search_all(search, images, config: DetectorConfig) -> list[list[Face]]:
+    """Shrinks and pads the photos, searches them, and maps the faces back to the photos."""
+    prepared, offsets, scales = [], [], []
+    for image in images:
+        scale = min(1.0, config.max_side / max(image.shape[:2]))
+        if scale < 1:
+            height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        y, x = (round(config.pad * side) for side in image.shape[:2])
+        scales.append(scale)
+        offsets.append((x, y))
+        prepared.append(
+            np.ascontiguousarray(cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE))
+        )
+    min_sides = [
+        config.min_face * min(image.shape[:2]) * scale
+        for image, scale in zip(images, scales, strict=True)
+    ]
+    found = search(prepared, min_sides)
+    results = []
+    for image, faces, offset, scale in zip(images, found, offsets, scales, strict=True):
+        restored = []
+        for face in faces:
+            # Half a pixel, because the centres of pixels, not their corners, are whole numbers.
+            points = (face.landmarks - offset + 0.5) / scale - 0.5
+            box = (face.box - (offset[1], offset[0]) * 2 + 0.5) / scale - 0.5
+            high = np.tile(np.subtract(image.shape[:2], 1), 2)
+            restored.append(
+                Face(
+                    box=np.clip(box, 0, high).astype(np.float32),
+                    score=face.score,
+                    landmarks=order_landmarks(points),
+                )
+            )
+        results.append(sorted(restored, key=lambda face: -face.score))
+    return results
+
+
+def _mirror(face: Face, *, width: int) -> Face:
+    y0, x0, y1, x1 = face.box
+    points = np.stack([width - 1 - face.landmarks[:, 0], face.landmarks[:, 1]], axis=1)
+    return Face(
+        box=np.array([y0, width - 1 - x1, y1, width - 1 - x0], np.float32),
+        score=face.score,
+        landmarks=order_landmarks(points),
+    )

@@ -1,0 +1,198 @@
+"""A folder of photos becomes a folder of faces: in parallel, and resumable after a kill."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from ran_tf.config import check_range
+from ran_tf.faces.journal import open_journal, write_tables
+from ran_tf.faces.worker import (
+    TEMPORARY_PREFIX,
+    AlignConfig,
+    Record,
+    create_processor,
+    output_id,
+    process_in_worker,
+    start_worker,
+)
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_MAX_CHUNK = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What became of a folder.
+
+    Attributes:
+      images: photos in the folder.
+      resumed: those of them that an earlier run had finished.
+      faces: rows of landmarks.csv with known landmarks.
+      statuses: how many photos of each of `worker.STATUSES`.
+      many: photos with more than one face, whatever became of them.
+      seconds: of this run.
+    """
+
+    images: int
+    resumed: int
+    faces: int
+    statuses: dict[str, int]
+    many: int
+    seconds: float
+
+
+def align_folder(
+    *,
+    input_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    config: AlignConfig,
+    processes: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Aligns every photo below a folder, or finds its landmarks.
+
+    Everything in `output_dir` appears whole or not at all. What is finished is kept in a journal
+    there; called again, with the same settings, only the rest is done, and photos that could not be
+    read are tried again.
+
+    Args:
+      input_dir: searched in depth for files with `SUFFIXES`.
+      output_dir: gets the faces in the same sub-folders, `landmarks.csv` and `report.csv`.
+      config: what is made of a photo.
+      processes: 1 works in this process; more start that many, of one thread each.
+      progress: called with the number of finished photos and of all.
+
+    Returns:
+      A `Summary`.
+
+    Raises:
+      FileNotFoundError: no folder, no photos, or no weights.
+      ValueError: two photos would get the same id; `output_dir` was begun with other settings.
+      RuntimeError: a worker process died.
+    """
+    check_range("processes", processes, low=1)
+    started = time.monotonic()
+    input_dir, output_dir = Path(input_dir), Path(output_dir)
+    paths = list_photos(input_dir, exclude=output_dir)
+    _check_unique(paths, config)
+    if config.detector.name == "retinaface":
+        from ran_tf.faces.retinaface_search import ensure_weights
+
+        ensure_weights()  # Once, before many workers would download them.
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with open_journal(output_dir, config) as journal:
+        _remove_temporary(output_dir)
+        done = {x.path for x in journal.records.values() if _is_finished(x, output_dir)}
+        resumed = len(done.intersection(paths))
+        finished = resumed
+        progress(finished, len(paths))
+        work = _chunks([x for x in paths if x not in done], processes=processes)
+        for records in _run(work, config, str(input_dir), str(output_dir), processes):
+            journal.append(records)
+            finished += len(records)
+            progress(finished, len(paths))
+        records = [journal.records[path] for path in paths]
+        write_tables(output_dir, records, landmarks_only=config.landmarks_only)
+    return Summary(
+        images=len(paths),
+        resumed=resumed,
+        faces=sum(x.landmarks is not None for record in records for x in record.outputs),
+        statuses=dict(collections.Counter(record.status for record in records)),
+        many=sum(record.faces > 1 for record in records),
+        seconds=time.monotonic() - started,
+    )
+
+
+def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
+    """Sorted paths of the photos below a folder, with forward slashes, `exclude` left out.
+
+    Raises:
+      FileNotFoundError: no such folder, or no photo in it.
+    """
+    if not input_dir.is_dir():
+        raise FileNotFoundError(
+            f"--input_dir must be an existing folder. Received: input_dir={str(input_dir)!r}"
+        )
+    exclude, paths = exclude.resolve(), []
+    if exclude == input_dir.resolve():
+        raise ValueError(
+            "--output_dir must not be the input folder itself. "
+            f"Received: output_dir={str(exclude)!r}"
+        )
+    for folder, folders, files in os.walk(input_dir):
+        here = Path(folder).relative_to(input_dir)
+        folders[:] = [x for x in folders if Path(folder, x).resolve() != exclude]
+        paths += [
+            PurePosixPath(here, x).as_posix()
+            for x in files
+            if x.lower().endswith(SUFFIXES) and not x.startswith(".")
+        ]
+    if not paths:
+        raise FileNotFoundError(
+            f"--input_dir must hold photos ({' '.join(SUFFIXES)}). "
+            f"Received: input_dir={str(input_dir)!r}"
+        )
+    return sorted(paths)
+
+
+def _check_unique(paths: list[str], config: AlignConfig) -> None:
+    seen: dict[str, str] = {}
+    for path in paths:
+        name = output_id(path, config)
+        if name in seen:
+            what = "stem" if config.landmarks_only else "path without ending"
+            raise ValueError(
+                f"--input_dir must not hold two photos of the same {what}, which is their id: "
+                f"rename one, or align sub-folders one by one. Received: {seen[name]}, {path}"
+            )
+        seen[name] = path
+
+
+def _chunks(paths: list[str], *, processes: int) -> Iterator[list[str]]:
+    """Splits work into pieces: few enough to be fast, enough for all processes to share."""
+    size = min(_MAX_CHUNK, max(1, -(-len(paths) // (4 * processes))))
+    return (paths[i : i + size] for i in range(0, len(paths), size))
+
+
+def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record]]:
+    """Yields the records of each piece of work as it is finished."""
+    work = list(work)
+    if processes == 1 and work:
+        process = create_processor(config, input_dir=input_dir, output_dir=output_dir)
+        yield from map(process, work)
+    elif work:
+        # Not forked: TensorFlow and ONNX Runtime do not survive a fork.
+        pool = concurrent.futures.ProcessPoolExecutor(
+            min(processes, len(work)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(config, input_dir, output_dir),
+        )
+        try:
+            futures = [pool.submit(process_in_worker, chunk) for chunk in work]
+            for future in concurrent.futures.as_completed(futures):
+                yield future.result()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise RuntimeError(
+                "A worker process died, perhaps for want of memory: run the same command again, "
+                f"with fewer processes, to go on. Received: processes={processes}"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _is_finished(record: Record, output_dir: Path) -> bool:
+    written = (output.path for output in record.outputs if output.path)
+    return record.status != "unreadable" and all((output_dir / x).exists() for x in written)
+
+
+def _remove_temporary(output_dir: Path) -> None:
+    """Removes what a killed run was writing."""
+    for partial in output_dir.rglob(f"{TEMPORARY_PREFIX}*"):
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,128 @@
+"""The journal that makes a run resumable, and the tables made from it."""
+
+import contextlib
+import csv
+import dataclasses
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ran_tf import specs
+from ran_tf.faces.worker import AlignConfig, Output, Record, write_atomically
+
+JOURNAL = "align_journal.jsonl"
+LANDMARKS = "landmarks.csv"
+REPORT = "report.csv"
+
+LANDMARK_COLUMNS = tuple(f"{name}_{axis}" for name in specs.LANDMARKS for axis in "xy")
+
+
+class Journal:
+    """Records of a run, in a file of one JSON object a line; the first line holds the settings.
+
+    Attributes:
+      records: what earlier runs, and `append`, have put in; the last record of a path counts.
+    """
+
+    def __init__(self, file, records: dict[str, Record]):
+        self.records = records
+        self._file = file
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Adds records to the file in one write."""
+        records = list(records)
+        self._file.write("".join(json.dumps(dataclasses.asdict(x)) + "\n" for x in records))
+        self._file.flush()
+        self.records.update({record.path: record for record in records})
+
+
+@contextlib.contextmanager
+def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
+    """Opens the journal of an output folder, for one process at a time.
+
+    Raises:
+      ValueError: the folder was begun with other settings, its journal is not one, or another
+        process is writing to it.
+    """
+    path = output_dir / JOURNAL
+    # ASCII, because JSON then carries file names that are no valid UTF-8.
+    with path.open("a+", encoding="ascii") as file:
+        try:
+            # Released by the system when the process ends, in whatever way.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                "--output_dir must not be in use by another run. "
+                f"Received: output_dir={str(output_dir)!r}"
+            ) from None
+        settings = dataclasses.asdict(config)
+        file.seek(0)
+        text = file.read()
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:  # A killed run left part of a line.
+            os.truncate(path, len(whole))
+        lines = whole.splitlines()
+        if not lines:
+            file.write(json.dumps(settings) + "\n")
+            file.flush()
+            yield Journal(file, {})
+            return
+        try:
+            earlier = json.loads(lines[0])
+            records = [_record(json.loads(line)) for line in lines[1:]]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{path} is not a journal of this version: delete it to begin anew. "
+                f"Received: {error}"
+            ) from error
+        if earlier != settings:
+            before, now = _differences(earlier, settings)
+            raise ValueError(
+                f"--output_dir was begun with other settings ({before}): use those, or another "
+                f"folder, or delete {path} to begin anew. Received: {now}"
+            )
+        yield Journal(file, {record.path: record for record in records})
+
+
+def write_tables(output_dir: Path, records: list[Record], *, landmarks_only: bool) -> None:
+    """Writes landmarks.csv and report.csv; see `ran_tf.launch.align` for their columns."""
+    rows = []
+    for output in (output for record in records for output in record.outputs):
+        points = output.landmarks or [[float("nan")] * 2] * 5
+        keys = [output.id] if landmarks_only else [output.id, output.path]
+        rows.append(keys + [f"{value:.5f}" for point in points for value in point])
+    keys = ["id"] if landmarks_only else ["id", "path"]
+    _write_csv(output_dir / LANDMARKS, [*keys, *LANDMARK_COLUMNS], rows)
+    _write_csv(
+        output_dir / REPORT,
+        ["path", "status", "faces", "written", "note"],
+        [[x.path, x.status, x.faces, len(x.outputs), x.note] for x in records],
+    )
+
+
+def _write_csv(path: Path, header, rows) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_atomically(path, text.getvalue().encode("utf-8", errors="surrogateescape"))
+
+
+def _record(values: dict) -> Record:
+    outputs = tuple(Output(**output) for output in values.pop("outputs"))
+    return Record(**values, outputs=outputs)
+
+
+def _differences(earlier: dict, settings: dict) -> tuple[str, str]:
+    """The settings that differ, as text: before, now."""
+    earlier, settings = _flat(earlier), _flat(settings)
+    names = [x for x in settings | earlier if settings.get(x) != earlier.get(x)]
+    return tuple(", ".join(f"{x}={d.get(x)!r}" for x in names) for d in (earlier, settings))
+
+
+def _flat(settings: dict) -> dict:
+    detector = settings.get("detector", {})
+    return {k: v for k, v in settings.items() if k != "detector"} | {
+        "detector" if k == "name" else k: v for k, v in detector.items()
+    }

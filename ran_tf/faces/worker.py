@@ -1,0 +1,244 @@
+"""What happens to each photo of a folder: read, search, choose, align, write."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from ran_tf.config import check_choice, check_range
+from ran_tf.faces.align import align_face, centre_square, to_unit
+from ran_tf.faces.detect import CHOICES, DetectorConfig, choose_face, create_detector
+
+NO_FACE = ("skip", "keep")
+MANY_FACES = ("choose", "skip", "all")
+FORMATS = ("png", "jpg")
+STATUSES = ("ok", "no_face", "many_faces", "unreadable")
+
+TEMPORARY_PREFIX = ".align-"
+_JPEG_QUALITY = 95
+# Photos are searched together until they hold this many pixels: bounds a worker's memory.
+_MAX_PIXELS = 16_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignConfig:
+    """What is made of a folder of photos.
+
+    Attributes:
+      detector: how faces are searched.
+      landmarks_only: write no images, only landmarks in 0..1 of the photos as they are.
+      size: side of the aligned faces, pixels.
+      margin: see `align_face`.
+      choose: of many faces, take the "largest" or the one nearest to the "centre".
+      no_face: "skip" a photo without a face, or "keep" its centre square, with landmarks unknown.
+      many_faces: "choose" one, "skip" the photo, or write "all" faces, largest first.
+      format: "png" or "jpg".
+    """
+
+    detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
+    landmarks_only: bool = False
+    size: int = 224
+    margin: float = 0.15
+    choose: str = "largest"
+    no_face: str = "skip"
+    many_faces: str = "choose"
+    format: str = "png"
+
+    def __post_init__(self):
+        check_range("size", self.size, low=8)
+        check_range("margin", self.margin, low=-0.4, high=4.0)
+        check_choice("choose", self.choose, CHOICES)
+        check_choice("no_face", self.no_face, NO_FACE)
+        check_choice("many_faces", self.many_faces, MANY_FACES)
+        check_choice("format", self.format, FORMATS)
+        if self.landmarks_only and self.many_faces == "all":
+            raise ValueError(
+                "`many_faces` must be 'choose' or 'skip' with landmarks_only, which writes one row "
+                f"for a photo. Received: many_faces={self.many_faces!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """One row of landmarks.csv.
+
+    Attributes:
+      id: path without its ending below the input folder, or the file's stem (landmarks only).
+      path: of the written image, below the output folder; "" if none is written.
+      landmarks: five x,y in 0..1, or None where unknown.
+    """
+
+    id: str
+    path: str
+    landmarks: list[list[float]] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What became of one photo: one line of the journal, one row of report.csv.
+
+    Attributes:
+      path: below the input folder, with forward slashes.
+      status: one of `STATUSES`; "many_faces" only where such photos are skipped.
+      faces: how many were found.
+      outputs: what was made of it.
+      note: for people.
+    """
+
+    path: str
+    status: str
+    faces: int = 0
+    outputs: tuple[Output, ...] = ()
+    note: str = ""
+
+
+def output_id(path: str, config: AlignConfig) -> str:
+    """The id of a photo's (first) row in landmarks.csv; unique within a run."""
+    pure = PurePosixPath(path)
+    return pure.stem if config.landmarks_only else str(pure.with_suffix(""))
+
+
+def start_worker(config: AlignConfig, input_dir: str, output_dir: str) -> None:
+    """Prepares a worker process: one thread, no accelerator, no life after its parent."""
+    # Ctrl-C reaches the whole group; only the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    if config.detector.name == "mtcnn":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.set_visible_devices([], "GPU")
+    global _process
+    _process = create_processor(config, input_dir=input_dir, output_dir=output_dir, threads=1)
+
+
+def process_in_worker(paths: Sequence[str]) -> list[Record]:
+    """Processes photos in a process that `start_worker` has prepared."""
+    return _process(paths)
+
+
+def create_processor(
+    config: AlignConfig, *, input_dir: str, output_dir: str, threads: int | None = None
+):
+    """Returns a function from paths below `input_dir` to their records; it writes the images."""
+    detect = create_detector(config.detector, threads=threads)
+
+    def process(paths: Sequence[str]) -> list[Record]:
+        records, pending, pixels = [], [], 0
+        for path in paths:
+            try:
+                image = read_image(Path(input_dir, path))
+            except (OSError, ValueError, cv2.error) as error:
+                records.append(Record(path, "unreadable", note=" ".join(str(error).split())))
+                continue
+            pending.append((path, image))
+            pixels += image.shape[0] * image.shape[1]
+            if pixels >= _MAX_PIXELS:
+                records += finish(pending)
+                pending, pixels = [], 0
+        return records + finish(pending)
+
+    def finish(pending) -> list[Record]:
+        found = detect([image for _, image in pending])
+        return [
+            _make_record(path, image, faces, config=config, output_dir=output_dir)
+            for (path, image), faces in zip(pending, found, strict=True)
+        ]
+
+    return process
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Reads a photo, turned upright as its EXIF data say.
+
+    Returns:
+      u8[H,W,3], RGB.
+
+    Raises:
+      OSError: it cannot be opened.
+      ValueError: it is no image, or ends too early (which OpenCV would fill with grey).
+    """
+    data = path.read_bytes()
+    if data[:2] == b"\xff\xd8":
+        # After the last start of a scan, an end of image.
+        complete = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    elif data[:4] == b"\x89PNG":
+        complete = b"IEND" in data[-64:] or b"IEND" in data
+    else:
+        complete = True
+    if not complete:
+        raise ValueError(f"the file ends too early ({len(data):,} bytes)")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    if image is None:
+        raise ValueError(f"not an image that OpenCV can read ({len(data):,} bytes)")
+    return image
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside `path`, then renames: a reader sees all of it or nothing."""
+    partial = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:
+    name = output_id(path, config)
+    if not faces:
+        if config.landmarks_only:
+            outputs = (Output(id=name, path="", landmarks=None),)
+        elif config.no_face == "keep":
+            square = centre_square(image, size=config.size)
+            written = _write_image(output_dir, name, square, format=config.format)
+            outputs = (Output(id=name, path=written, landmarks=None),)
+        else:
+            outputs = ()
+        return Record(path, "no_face", outputs=outputs)
+    count, note = len(faces), ""
+    if count > 1 and config.many_faces == "skip":
+        outputs = (Output(name, "", None),) if config.landmarks_only else ()
+        return Record(path, "many_faces", faces=count, outputs=outputs, note="skipped")
+    if count > 1 and config.many_faces == "all":
+        faces = sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+        names = [f"{name}_face{i}" for i in range(count)]
+        note = "all written"
+    else:
+        faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
+        names = [name]
+        note = f"took the {config.choose}" * (count > 1)
+    outputs = []
+    for face, face_name in zip(faces, names, strict=True):
+        if config.landmarks_only:
+            written, points = "", to_unit(face.landmarks, shape=image.shape)
+        else:
+            aligned = align_face(image, face.landmarks, size=config.size, margin=config.margin)
+            written = _write_image(output_dir, face_name, aligned.image, format=config.format)
+            points = aligned.landmarks
+        outputs.append(Output(id=face_name, path=written, landmarks=points.tolist()))
+    return Record(path, "ok", faces=count, outputs=tuple(outputs), note=note)
+
+
+def _write_image(output_dir: str, name: str, image: np.ndarray, *, format: str) -> str:
+    written = f"{name}.{format}"
+    path = Path(output_dir, written)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if format == "jpg" else []
+    _, data = cv2.imencode(f".{format}", np.ascontiguousarray(image[:, :, ::-1]), options)
+    write_atomically(path, data.tobytes())
+    return written
+
+
+def _die_with_parent() -> None:
+    # A killed parent cannot stop its workers, and they would wait for work forever.
+    multiprocessing.parent_process().join()
+    os._exit(1)

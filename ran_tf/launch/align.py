@@ -1,0 +1,182 @@
+"""From raw photos to aligned faces with landmarks.
+
+    python -m ran_tf.launch.align --input_dir=photos --output_dir=faces --detector=mtcnn
+
+Writes below --output_dir:
+    the faces, as squares of --size pixels, in the sub-folders of the photos;
+    landmarks.csv: id, path (of the face, below --output_dir) and x, y in 0..1 of the face for
+        left_eye, right_eye, nose, left_mouth, right_mouth; left is the left of the image;
+    report.csv: path (of the photo, below --input_dir), status (ok, no_face, many_faces,
+        unreadable), faces (found), written, note;
+    align_journal.jsonl: what is done. After a kill, run the same command again to go on.
+
+Landmarks of a dataset that has none, whose images are already faces. FERPlus:
+
+    python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
+        --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored
+
+landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the photo as
+it is, with a row for every photo: nan where no face was found.
+
+Retinaface needs its weights, which are a download; the error says where they belong.
+"""
+
+import dataclasses
+import os
+import sys
+
+from absl import app, flags
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
+from ran_tf.faces.folder import Summary, align_folder
+from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines this command's flags; not on import, commands share names."""
+    default, search = AlignConfig(), DetectorConfig()
+    flags.DEFINE_string(
+        "input_dir", None, "Folder of photos, searched in depth.", required=True, flag_values=values
+    )
+    flags.DEFINE_string(
+        "output_dir", None, "Folder for what is made.", required=True, flag_values=values
+    )
+    flags.DEFINE_enum("detector", search.name, DETECTORS, "Detector.", flag_values=values)
+    flags.DEFINE_bool(
+        "landmarks_only",
+        default.landmarks_only,
+        "Write no images, only landmarks.csv, in 0..1 of the photos as they are.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer("size", default.size, "Side of the faces, pixels.", flag_values=values)
+    flags.DEFINE_float(
+        "margin",
+        default.margin,
+        "What is added on every side of the brow-to-chin square, as a fraction of its side.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "choose", default.choose, CHOICES, "Which of many faces is taken.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "no_face",
+        default.no_face,
+        NO_FACE,
+        "Skip photos without a face, or keep their centre square with landmarks nan.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "many_faces",
+        default.many_faces,
+        MANY_FACES,
+        "Choose one of many faces, skip such photos, or write all faces (NAME_face0, ...).",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "format", default.format, FORMATS, "Of the written faces.", flag_values=values
+    )
+    flags.DEFINE_float(
+        "pad",
+        search.pad,
+        "Extend photos by this fraction on every side before the search: 0.25 for tight crops.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "min_face",
+        search.min_face,
+        "Smallest face searched, as a fraction of the photo's shorter side; 0.5 for face crops.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "min_score",
+        search.min_score,
+        "Lowest confidence of a face, 0..1; by default 0.8 for mtcnn, 0.9 for retinaface.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "max_side",
+        search.max_side,
+        "Larger photos are searched at this size, and cut from the original.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "retry_mirrored",
+        search.retry_mirrored,
+        "Search photos without a face once more in the mirror.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "upscale",
+        search.upscale,
+        "Let retinaface enlarge small photos; faster without.",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "processes",
+        len(os.sched_getaffinity(0)),
+        "Processes, of one thread each; 1 works without starting any.",
+        lower_bound=1,
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues) -> Summary:
+    """Aligns as the flags say, with a progress bar on stderr and a summary on stdout."""
+    given = values.flag_values_dict()
+    names = {field.name for field in dataclasses.fields(DetectorConfig)} - {"name"}
+    detector = DetectorConfig(name=values.detector, **{x: given[x] for x in names})
+    names = {field.name for field in dataclasses.fields(AlignConfig)} - {"detector"}
+    config = AlignConfig(detector=detector, **{x: given[x] for x in names})
+    bar = Progress(
+        TextColumn("faces"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("faces", total=None)
+        summary = align_folder(
+            input_dir=values.input_dir,
+            output_dir=values.output_dir,
+            config=config,
+            processes=values.processes,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(describe(summary))
+    print(f"wrote {os.path.join(values.output_dir, 'landmarks.csv')} and report.csv beside it")
+    return summary
+
+
+def describe(summary: Summary) -> str:
+    """The summary in words."""
+    counts = summary.statuses
+    rate = (summary.images - summary.resumed) / max(summary.seconds, 1e-9)
+    return (
+        f"{summary.images:,} photos ({summary.resumed:,} done before): {summary.faces:,} faces; "
+        f"{counts.get('no_face', 0):,} photos without a face, {summary.many:,} with many, "
+        f"{counts.get('unreadable', 0):,} unreadable; "
+        f"{summary.seconds:.1f} s, {rate:.1f} photos/s with the start"
+    )
+
+
+def main() -> None:
+    define_flags()
+
+    def checked(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"takes flags only. Received: {argv[1:]}")
+        try:
+            run(flags.FLAGS)
+        except (ValueError, FileNotFoundError, RuntimeError) as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped; run the same command again to go on")
+
+    app.run(checked)
+
+
+if __name__ == "__main__":
+    main()
