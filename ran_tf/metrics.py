@@ -1,0 +1,204 @@
+"""Metrics of a finished evaluation, in NumPy: accuracy, intervals, calibration, bootstrap."""
+
+import dataclasses
+
+import numpy as np
+
+from ran_tf.config import check_range
+
+# The standard normal's 97.5 % point: two-sided 95 %.
+_Z_95 = 1.959963984540054
+
+# Probabilities of zero would make the log-likelihood of a whole split infinite.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedDifference:
+    """How far a model is ahead of a baseline on the same faces.
+
+    Attributes:
+      mean: mean of model minus baseline.
+      ci95: percentile interval over bootstrap resamples of the faces.
+      wins, losses: faces on which the model scores higher, and lower.
+    """
+
+    mean: float
+    ci95: Interval
+    wins: int
+    losses: int
+
+
+def confusion_matrix(label, predicted, *, num_classes: int) -> np.ndarray:
+    """Counts faces by true class (rows) and predicted class (columns).
+
+    Args:
+      label: i64[b], true classes.
+      predicted: i64[b], predicted classes.
+      num_classes: n.
+
+    Returns:
+      i64[n, n].
+
+    Raises:
+      ValueError: for shapes that differ or a class outside 0..n-1.
+    """
+    label, predicted = np.asarray(label), np.asarray(predicted)
+    if label.ndim != 1 or label.shape != predicted.shape:
+        raise ValueError(
+            "`label` and `predicted` must be vectors of one length. "
+            f"Received: label.shape={label.shape}, predicted.shape={predicted.shape}"
+        )
+    for name, classes in {"label": label, "predicted": predicted}.items():
+        outside = classes[(classes < 0) | (classes >= num_classes)]
+        if outside.size:
+            raise ValueError(
+                f"`{name}` must hold classes in 0..{num_classes - 1}. "
+                f"Received: {name}={int(outside[0])}"
+            )
+    pairs = label.astype(np.int64) * num_classes + predicted.astype(np.int64)
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def accuracy(confusion) -> float:
+    """Fraction of faces on the diagonal of a confusion matrix i64[n, n]."""
+    confusion = np.asarray(confusion)
+    return float(np.trace(confusion) / _total(confusion))
+
+
+def class_recalls(confusion) -> np.ndarray:
+    """Accuracy within each true class: f64[n], NaN for a class that has no face."""
+    confusion = np.asarray(confusion)
+    faces = confusion.sum(axis=1)
+    return np.where(faces > 0, np.diagonal(confusion) / np.maximum(faces, 1), np.nan)
+
+
+def mean_class_accuracy(confusion) -> float:
+    """Mean of `class_recalls` over the classes that are present."""
+    _total(np.asarray(confusion))
+    return float(np.nanmean(class_recalls(confusion)))
+
+
+def wilson_interval(correct: int, count: int) -> Interval:
+    """95 % score interval of a proportion (Wilson 1927), without continuity correction.
+
+    Args:
+      correct: successes.
+      count: trials, at least 1.
+    """
+    check_range("count", count, low=1)
+    check_range("correct", correct, low=0, high=count)
+    share = correct / count
+    squared = _Z_95**2
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    spread = _Z_95 * np.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    spread = spread / (1 + squared / count)
+    # Rounding must not push the ends that are exactly 0 or 1 outside.
+    return Interval(low=max(0.0, float(centre - spread)), high=min(1.0, float(centre + spread)))
+
+
+def expected_calibration_error(probabilities, label, *, bins: int = 15) -> float:
+    """How far confidence is from accuracy (Guo et al. 2017, equation 3).
+
+    Faces are put in `bins` equal bins `(i/bins, (i+1)/bins]` of the highest probability; the result
+    is the mean over faces of |accuracy - mean confidence| of their bin.
+
+    Args:
+      probabilities: f32[b, n], rows sum to 1.
+      label: i64[b].
+      bins: number of bins.
+    """
+    probabilities, label = _check_probabilities(probabilities, label)
+    check_range("bins", bins, low=1)
+    confidence = probabilities.max(axis=1)
+    hits = probabilities.argmax(axis=1) == label
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    # |sum of hits - sum of confidence| is count * |accuracy - confidence| of the bin.
+    gaps = np.bincount(place, weights=hits - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(label))
+
+
+def negative_log_likelihood(probabilities, label) -> float:
+    """Mean of -log(probability of the true class), in nats.
+
+    Args:
+      probabilities: f32[b, n], rows sum to 1; zeros count as the smallest normal float32.
+      label: i64[b].
+    """
+    probabilities, label = _check_probabilities(probabilities, label)
+    of_label = probabilities[np.arange(len(label)), label]
+    return float(-np.log(np.maximum(of_label, _SMALLEST)).mean())
+
+
+def paired_bootstrap(
+    model, baseline, *, resamples: int = 10_000, seed: int = 0
+) -> PairedDifference:
+    """Bootstrap interval of the mean difference of two scores of the same faces.
+
+    Faces are resampled with both their scores, so what makes a face hard for both cancels. The
+    interval holds the middle 95 % of the resampled means (Efron's percentile method).
+
+    Args:
+      model: f64[b], score of each face, such as 1 where the prediction is right.
+      baseline: f64[b], the baseline's score of the same faces in the same order.
+      resamples: bootstrap resamples.
+      seed: of the resampling: the same input gives the same interval.
+    """
+    model, baseline = np.asarray(model, np.float64), np.asarray(baseline, np.float64)
+    if model.ndim != 1 or model.shape != baseline.shape or model.size == 0:
+        raise ValueError(
+            "`model` and `baseline` must be vectors of one length, at least 1. "
+            f"Received: model.shape={model.shape}, baseline.shape={baseline.shape}"
+        )
+    check_range("resamples", resamples, low=1)
+    difference = model - baseline
+    # Resampling faces with replacement draws the counts of their values from a multinomial
+    # distribution: the same as drawing indices, and cheap for scores of few values.
+    values, counts = np.unique(difference, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(
+        difference.size, counts / difference.size, size=resamples
+    )
+    low, high = np.quantile(draws @ values / difference.size, (0.025, 0.975))
+    return PairedDifference(
+        mean=float(difference.mean()),
+        ci95=Interval(low=float(low), high=float(high)),
+        wins=int((difference > 0).sum()),
+        losses=int((difference < 0).sum()),
+    )
+
+
+def _total(confusion: np.ndarray) -> int:
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1] or confusion.sum() < 1:
+        raise ValueError(
+            "`confusion` must be a square matrix that counts at least one face. "
+            f"Received: confusion.shape={confusion.shape}, sum={confusion.sum()}"
+        )
+    return int(confusion.sum())
+
+
+def _check_probabilities(probabilities, label) -> tuple[np.ndarray, np.ndarray]:
+    probabilities, label = np.asarray(probabilities, np.float64), np.asarray(label)
+    if probabilities.ndim != 2 or label.shape != probabilities.shape[:1] or label.size == 0:
+        raise ValueError(
+            "`probabilities` must be [b, n] and `label` [b], with at least one face. Received: "
+            f"probabilities.shape={probabilities.shape}, label.shape={label.shape}"
+        )
+    sums = probabilities.sum(axis=1)
+    # The comparison is written so that NaN fails it; 1e-2 leaves room for half precision.
+    wrong = ~((np.abs(sums - 1.0) < 1e-2) & (probabilities.min(axis=1) >= 0.0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            "`probabilities` must be finite rows of numbers from 0 on that sum to 1. "
+            f"Received: probabilities[{row}]={probabilities[row]}"
+        )
+    return probabilities, label
