@@ -1,0 +1,232 @@
+"""report.md: the report of an evaluation as a person reads it."""
+
+from collections.abc import Iterable, Sequence
+
+ABOUT_SUBSETS = (
+    "`all` is every face of the split; `occlusion` are the faces of which something is covered "
+    "(upper part, lower part, one side) or that wear glasses; `pose_30` and `pose_45` are faces "
+    "turned by more than 30 and 45 degrees. The last three follow the lists of the Region "
+    "Attention Network's authors where the dataset has them, and may share faces."
+)
+
+
+def render(report: dict, *, figures: Sequence[str] = ()) -> str:
+    """Markdown of a report.
+
+    Args:
+      report: from `report.build_report`.
+      figures: file names of PNGs beside the report, shown at the end.
+    """
+    return "\n".join(
+        [
+            f"# Evaluation of {report['model']['path']}",
+            "",
+            *_facts(report),
+            "",
+            "## Accuracy",
+            "",
+            *table(subset_rows(report["subsets"])),
+            "",
+            ABOUT_SUBSETS + _empty(report["subsets"]),
+            "",
+            "Intervals of accuracies are Wilson's. The class mean is the mean recall of the "
+            "classes present; ECE is the calibration error of the top probability (15 bins), NLL "
+            "the mean negative log-likelihood in nats.",
+            "",
+            *_baseline(report),
+            "## Recall by class",
+            "",
+            "Per cent of the faces of a class (number of faces).",
+            "",
+            *table(_recall_rows(report)),
+            "",
+            *_occlusions(report),
+            *_regions(report),
+            *_figures(figures),
+        ]
+    )
+
+
+def percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def interval(pair: Sequence[float] | None, *, signed: bool = False) -> str:
+    if pair is None:
+        return "-"
+    return " to ".join(f"{100 * end:{'+' if signed else ''}.2f}" for end in pair)
+
+
+def subset_rows(subsets: dict) -> list[list[str]]:
+    """The table of subsets, its head first; also for a terminal."""
+    head = ["subset", "faces", "accuracy %", "95 % interval", "class mean %", "ECE %", "NLL"]
+    return [
+        head,
+        *(
+            [
+                name,
+                f"{row['count']:,}",
+                percent(row["accuracy"]),
+                interval(row["accuracy_ci95"]),
+                percent(row["mean_class_accuracy"]),
+                percent(row["ece"]),
+                "-" if row["nll"] is None else f"{row['nll']:.3f}",
+            ]
+            for name, row in subsets.items()
+        ),
+    ]
+
+
+def difference_rows(report: dict) -> list[list[str]]:
+    """The table against the baseline, its head first; also for a terminal."""
+    head = [
+        "subset",
+        "faces",
+        "model %",
+        "baseline %",
+        "difference",
+        "95 % interval",
+        "only model right",
+        "only baseline right",
+    ]
+    rows = [head]
+    for name, row in report["differences"].items():
+        gap = row["accuracy"]
+        rows.append(
+            [
+                name,
+                f"{row['count']:,}",
+                percent(report["subsets"][name]["accuracy"]),
+                percent(report["baseline"]["subsets"][name]["accuracy"]),
+                "-" if gap is None else f"{100 * gap:+.2f}",
+                interval(row["accuracy_ci95"], signed=True),
+                f"{row['only_model_right']:,}",
+                f"{row['only_baseline_right']:,}",
+            ]
+        )
+    return rows
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table, the head first; all columns but the first are set to the right."""
+    head, *body = rows
+    return [
+        "| " + " | ".join(head) + " |",
+        "|---" + "|---:" * (len(head) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in body),
+    ]
+
+
+def describe_model(card: dict) -> str:
+    """One phrase on a model: backbone, regions, sizes. Takes a card as a dictionary."""
+    regions, arguments = card["regions"], card["model"]
+    shape = "x".join(str(side) for side in card["image_size"])
+    text = f"{arguments.get('backbone', 'unknown backbone')}, "
+    if regions["k"] == 1:
+        text += "whole face"
+    else:
+        text += f"{regions['k']} {regions['kind']} regions"
+        text += f" ({regions['variant']})" if regions["kind"] == "fixed" else ""
+        text += f", {arguments.get('attention', 'sigmoid')} attention"
+        text += "" if arguments.get("relation", True) else " without relation-attention"
+    return f"{text}, faces of {shape} px"
+
+
+def _facts(report: dict) -> list[str]:
+    flips = (
+        "yes: probabilities are means over each face and its mirror image"
+        if report["flip_average"]
+        else "no"
+    )
+    lines = [
+        f"- Dataset: `{report['dataset']}`, split `{report['split']}`",
+        f"- Model: `{report['model']['path']}` ({describe_model(report['model']['card'])})",
+    ]
+    if "baseline" in report:
+        other = report["baseline"]["model"]
+        lines.append(f"- Baseline: `{other['path']}` ({describe_model(other['card'])})")
+    return [*lines, f"- Flip averaging: {flips}", f"- Command: `{report['command']}`"]
+
+
+def _empty(subsets: dict) -> str:
+    names = [f"`{name}`" for name, row in subsets.items() if row["count"] == 0]
+    return f" No face of this split is marked as {' or '.join(names)}." if names else ""
+
+
+def _baseline(report: dict) -> list[str]:
+    if "baseline" not in report:
+        return []
+    return [
+        "## Against the baseline",
+        "",
+        *table(difference_rows(report)),
+        "",
+        "Difference: accuracy of the model minus accuracy of the baseline, in points, on the same "
+        "faces; its interval is a paired bootstrap over faces. An interval without zero is "
+        "evidence of a difference.",
+        "",
+        "The baseline by itself:",
+        "",
+        *table(subset_rows(report["baseline"]["subsets"])),
+        "",
+    ]
+
+
+def _recall_rows(report: dict) -> list[list[str]]:
+    subsets = report["subsets"]
+    rows = [["class", *subsets]]
+    for i, label in enumerate(report["labels"]):
+        cells = []
+        for subset in subsets.values():
+            recall = subset["class_recall"][i]
+            faces = sum(subset["confusion"][i])
+            cells.append("-" if recall is None else f"{100 * recall:.1f} ({faces:,})")
+        rows.append([label, *cells])
+    return rows
+
+
+def _occlusions(report: dict) -> list[str]:
+    kinds = report["occlusions"]
+    if sum(row["count"] > 0 for row in kinds.values()) < 2:
+        return []
+    rows = [["occlusion", "faces", "accuracy %", "95 % interval"]]
+    for name, row in kinds.items():
+        rows.append(
+            [
+                name,
+                f"{row['count']:,}",
+                percent(row["accuracy"]),
+                interval(row["accuracy_ci95"]),
+            ]
+        )
+    return ["## By kind of occlusion", "", *table(rows), ""]
+
+
+def _regions(report: dict) -> list[str]:
+    regions = report["regions"]
+    if regions is None:
+        return []
+    rows = [["occlusion", *regions["names"]]]
+    for name, weights in regions["weights"].items():
+        if weights is not None:
+            rows.append([name, *(f"{100 * weight:.1f}" for weight in weights)])
+    return [
+        "## Region weights",
+        "",
+        "Mean share of each region in the prediction, per cent, by kind of occlusion.",
+        "",
+        *table(rows),
+        "",
+    ]
+
+
+def _figures(figures: Sequence[str]) -> list[str]:
+    if not figures:
+        return []
+    return [
+        "## Figures",
+        "",
+        "Rows of a confusion matrix are the truth; colours are shares of a row.",
+        "",
+        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in figures),
+    ]

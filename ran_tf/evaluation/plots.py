@@ -1,0 +1,149 @@
+"""Figures of a report, drawn without a display."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colors
+from matplotlib.figure import Figure
+
+from ran_tf import specs
+
+DPI = 150
+
+REGION_WEIGHTS = "region_weights.png"
+# Every file that a report may leave.
+NAMES = (*(f"confusion_{name}.png" for name in specs.SUBSETS), REGION_WEIGHTS)
+
+_TITLES = {
+    "all": "All faces",
+    "occlusion": "Occluded faces",
+    "pose_30": "Faces turned by more than 30°",
+    "pose_45": "Faces turned by more than 45°",
+}
+
+# White letters from this share of the colour scale on.
+_DARK = 0.55
+
+
+def draw(report: dict) -> dict[str, Figure]:
+    """The figures of a report by file name; none for subsets without a face.
+
+    Args:
+      report: from `report.build_report`.
+    """
+    figures = {}
+    for name, subset in report["subsets"].items():
+        if subset["count"] == 0:
+            continue
+        panels = {"Model": subset["confusion"]}
+        if "baseline" in report:
+            panels["Baseline"] = report["baseline"]["subsets"][name]["confusion"]
+        figures[f"confusion_{name}.png"] = confusion_figure(
+            panels, labels=report["labels"], title=_TITLES[name]
+        )
+    if report["regions"] is not None:
+        counts = {name: row["count"] for name, row in report["occlusions"].items()}
+        figures[REGION_WEIGHTS] = region_figure(
+            report["regions"]["weights"], names=report["regions"]["names"], counts=counts
+        )
+    return figures
+
+
+def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], title: str) -> Figure:
+    """Confusion matrices side by side.
+
+    Args:
+      panels: i64[n, n] by name, rows are the truth.
+      labels: n class names.
+      title: what the faces are.
+    """
+    n = len(labels)
+    side = 0.62 * n + 1.2
+    figure = Figure(figsize=(side * len(panels) + 0.9, side + 0.3), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (name, confusion) in zip(axes, panels.items(), strict=True):
+        confusion = np.asarray(confusion)
+        faces = confusion.sum(axis=1, keepdims=True)
+        shares = confusion / np.maximum(faces, 1)
+        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(n, n):
+            if confusion[row, column]:
+                axis.text(
+                    column,
+                    row,
+                    f"{100 * shares[row, column]:.0f}%\n{confusion[row, column]:,}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="white" if shares[row, column] > _DARK else "#222222",
+                )
+        right = np.trace(confusion) / confusion.sum()
+        prefix = f"{name}: " if len(panels) > 1 else ""
+        axis.set_title(f"{prefix}{right:.2%} of {confusion.sum():,} right", fontsize=10)
+        axis.set_xticks(range(n), labels, rotation=40, ha="right", rotation_mode="anchor")
+        axis.set_yticks(range(n), labels)
+        axis.set_xlabel("predicted")
+        _plain(axis, rows=n, columns=n)
+    axes[0].set_ylabel("truth")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, format=_whole_percent)
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
+
+
+def region_figure(
+    weights: dict[str, Sequence[float] | None], *, names: Sequence[str], counts: dict[str, int]
+) -> Figure:
+    """Mean region weight by kind of occlusion; colours tell more or less than an equal share.
+
+    Args:
+      weights: f32[k] by kind of occlusion, None for kinds without a face.
+      names: k region names.
+      counts: faces of each kind.
+    """
+    kinds = [kind for kind, row in weights.items() if row is not None]
+    table = 100 * np.asarray([weights[kind] for kind in kinds])
+    rows, columns = table.shape
+    equal = 100 / columns
+    # At least a tenth of an equal share, so that noise is not painted in full colour.
+    span = max(0.1 * equal, float(np.abs(table - equal).max()))
+    figure = Figure(figsize=(0.95 * columns + 3.0, 0.55 * rows + 1.9), layout="constrained")
+    axis = figure.subplots()
+    norm = colors.Normalize(equal - span, equal + span)
+    image = axis.imshow(table, cmap="RdBu_r", norm=norm, aspect="auto")
+    for row, column in np.ndindex(rows, columns):
+        extreme = abs(table[row, column] - equal) / span
+        axis.text(
+            column,
+            row,
+            f"{table[row, column]:.1f}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="white" if extreme > 0.65 else "#222222",
+        )
+    axis.set_xticks(range(columns), names, rotation=30, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(rows), [f"{kind} ({counts[kind]:,})" for kind in kinds])
+    axis.set_ylabel("occlusion (faces)")
+    axis.set_title("Mean share of each region in the prediction, %", fontsize=11)
+    _plain(axis, rows=rows, columns=columns)
+    bar = figure.colorbar(image, ax=axis, aspect=15)
+    bar.set_label(f"equal share is {equal:.1f}")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _plain(axis, *, rows: int, columns: int) -> None:
+    """No frame and ticks, thin white lines between the cells."""
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    axis.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    axis.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    axis.grid(which="minor", color="white", linewidth=1.5)
+    axis.tick_params(which="minor", length=0)
+
+
+def _whole_percent(share: float, position: int | None = None) -> str:
+    del position
+    return f"{share:.0%}"

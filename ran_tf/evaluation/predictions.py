@@ -1,0 +1,138 @@
+"""One pass of a model over a split: what it says of every face."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ran_tf import specs
+from ran_tf.evaluation.classifier import Classifier
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model says of every face of a split, and what is known of the faces.
+
+    Attributes:
+      id: str[b], unique.
+      label: i64[b], true classes.
+      probabilities: f32[b, n].
+      weights: f32[b, k], share of each region in the prediction; region 0 is the whole face.
+      mu: f32[b, k], self-attention, or None where the model does not tell (exports).
+      occlusion: i64[b], index into `specs.OCCLUSIONS`.
+      pose_30, pose_45: bool[b], turned by more than 30 and 45 degrees.
+    """
+
+    id: np.ndarray
+    label: np.ndarray
+    probabilities: np.ndarray
+    weights: np.ndarray
+    mu: np.ndarray | None
+    occlusion: np.ndarray
+    pose_30: np.ndarray
+    pose_45: np.ndarray
+
+    def __post_init__(self):
+        faces = len(self.id)
+        for field in dataclasses.fields(self):
+            values = getattr(self, field.name)
+            if values is not None and len(values) != faces:
+                raise ValueError(
+                    f"every array must hold one row a face: {faces} by `id`. "
+                    f"Received: {field.name}.shape={values.shape}"
+                )
+        finite = np.isfinite(self.probabilities).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                "the model's probabilities are not finite, so its weights or the face are broken. "
+                f"Received: {int((~finite).sum())} of {faces} faces, first id="
+                f"{str(self.id[np.argmin(finite)])!r}"
+            )
+        ids, counts = np.unique(self.id, return_counts=True)
+        if ids.size != faces:
+            raise ValueError(
+                "`id` must be unique; prepare the dataset again. "
+                f"Received: id={str(ids[np.argmax(counts)])!r} {counts.max()} times"
+            )
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """i64[b], the most probable class."""
+        return self.probabilities.argmax(axis=1)
+
+    def subset(self, name: str) -> np.ndarray:
+        """bool[b], which faces belong to a subset of `specs.SUBSETS`."""
+        return {
+            "all": np.ones(len(self.id), bool),
+            "occlusion": self.occlusion != specs.OCCLUSIONS.index("none"),
+            "pose_30": self.pose_30,
+            "pose_45": self.pose_45,
+        }[name]
+
+    def in_order_of(self, ids: np.ndarray) -> "Predictions":
+        """The same predictions with their rows joined to `ids`, str[b], by id.
+
+        Raises:
+          ValueError: unless both hold the same faces.
+        """
+        missing = np.setxor1d(self.id, ids)
+        if missing.size:
+            raise ValueError(
+                "model and baseline must be evaluated on the same faces. "
+                f"Received: {missing.size} ids in only one of them, first {str(missing[0])!r}"
+            )
+        # The place in `self` of every id: sorted ids line up with sorted ids.
+        rows = np.empty(len(ids), np.int64)
+        rows[np.argsort(ids)] = np.argsort(self.id)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Predictions(
+            **{name: None if rows_of is None else rows_of[rows] for name, rows_of in fields.items()}
+        )
+
+
+def collect(
+    classifier: Classifier,
+    batches: Iterable[dict],
+    *,
+    flip_average: bool = False,
+    on_faces: Callable[[int], None] = lambda count: None,
+) -> Predictions:
+    """Runs a model once over the batches of `data.pipeline.eval_batches`.
+
+    Args:
+      classifier: the model.
+      batches: evaluation batches.
+      flip_average: average the probabilities of a face and its mirror image. Region weights and
+        `mu` are always those of the face as it is.
+      on_faces: told the number of faces of each finished batch.
+
+    Raises:
+      ValueError: if there is no face, or the model's output is not finite.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        batch = {key: np.asarray(value) for key, value in batch.items()}
+        outputs = classifier.predict(batch)
+        if flip_average:
+            mirrored = classifier.predict(mirror(batch))["probabilities"]
+            outputs["probabilities"] = (outputs["probabilities"] + mirrored) / 2
+        known = ("id", "label", "occlusion", "pose_30", "pose_45")
+        for key, value in {**{key: batch[key] for key in known}, **outputs}.items():
+            columns.setdefault(key, []).append(value)
+        on_faces(len(batch["id"]))
+    if not columns:
+        raise ValueError("the split must hold at least one face. Received: an empty split")
+    arrays = {key: np.concatenate(values) for key, values in columns.items()}
+    arrays["id"] = np.char.decode(arrays["id"].astype(bytes), "utf-8")
+    return Predictions(**{"mu": None, **arrays})
+
+
+def mirror(batch: dict) -> dict:
+    """Faces and boxes of a batch seen in a mirror: each region keeps its content and its place.
+
+    Args:
+      batch: {"image" u8[b, h, w, 3], "boxes" f32[b, k, 4] as y0, x0, y1, x1, ...}.
+    """
+    y0, x0, y1, x1 = np.moveaxis(batch["boxes"], -1, 0)
+    boxes = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
+    return {**batch, "image": batch["image"][:, :, ::-1], "boxes": boxes}

@@ -1,0 +1,207 @@
+"""The report of an evaluation: the dictionary of report.json, and the folder it is written to."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from ran_tf import files, metrics, specs
+from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.evaluation import markdown, plots
+from ran_tf.evaluation.predictions import Predictions
+
+JSON, MARKDOWN = "report.json", "report.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """A model and what it said.
+
+    Attributes:
+      name: its directory.
+      card: its card.
+      predictions: of every face of the split.
+    """
+
+    name: str
+    card: ModelCard
+    predictions: Predictions
+
+
+def build_report(
+    model: Evaluated,
+    *,
+    baseline: Evaluated | None = None,
+    dataset: str,
+    split: str,
+    flip_average: bool,
+    command: str,
+) -> dict:
+    """Everything the report says, ready for JSON (fractions 0..1, None where there is no face).
+
+    Args:
+      model: the model.
+      baseline: another model on the same faces, in any order.
+      dataset: full name with version.
+      split: name of the split.
+      flip_average: whether probabilities are means over a face and its mirror image.
+      command: what was run.
+
+    Returns:
+      {"dataset", "split", "labels", "flip_average", "command",
+       "model": {"path", "card"},
+       "subsets": {name of `specs.SUBSETS`: {"count", "accuracy", "accuracy_ci95": [low, high],
+         "mean_class_accuracy", "class_recall": [n], "ece", "nll", "confusion": [n][n]}},
+       "occlusions": {name of `specs.OCCLUSIONS`: {"count", "accuracy", "accuracy_ci95"}},
+       "regions": None for a whole-face model, else {"names": [k],
+         "weights" and "mu": {name of `specs.OCCLUSIONS`: [k] or None} (mu None for exports)},
+       with a baseline also "baseline": {"model", "subsets", "occlusions", "regions"} and
+       "differences": {subset: {"count", "accuracy", "accuracy_ci95", "only_model_right",
+         "only_baseline_right"}}}.
+      Rows of `confusion` are the truth; class means and recalls leave out absent classes;
+      differences are model minus baseline, with a paired bootstrap interval.
+
+    Raises:
+      ValueError: if the baseline saw other faces or another truth.
+    """
+    report = {
+        "dataset": dataset,
+        "split": split,
+        "labels": list(model.card.labels),
+        "flip_average": flip_average,
+        "command": command,
+        **_numbers(model),
+    }
+    if baseline is not None:
+        joined = baseline.predictions.in_order_of(model.predictions.id)
+        other = np.flatnonzero(joined.label != model.predictions.label)
+        if other.size:
+            raise ValueError(
+                "model and baseline must be evaluated on one dataset: their true labels differ. "
+                f"Received: {other.size} faces, first id={str(joined.id[other[0]])!r}"
+            )
+        report["baseline"] = _numbers(dataclasses.replace(baseline, predictions=joined))
+        report["differences"] = {
+            name: _difference(model.predictions, joined, faces=model.predictions.subset(name))
+            for name in specs.SUBSETS
+        }
+    return report
+
+
+def write_report(report: dict, out: str | os.PathLike) -> None:
+    """Writes report.json, report.md and the PNGs it shows; each appears whole.
+
+    report.json comes last: where it is new, everything is. PNGs of an earlier report that this one
+    has no use for are removed.
+
+    Args:
+      report: from `build_report`.
+      out: directory, made if absent.
+    """
+    out = pathlib.Path(out)
+    figures = plots.draw(report)
+    for name, figure in figures.items():
+        with files.atomic_path(out / name) as partial:
+            figure.savefig(partial, format="png", dpi=plots.DPI)
+    for name in plots.NAMES:
+        if name not in figures:
+            (out / name).unlink(missing_ok=True)
+    files.write_text(out / MARKDOWN, markdown.render(report, figures=list(figures)))
+    files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def region_names(regions: RegionConfig, *, k: int) -> list[str]:
+    """What each of k regions is, in a few letters."""
+    if regions.k != k:
+        others = [f"region {i}" for i in range(1, k)]
+    elif regions.kind == "landmarks":
+        others = [name.replace("_", " ") for name in specs.LANDMARKS]
+    elif regions.kind == "random":
+        others = [f"random {i}" for i in range(1, k)]
+    else:
+        last = {"paper": "centre .85", "released": "centre .8"}[regions.variant]
+        others = ["top left", "top right", "bottom", "centre .9", last, "centre .75", "top"]
+    return ["whole face", *others][:k]
+
+
+def _numbers(model: Evaluated) -> dict:
+    predictions = model.predictions
+    kinds = {name: predictions.occlusion == i for i, name in enumerate(specs.OCCLUSIONS)}
+    k = predictions.weights.shape[1]
+    regions = None
+    if k > 1:
+        regions = {
+            "names": region_names(model.card.regions, k=k),
+            "weights": {n: _mean_rows(predictions.weights, faces=f) for n, f in kinds.items()},
+            "mu": None,
+        }
+        if predictions.mu is not None:
+            regions["mu"] = {n: _mean_rows(predictions.mu, faces=f) for n, f in kinds.items()}
+    return {
+        "model": {"path": model.name, "card": dataclasses.asdict(model.card)},
+        "subsets": {n: _subset(predictions, faces=predictions.subset(n)) for n in specs.SUBSETS},
+        "occlusions": {n: _accuracy(predictions, faces=f) for n, f in kinds.items()},
+        "regions": regions,
+    }
+
+
+def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:
+    count = int(faces.sum())
+    if count == 0:
+        return {"count": 0, "accuracy": None, "accuracy_ci95": None}
+    correct = int((predictions.predicted == predictions.label)[faces].sum())
+    interval = metrics.wilson_interval(correct, count)
+    return {
+        "count": count,
+        "accuracy": correct / count,
+        "accuracy_ci95": [interval.low, interval.high],
+    }
+
+
+def _subset(predictions: Predictions, *, faces: np.ndarray) -> dict:
+    label, probabilities = predictions.label[faces], predictions.probabilities[faces]
+    num_classes = probabilities.shape[1]
+    confusion = metrics.confusion_matrix(
+        label, predictions.predicted[faces], num_classes=num_classes
+    )
+    some = len(label) > 0
+    return {
+        **_accuracy(predictions, faces=faces),
+        "mean_class_accuracy": metrics.mean_class_accuracy(confusion) if some else None,
+        "class_recall": [
+            None if np.isnan(recall) else float(recall)
+            for recall in metrics.class_recalls(confusion)
+        ],
+        "ece": metrics.expected_calibration_error(probabilities, label) if some else None,
+        "nll": metrics.negative_log_likelihood(probabilities, label) if some else None,
+        "confusion": confusion.tolist(),
+    }
+
+
+def _difference(model: Predictions, baseline: Predictions, *, faces: np.ndarray) -> dict:
+    count = int(faces.sum())
+    if count == 0:
+        return {
+            "count": 0,
+            "accuracy": None,
+            "accuracy_ci95": None,
+            "only_model_right": 0,
+            "only_baseline_right": 0,
+        }
+    found = metrics.paired_bootstrap(
+        (model.predicted == model.label)[faces],
+        (baseline.predicted == baseline.label)[faces],
+    )
+    return {
+        "count": count,
+        "accuracy": found.mean,
+        "accuracy_ci95": [found.ci95.low, found.ci95.high],
+        "only_model_right": found.wins,
+        "only_baseline_right": found.losses,
+    }
+
+
+def _mean_rows(values: np.ndarray, *, faces: np.ndarray) -> list[float] | None:
+    return values[faces].mean(axis=0, dtype=np.float64).tolist() if faces.any() else None

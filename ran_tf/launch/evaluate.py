@@ -1,0 +1,222 @@
+"""python -m ran_tf.launch.evaluate --workdir=DIR|--model=EXPORT_DIR --out=DIR
+
+Evaluates a model on a split of its dataset, in one pass: report.json, report.md and figures by
+subset of the faces. With --baseline, a second model on the same faces and the differences.
+"""
+
+import os
+import pathlib
+import shlex
+import sys
+
+from absl import flags
+from rich import console, progress, table
+
+from ran_tf.launch import flags as launch_flags
+
+_COMMAND = "python -m ran_tf.launch.evaluate"
+
+
+def define_flags() -> None:
+    """Defines this command's flags; not on import, since training imports `evaluate_workdir`."""
+    flags.DEFINE_string("workdir", None, "Directory of a training run.")
+    flags.DEFINE_string("model", None, "Directory of an export or of a training run.")
+    flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
+    flags.DEFINE_string("baseline", None, "Directory of a run or export to compare with.")
+    flags.DEFINE_string("split", "test", "TFDS split: test or validation.")
+    flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
+    flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_bool("flip_average", False, "Average over each face and its mirror image.")
+    flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
+    flags.DEFINE_string("out", None, "Directory of the report.", required=True)
+
+
+def main(arguments):
+    if arguments:
+        raise ValueError(f"this command takes flags only. Received: {' '.join(arguments)!r}")
+    values = flags.FLAGS
+    evaluate(
+        values.workdir or values.model,
+        baseline=values.baseline,
+        out=values.out,
+        split=values.split,
+        dataset=values.dataset,
+        data_dir=values.data_dir,
+        flip_average=values.flip_average,
+        batch_size=values.batch_size,
+        command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
+    )
+
+
+def evaluate_workdir(
+    workdir: str | os.PathLike,
+    *,
+    out: str | os.PathLike,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+) -> dict:
+    """Evaluates the best weights of a run on the test split; see `evaluate`."""
+    options = {"workdir": workdir, "dataset": dataset, "data_dir": data_dir, "out": out}
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    return evaluate(
+        workdir,
+        out=out,
+        dataset=dataset,
+        data_dir=data_dir,
+        command=f"{_COMMAND} {shlex.join(given)}",
+    )
+
+
+def evaluate(
+    model: str | os.PathLike,
+    *,
+    baseline: str | os.PathLike | None = None,
+    out: str | os.PathLike,
+    split: str = "test",
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    flip_average: bool = False,
+    batch_size: int = 64,
+    command: str,
+) -> dict:
+    """Evaluates a model, writes the report to `out` and prints its main table.
+
+    Args:
+      model: directory of a training run or of an export.
+      baseline: the same for a model to compare with.
+      out: directory of the report.
+      split: TFDS split expression.
+      dataset: TFDS name; that of the model's card when None.
+      data_dir: TFDS directory; TFDS' default when None.
+      flip_average: average probabilities over each face and its mirror image.
+      batch_size: faces at a time.
+      command: what the report says was run.
+
+    Returns:
+      The report, as in report.json.
+
+    Raises:
+      FileNotFoundError: for a model or dataset that is not there.
+      ValueError: for models whose labels are not those of the dataset.
+    """
+    # Heavy imports wait until the flags are known to be good.
+    from ran_tf.evaluation import report as reports
+
+    out = pathlib.Path(out).expanduser()
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"`out` must be a directory. Received: out={str(out)!r}")
+    screen = console.Console(highlight=False)
+    classifiers = [load_classifier(path) for path in (model, baseline) if path is not None]
+    name = dataset or classifiers[0].card.dataset
+    runs = [
+        _open(c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size)
+        for c in classifiers
+    ]
+    evaluated = [
+        reports.Evaluated(
+            name=run["classifier"].name,
+            card=run["classifier"].card,
+            predictions=_collect(run, flip_average=flip_average, screen=screen),
+        )
+        for run in runs
+    ]
+    report = reports.build_report(
+        evaluated[0],
+        baseline=evaluated[1] if baseline is not None else None,
+        dataset=runs[0]["version"],
+        split=split,
+        flip_average=flip_average,
+        command=command,
+    )
+    reports.write_report(report, out)
+    _print(report, screen=screen)
+    screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
+    return report
+
+
+def load_classifier(path: str | os.PathLike):
+    """A training run or an export, whichever the directory holds.
+
+    Raises:
+      FileNotFoundError: if it holds neither.
+    """
+    from ran_tf.evaluation import classifier
+    from ran_tf.training import checkpoints
+
+    directory = pathlib.Path(path).expanduser()
+    if classifier.is_export(directory):
+        return classifier.from_export(directory, name=str(path))
+    if directory.is_dir() and not (directory / checkpoints.RUN).exists():
+        known = [directory / name for name in (checkpoints.CARD, checkpoints.BEST_WEIGHTS)]
+        if not any(file.exists() for file in known):
+            raise FileNotFoundError(
+                "`model` must be the directory of a training run (with card.json and "
+                "best.weights.h5) or of an export (with a folder named by an integer). "
+                f"Received: model={str(path)!r}"
+            )
+    trained = checkpoints.load_workdir(directory)
+    return classifier.from_network(trained.model, trained.card, name=str(path))
+
+
+def _open(classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int) -> dict:
+    """The batches for a classifier, checked to carry its labels."""
+    from ran_tf.data import pipeline
+
+    config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
+    opened = pipeline.open_dataset(config)
+    if opened.labels != classifier.card.labels:
+        raise ValueError(
+            f"the labels of {classifier.name!r}, {classifier.card.labels}, must be those of the "
+            f"dataset {dataset!r}, {opened.labels}. Received: dataset={dataset!r}"
+        )
+    return {
+        "classifier": classifier,
+        "version": opened.version,
+        "faces": opened.size(split),
+        "batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
+    }
+
+
+def _collect(run: dict, *, flip_average: bool, screen: console.Console):
+    from ran_tf.evaluation import predictions
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("faces"),
+        progress.TimeRemainingColumn(),
+        console=screen,
+        # Where the output is no terminal, a bar would leave its last state in a log file.
+        disable=not screen.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(f"evaluating {run['classifier'].name}", total=run["faces"])
+        return predictions.collect(
+            run["classifier"],
+            run["batches"],
+            flip_average=flip_average,
+            on_faces=lambda count: bar.advance(task, count),
+        )
+
+
+def _print(report: dict, *, screen: console.Console) -> None:
+    from ran_tf.evaluation import markdown
+
+    title = f"{report['dataset']}, {report['split']}"
+    title += ", flip-averaged" if report["flip_average"] else ""
+    tables = {title: markdown.subset_rows(report["subsets"])}
+    if "baseline" in report:
+        tables["against the baseline"] = markdown.difference_rows(report)
+    for heading, (head, *body) in tables.items():
+        grid = table.Table(title=heading, title_justify="left")
+        for i, column in enumerate(head):
+            grid.add_column(column, justify="left" if i == 0 else "right")
+        for row in body:
+            grid.add_row(*row)
+        screen.print(grid)
+
+
+if __name__ == "__main__":
+    define_flags()
+    launch_flags.run(main)
