@@ -7,8 +7,8 @@ import numpy as np
 
 from ran_tf.config import check_range
 
-# Where the five landmarks lie in an upright face, as x,y in 0..1 of a square that cuts it at brow
-# and chin: the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.
+# Where the five landmarks lie in an upright face, as x,y in 0..1 of a square from fringe to chin:
+# the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.
 TEMPLATE = (
     np.array(
         [
@@ -40,7 +40,7 @@ class AlignedFace:
 
 
 def align_face(
-    image: np.ndarray, landmarks: np.ndarray, *, size: int = 224, margin: float = 0.15
+    image: np.ndarray, landmarks: np.ndarray, *, size: int = 224, margin: float = 0.0
 ) -> AlignedFace:
     """Cuts an upright square face out of a photo.
 
@@ -48,8 +48,8 @@ def align_face(
       image: u8[H,W,3], RGB.
       landmarks: [5,2], x,y in pixels, in the order of `specs.LANDMARKS`.
       size: side of the result, in pixels.
-      margin: what is added on every side of the ArcFace square, as a fraction of its side; 0 cuts
-        at brow and chin, 0.15 shows the whole face, a negative one cuts into it.
+      margin: what is added on every side of the ArcFace square, as a fraction of its side. 0 shows
+        a face from fringe to chin, 0.15 the whole head; FERPlus cuts its faces like -0.06.
 
     Returns:
       An `AlignedFace`. Where the square leaves the photo, the photo's border is repeated.

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from ran_tf.config import check_range
 from ran_tf.faces.journal import open_journal, write_tables
 from ran_tf.faces.worker import (
-    TEMPORARY_PREFIX,
     AlignConfig,
     Record,
     create_processor,
@@ -193,6 +192,6 @@ def _is_finished(record: Record, output_dir: Path) -> bool:
 
 
 def _remove_temporary(output_dir: Path) -> None:
-    """Removes what a killed run was writing."""
-    for partial in output_dir.rglob(f"{TEMPORARY_PREFIX}*"):
+    """Removes what a killed run was writing (`files.atomic_path`)."""
+    for partial in output_dir.rglob(".partial-*"):
         partial.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ran_tf import specs
-from ran_tf.faces.worker import AlignConfig, Output, Record, write_atomically
+from ran_tf.faces.worker import AlignConfig, Output, Record
+from ran_tf.files import atomic_path
 
 JOURNAL = "align_journal.jsonl"
 LANDMARKS = "landmarks.csv"
@@ -106,7 +107,9 @@ def write_tables(output_dir: Path, records: list[Record], *, landmarks_only: boo
 def _write_csv(path: Path, header, rows) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_atomically(path, text.getvalue().encode("utf-8", errors="surrogateescape"))
+    # File names that are no valid UTF-8 come out as they went in.
+    with atomic_path(path) as partial:
+        partial.write_bytes(text.getvalue().encode("utf-8", errors="surrogateescape"))
 
 
 def _record(values: dict) -> Record:

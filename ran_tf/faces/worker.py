@@ -14,13 +14,13 @@ import numpy as np
 from ran_tf.config import check_choice, check_range
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import CHOICES, DetectorConfig, choose_face, create_detector
+from ran_tf.files import atomic_path
 
 NO_FACE = ("skip", "keep")
 MANY_FACES = ("choose", "skip", "all")
 FORMATS = ("png", "jpg")
 STATUSES = ("ok", "no_face", "many_faces", "unreadable")
 
-TEMPORARY_PREFIX = ".align-"
 _JPEG_QUALITY = 95
 # Photos are searched together until they hold this many pixels: bounds a worker's memory.
 _MAX_PIXELS = 16_000_000
@@ -44,7 +44,7 @@ class AlignConfig:
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     landmarks_only: bool = False
     size: int = 224
-    margin: float = 0.15
+    margin: float = 0.0
     choose: str = "largest"
     no_face: str = "skip"
     many_faces: str = "choose"
@@ -171,7 +171,7 @@ def read_image(path: Path) -> np.ndarray:
         # After the last start of a scan, an end of image.
         complete = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     elif data[:4] == b"\x89PNG":
-        complete = b"IEND" in data[-64:] or b"IEND" in data
+        complete = b"IEND" in data
     else:
         complete = True
     if not complete:
@@ -180,16 +180,6 @@ def read_image(path: Path) -> np.ndarray:
     if image is None:
         raise ValueError(f"not an image that OpenCV can read ({len(data):,} bytes)")
     return image
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside `path`, then renames: a reader sees all of it or nothing."""
-    partial = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:
@@ -231,10 +221,10 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
 def _write_image(output_dir: str, name: str, image: np.ndarray, *, format: str) -> str:
     written = f"{name}.{format}"
     path = Path(output_dir, written)
-    path.parent.mkdir(parents=True, exist_ok=True)
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if format == "jpg" else []
     _, data = cv2.imencode(f".{format}", np.ascontiguousarray(image[:, :, ::-1]), options)
-    write_atomically(path, data.tobytes())
+    with atomic_path(path) as partial:
+        partial.write_bytes(data.tobytes())
     return written
 
 

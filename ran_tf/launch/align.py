@@ -54,7 +54,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_float(
         "margin",
         default.margin,
-        "What is added on every side of the brow-to-chin square, as a fraction of its side.",
+        "Added on every side of a square from fringe to chin, as a fraction of its side: 0.15 "
+        "shows the whole head, -0.06 cuts like FERPlus.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -1,0 +1,302 @@
+"""`ran_tf.launch.align`: folders of photos, what goes wrong in them, and kills."""
+
+import csv
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from absl import flags
+
+from ran_tf.faces import align as align_lib
+from ran_tf.faces.detect import DetectorConfig
+from ran_tf.faces.folder import align_folder
+from ran_tf.faces.journal import JOURNAL
+from ran_tf.faces.worker import AlignConfig
+from ran_tf.launch import align
+
+COLUMNS = [
+    f"{side}_{axis}"
+    for side in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+    for axis in "xy"
+]
+TIGHT = {"detector": "mtcnn", "pad": 0.25, "min_face": 0.5}
+
+
+def write(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))[1])
+
+
+def read_rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def points(row):
+    return np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
+
+
+def run(input_dir, output_dir, processes=1, **settings):
+    """Runs the command in this process, from its command line on."""
+    values = flags.FlagValues()
+    align.define_flags(values)
+    settings |= {"input_dir": input_dir, "output_dir": output_dir, "processes": processes}
+    values(["align", *(f"--{name}={value}" for name, value in settings.items())])
+    return align.run(values)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """What a folder of photos holds, and should not."""
+    folder = tmp_path_factory.mktemp("photos")
+    face = skimage.data.astronaut()[:256, 96:352]
+    small = cv2.resize(face, (128, 128), interpolation=cv2.INTER_AREA)
+    two = np.full((256, 512, 3), 128, np.uint8)
+    two[:, 20:276], two[64:192, 340:468] = face, small
+    write(folder / "one.png", face)
+    write(folder / "two.png", two)
+    write(folder / "none.jpg", np.full((60, 80, 3), 90, np.uint8))
+    write(folder / "happy" / "größe 1.JPG", face)
+    cv2.imwrite(str(folder / "happy" / "grey.png"), face[..., 1])
+    whole = (folder / "happy" / "größe 1.JPG").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.png").with_stem("cut2").write_bytes((folder / "one.png").read_bytes()[:9000])
+    (folder / "text.png").write_text("no image")
+    (folder / "empty.bmp").write_bytes(b"")
+    (folder / "notes.txt").write_text("not looked at")
+    return folder
+
+
+def test_a_folder_of_photos(photos, tmp_path, capsys):
+    summary = run(photos, tmp_path, detector="mtcnn", size=96, margin=0.1)
+    report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
+    assert {path: (row["status"], int(row["faces"])) for path, row in report.items()} == {
+        "one.png": ("ok", 1),
+        "two.png": ("ok", 2),
+        "none.jpg": ("no_face", 0),
+        "happy/größe 1.JPG": ("ok", 1),
+        "happy/grey.png": ("ok", 1),
+        "cut.jpg": ("unreadable", 0),
+        "cut2.png": ("unreadable", 0),
+        "text.png": ("unreadable", 0),
+        "empty.bmp": ("unreadable", 0),
+    }
+    assert "ends too early" in report["cut.jpg"]["note"]
+    assert report["two.png"]["note"] == "took the largest"
+    assert (summary.images, summary.faces, summary.many) == (9, 4, 1)
+    assert "1 with many, 4 unreadable" in capsys.readouterr().out
+
+    rows = read_rows(tmp_path / "landmarks.csv")
+    assert list(rows[0]) == ["id", "path", *COLUMNS]
+    assert [(row["id"], row["path"]) for row in rows] == [
+        (name, f"{name}.png") for name in ("happy/grey", "happy/größe 1", "one", "two")
+    ]
+    template = (align_lib.TEMPLATE + 0.1) / 1.2
+    for row in rows:
+        image = cv2.imdecode(np.fromfile(tmp_path / row["path"], np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (96, 96, 3)
+        np.testing.assert_allclose(points(row), template, atol=0.05)
+    # One face, cut from photos of other sizes and formats; colours in their order.
+    aligned = [cv2.imread(str(tmp_path / x)).astype(float) for x in ("one.png", "two.png")]
+    assert np.corrcoef(aligned[0].ravel(), aligned[1].ravel())[0, 1] > 0.95
+    assert aligned[0][60, 48, 2] > aligned[0][60, 48, 0] + 30  # skin: more red than blue
+
+
+def test_no_face_and_many_faces_as_the_flags_say(photos, tmp_path):
+    run(photos, tmp_path / "a", detector="mtcnn", no_face="keep", many_faces="all", format="jpg")
+    rows = {row["id"]: row for row in read_rows(tmp_path / "a" / "landmarks.csv")}
+    assert {"none", "two_face0", "two_face1", "one"} <= set(rows) and "two" not in rows
+    assert np.isnan(points(rows["none"])).all()
+    kept = cv2.imread(str(tmp_path / "a" / "none.jpg"))
+    assert kept.shape == (224, 224, 3) and np.abs(kept.astype(int) - 90).max() < 3
+
+    run(photos, tmp_path / "b", detector="mtcnn", many_faces="skip")
+    report = {row["path"]: row["status"] for row in read_rows(tmp_path / "b" / "report.csv")}
+    assert report["two.png"] == "many_faces" and report["none.jpg"] == "no_face"
+    assert not (tmp_path / "b" / "two.png").exists()
+    assert not (tmp_path / "b" / "none.png").exists()
+
+    # The one nearest to the centre is the smaller one here.
+    crop = tmp_path / "c"
+    photo = cv2.imread(str(photos / "two.png"))[..., ::-1]
+    write(crop / "two.png", np.concatenate([photo, np.full((256, 300, 3), 128, np.uint8)], axis=1))
+    settings = {"detector": "mtcnn", "landmarks_only": True, "min_face": 0.1}
+    run(crop, tmp_path / "d", choose="centre", **settings)
+    run(crop, tmp_path / "e", choose="largest", **settings)
+    centre, largest = (read_rows(tmp_path / x / "landmarks.csv")[0] for x in "de")
+    assert points(largest)[:, 0].max() < 276 / 812 < 340 / 812 < points(centre)[:, 0].min()
+
+
+@pytest.fixture(scope="module")
+def tight_faces(tmp_path_factory):
+    """240 faces of 48 pixels, shifted and lit in many ways, and where they were cut."""
+    folder, rng = tmp_path_factory.mktemp("tight"), np.random.default_rng(0)
+    photo = skimage.data.astronaut()
+    for i in range(240):
+        y, x, side = rng.integers((52, 158, 112), (66, 172, 124))
+        crop = photo[y : y + side, x : x + side] * rng.uniform(0.7, 1.0)
+        crop = cv2.resize(crop.astype(np.uint8), (48, 48), interpolation=cv2.INTER_AREA)
+        write(folder / f"fer{i:07d}.png", crop)
+    return folder
+
+
+def test_landmarks_of_a_dataset(tight_faces, tmp_path):
+    summary = run(tight_faces, tmp_path, landmarks_only=True, retry_mirrored=True, **TIGHT)
+    lines = (tmp_path / "landmarks.csv").read_text().splitlines()
+    assert lines[0] == ",".join(["id", *COLUMNS])
+    assert len(lines) == 241 and lines[1].startswith("fer0000000,")
+    assert summary.faces > 230
+    assert sorted(x.name for x in tmp_path.iterdir()) == [JOURNAL, "landmarks.csv", "report.csv"]
+    values = np.array([points(row) for row in read_rows(tmp_path / "landmarks.csv")])
+    # Eyes at about a third of the height, an eye left of the other.
+    assert np.nanmax(values) <= 1 and np.nanmin(values) >= 0
+    np.testing.assert_allclose(
+        np.nanmedian(values[:, 1] - values[:, 0], axis=0)[0], 0.35, atol=0.05
+    )
+
+
+def test_a_killed_run_goes_on(tight_faces, tmp_path):
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "ran_tf.launch.align", f"--input_dir={tight_faces}"]
+    command += [f"--output_dir={killed}", "--processes=2"]
+    command += [f"--{name}={value}" for name, value in TIGHT.items()]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    journal = killed / JOURNAL
+    deadline = time.monotonic() + 120
+    while not journal.exists() or journal.read_text().count("\n") < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    workers = children_of(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert workers
+    while any(alive(worker) for worker in workers):  # They do not outlive it.
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not (killed / "landmarks.csv").exists()
+    written = list(killed.glob("fer*.png"))
+    assert 0 < len(written) < 240
+    assert all(cv2.imread(str(path)).shape == (224, 224, 3) for path in written)
+
+    # What a kill leaves in the middle of a write.
+    (killed / ".partial-x.png").write_bytes(b"half")
+    with journal.open("a") as file:
+        file.write('{"path": "fer00')
+    done_before = {path: path.stat().st_mtime_ns for path in written}
+    recorded = [json.loads(line)["path"] for line in journal.read_text().splitlines()[1:-1]]
+    summary = run(tight_faces, killed, **TIGHT)
+    assert summary.resumed == len(recorded) > 0
+    for name in recorded:
+        path = killed / name
+        assert path not in done_before or done_before[path] == path.stat().st_mtime_ns
+    assert not list(killed.glob(".partial-*"))
+
+    clean = tmp_path / "clean"
+    run(tight_faces, clean, **TIGHT)
+    assert len(read_rows(clean / "landmarks.csv")) == summary.faces > 200
+    for ours, theirs in zip(
+        read_rows(killed / "landmarks.csv"), read_rows(clean / "landmarks.csv"), strict=True
+    ):
+        assert ours["id"] == theirs["id"]
+        np.testing.assert_allclose(points(ours), points(theirs), atol=1e-4)
+    again = run(tight_faces, clean, **TIGHT)
+    assert again.resumed == again.images == 240
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(x) for x in file.read().split()]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def flat(tmp_path, monkeypatch):
+    """Two photos, and a detector that finds a face in every photo at once."""
+    folder = tmp_path / "flat"
+    for name in ("a.png", "b.png"):
+        write(folder / name, np.full((40, 40, 3), 90, np.uint8))
+    from ran_tf.faces import Face
+
+    seen = []
+    face = Face(np.array([5, 5, 35, 35], np.float32), 0.9, align_lib.TEMPLATE * 40 - 0.5)
+
+    def search(images, min_sides):
+        seen.extend(images)
+        return [[face]] * len(images)
+
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    return folder, seen
+
+
+CONFIG = AlignConfig(detector=DetectorConfig(name="mtcnn"), size=32)
+
+
+def test_what_changed_is_done_again(flat, tmp_path):
+    folder, seen = flat
+    out = tmp_path / "out"
+    (folder / "c.png").write_text("not yet an image")
+    places = {"input_dir": folder, "output_dir": out, "config": CONFIG}
+    assert align_folder(**places).statuses == {"ok": 2, "unreadable": 1}
+    write(folder / "c.png", np.zeros((40, 40, 3), np.uint8))
+    (out / "a.png").unlink()
+    seen.clear()
+    summary = align_folder(**places)
+    assert len(seen) == 2 and summary.resumed == 1 and summary.statuses == {"ok": 3}
+    assert (out / "a.png").exists() and len(read_rows(out / "report.csv")) == 3
+    # A photo that is gone is gone from the tables.
+    (folder / "b.png").unlink()
+    align_folder(**places)
+    assert [row["id"] for row in read_rows(out / "landmarks.csv")] == ["a", "c"]
+
+
+def test_the_output_may_lie_within_the_input(flat):
+    folder, seen = flat
+    for _ in range(2):
+        summary = align_folder(input_dir=folder, output_dir=folder / "out", config=CONFIG)
+    assert summary.images == 2 and len(seen) == 2
+
+
+def test_errors_name_the_remedy(flat, tmp_path):
+    folder, _ = flat
+    out = tmp_path / "out"
+
+    def fails(error, message, *, input_dir=folder, output_dir=out, config=CONFIG):
+        with pytest.raises(error, match=message):
+            align_folder(input_dir=input_dir, output_dir=output_dir, config=config)
+
+    fails(FileNotFoundError, "existing folder.*input_dir=.*nowhere", input_dir=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    fails(FileNotFoundError, "must hold photos", input_dir=tmp_path / "empty")
+    fails(ValueError, "must not be the input folder", output_dir=folder)
+    align_folder(input_dir=folder, output_dir=out, config=CONFIG)
+    other = AlignConfig(detector=DetectorConfig(name="mtcnn", pad=0.5), size=48)
+    fails(ValueError, r"size=32, pad=0.0\).*Received: size=48, pad=0.5", config=other)
+    with (out / JOURNAL).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fails(ValueError, "in use by another run")
+    write(folder / "sub" / "a.png", np.zeros((9, 9, 3), np.uint8))
+    landmarks = AlignConfig(detector=DetectorConfig(name="mtcnn"), landmarks_only=True)
+    fails(ValueError, "same stem.*Received: a.png, sub/a.png", config=landmarks)
+    write(folder / "a.jpg", np.zeros((9, 9, 3), np.uint8))
+    fails(ValueError, "Received: a.jpg, a.png")
+    (out / JOURNAL).write_text("{}\nnot json\n")
+    (folder / "a.jpg").unlink()
+    fails(ValueError, "not a journal of this version")
+    with pytest.raises(ValueError, match="many_faces='all'"):
+        AlignConfig(landmarks_only=True, many_faces="all")
+    assert os.path.exists(out / "a.png")
