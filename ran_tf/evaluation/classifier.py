@@ -1,20 +1,17 @@
 """What is evaluated: a trained network or an export, behind one function."""
 
 import dataclasses
-import pathlib
+import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from ran_tf import export
 from ran_tf.config import ModelCard
 from ran_tf.models.ran import RegionAttentionNetwork
 
-CARD = "card.json"
-SIGNATURE = "images"
-
-# ITU-R BT.601, as in every JPEG.
-_LUMA = (0.299, 0.587, 0.114)
+_SIGNATURE = "images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +36,9 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
 
     @tf.function(reduce_retracing=True)
     def forward(image, boxes, mask):
-        if card.colour == "grey":
-            grey = tf.tensordot(tf.cast(image, tf.float32), tf.constant(_LUMA), axes=1)
-            image = tf.repeat(grey[..., tf.newaxis], 3, axis=-1)
-        outputs = model({"image": image, "boxes": boxes, "mask": mask}, training=False)
+        # Evaluation batches have the right size already, but they keep their colour.
+        faces = export.prepare_faces(image, card=card)
+        outputs = model({"image": faces, "boxes": boxes, "mask": mask}, training=False)
         return {
             "probabilities": tf.nn.softmax(tf.cast(outputs["logits"], tf.float32)),
             "weights": outputs["weights"],
@@ -56,59 +52,35 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
     return Classifier(name=name, card=card, predict=predict)
 
 
-def is_export(directory) -> bool:
-    """Whether a directory looks like an export: SavedModels in folders named by integers."""
-    return bool(_versions(directory))
-
-
-def from_export(directory, *, name: str) -> Classifier:
-    """The newest SavedModel under an export directory; it makes its own regions.
+def from_export(directory: str | os.PathLike, *, name: str) -> Classifier:
+    """The newest SavedModel of an export; it makes its own regions.
 
     Args:
-      directory: holds `<integer>/saved_model.pb`, as TensorFlow Serving wants it.
+      directory: EXPORT_DIR or one version in it.
       name: what the report calls it.
 
     Raises:
-      FileNotFoundError: if there is no SavedModel, or no card.json in its assets.
+      FileNotFoundError: if there is no SavedModel, or it is none of ours.
       ValueError: if it has no signature that takes faces.
     """
-    versions = _versions(directory)
-    if not versions:
+    version = export.find_version(directory)
+    if version is None:
         raise FileNotFoundError(
             "an export must hold a SavedModel in a folder named by an integer; write one with "
             f"python -m ran_tf.launch.export. Received: directory={str(directory)!r}"
         )
-    newest = versions[max(versions)]
-    card_path = newest / "assets" / CARD
-    if not card_path.exists():
-        raise FileNotFoundError(
-            f"{card_path} is missing: it names the labels and the size of a face. Export again "
-            f"with python -m ran_tf.launch.export. Received: directory={str(directory)!r}"
-        )
-    loaded = tf.saved_model.load(str(newest))
-    if SIGNATURE not in loaded.signatures:
+    card = export.read_card(version)
+    loaded = tf.saved_model.load(str(version))
+    if _SIGNATURE not in loaded.signatures:
         raise ValueError(
-            f"the SavedModel {newest} must have a signature {SIGNATURE!r} that takes u8 faces. "
+            f"the SavedModel {version} must have a signature {_SIGNATURE!r} that takes u8 faces. "
             f"Received: signatures={sorted(loaded.signatures)}"
         )
-    signature = loaded.signatures[SIGNATURE]
-    (argument,) = signature.structured_input_signature[1]
+    (argument,) = loaded.signatures[_SIGNATURE].structured_input_signature[1]
 
     def predict(batch):
-        # The closure keeps `loaded`, and with it the variables, alive.
-        outputs = loaded.signatures[SIGNATURE](**{argument: tf.convert_to_tensor(batch["image"])})
+        # Through `loaded`: a signature alone does not keep its variables alive.
+        outputs = loaded.signatures[_SIGNATURE](**{argument: tf.convert_to_tensor(batch["image"])})
         return {key: outputs[key].numpy() for key in ("probabilities", "weights")}
 
-    card = ModelCard.from_json(card_path.read_text(encoding="utf-8"))
     return Classifier(name=name, card=card, predict=predict)
-
-
-def _versions(directory) -> dict[int, pathlib.Path]:
-    directory = pathlib.Path(directory)
-    if not directory.is_dir():
-        return {}
-    return {
-        int(folder.name): folder
-        for folder in directory.iterdir()
-        if folder.name.isdecimal() and (folder / "saved_model.pb").exists()
-    }

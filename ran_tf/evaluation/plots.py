@@ -59,7 +59,7 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
     """
     n = len(labels)
     side = 0.62 * n + 1.2
-    figure = Figure(figsize=(side * len(panels) + 0.9, side + 0.3), layout="constrained")
+    figure = Figure(figsize=(side * len(panels) + 0.9, side + 0.9), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (name, confusion) in zip(axes, panels.items(), strict=True):
         confusion = np.asarray(confusion)
@@ -71,7 +71,7 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
                 axis.text(
                     column,
                     row,
-                    f"{100 * shares[row, column]:.0f}%\n{confusion[row, column]:,}",
+                    f"{_short(shares[row, column])}\n{confusion[row, column]:,}",
                     ha="center",
                     va="center",
                     fontsize=7.5,
@@ -121,7 +121,7 @@ def region_figure(
             ha="center",
             va="center",
             fontsize=9,
-            color="white" if extreme > 0.65 else "#222222",
+            color="white" if extreme > 0.5 else "#222222",
         )
     axis.set_xticks(range(columns), names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(rows), [f"{kind} ({counts[kind]:,})" for kind in kinds])
@@ -142,6 +142,10 @@ def _plain(axis, *, rows: int, columns: int) -> None:
     axis.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
     axis.grid(which="minor", color="white", linewidth=1.5)
     axis.tick_params(which="minor", length=0)
+
+
+def _short(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
 
 
 def _whole_percent(share: float, position: int | None = None) -> str:

@@ -104,7 +104,9 @@ def write_report(report: dict, out: str | os.PathLike) -> None:
     figures = plots.draw(report)
     for name, figure in figures.items():
         with files.atomic_path(out / name) as partial:
-            figure.savefig(partial, format="png", dpi=plots.DPI)
+            figure.savefig(
+                partial, format="png", dpi=plots.DPI, bbox_inches="tight", pad_inches=0.15
+            )
     for name in plots.NAMES:
         if name not in figures:
             (out / name).unlink(missing_ok=True)

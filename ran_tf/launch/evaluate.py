@@ -10,7 +10,7 @@ import shlex
 import sys
 
 from absl import flags
-from rich import console, progress, table
+from rich import box, console, progress, table
 
 from ran_tf.launch import flags as launch_flags
 
@@ -140,20 +140,19 @@ def load_classifier(path: str | os.PathLike):
     Raises:
       FileNotFoundError: if it holds neither.
     """
+    from ran_tf import export
     from ran_tf.evaluation import classifier
     from ran_tf.training import checkpoints
 
     directory = pathlib.Path(path).expanduser()
-    if classifier.is_export(directory):
+    if export.find_version(directory) is not None:
         return classifier.from_export(directory, name=str(path))
-    if directory.is_dir() and not (directory / checkpoints.RUN).exists():
-        known = [directory / name for name in (checkpoints.CARD, checkpoints.BEST_WEIGHTS)]
-        if not any(file.exists() for file in known):
-            raise FileNotFoundError(
-                "`model` must be the directory of a training run (with card.json and "
-                "best.weights.h5) or of an export (with a folder named by an integer). "
-                f"Received: model={str(path)!r}"
-            )
+    if not (directory / checkpoints.RUN).exists() and not (directory / checkpoints.CARD).exists():
+        raise FileNotFoundError(
+            "a model must be the directory of a training run (with best.weights.h5 and card.json) "
+            "or of an export (with a SavedModel in a folder named by an integer). "
+            f"Received: {str(path)!r}"
+        )
     trained = checkpoints.load_workdir(directory)
     return classifier.from_network(trained.model, trained.card, name=str(path))
 
@@ -207,11 +206,12 @@ def _print(report: dict, *, screen: console.Console) -> None:
     title += ", flip-averaged" if report["flip_average"] else ""
     tables = {title: markdown.subset_rows(report["subsets"])}
     if "baseline" in report:
-        tables["against the baseline"] = markdown.difference_rows(report)
+        # As many columns as a terminal of usual width has room for; report.md has the rest.
+        tables["against the baseline"] = [row[:6] for row in markdown.difference_rows(report)]
     for heading, (head, *body) in tables.items():
-        grid = table.Table(title=heading, title_justify="left")
+        grid = table.Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         for i, column in enumerate(head):
-            grid.add_column(column, justify="left" if i == 0 else "right")
+            grid.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
         for row in body:
             grid.add_row(*row)
         screen.print(grid)
