@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LABELS",
+    "Prediction",
+    "Predictor",
     "RegionAttentionNetwork",
     "RegionBiasedLoss",
     "RegionCrop",
@@ -22,3 +24,14 @@ __all__ = [
     "random_boxes",
     "region_biased_loss",
 ]
+
+_NEEDS_TENSORFLOW = ("Prediction", "Predictor")
+
+
+def __getattr__(name: str):
+    # On first use: the models must import where TensorFlow is absent.
+    if name in _NEEDS_TENSORFLOW:
+        from ran_tf import predictor
+
+        return getattr(predictor, name)
+    raise AttributeError(f"module 'ran_tf' has no attribute {name!r}")

@@ -1,0 +1,54 @@
+"""python -m ran_tf.launch.export --workdir=DIR --export_dir=DIR [--version=N]
+
+Writes the best epoch of a training run as EXPORT_DIR/<version>/, a SavedModel for TensorFlow
+Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is reloaded in a
+fresh process without Keras and compared with the model.
+"""
+
+import os
+
+from absl import flags
+
+from ran_tf.launch import flags as launch_flags
+
+
+def define_flags() -> None:
+    """Not on import: `ran_tf.launch.train` has flags of the same names."""
+    flags.DEFINE_string("workdir", None, "Directory of a training run.", required=True)
+    flags.DEFINE_string("export_dir", None, "Where versions are written.", required=True)
+    flags.DEFINE_integer("version", None, "Folder name; by default the next free integer.")
+
+
+def export_workdir(
+    workdir: str | os.PathLike, *, export_dir: str | os.PathLike, version: int | None = None
+) -> None:
+    """Exports the best epoch of a run and says how far the export is from the model.
+
+    Raises:
+      FileNotFoundError: if the run has no finished epoch.
+      FileExistsError: if `version` exists.
+    """
+    from ran_tf import export
+    from ran_tf.training import checkpoints
+
+    trained = checkpoints.load_workdir(workdir)
+    written = export.write_export(
+        trained.model, trained.card, export_dir=export_dir, version=version
+    )
+    print(f"export: {written.path}")
+    print(
+        "reloaded without Keras, it differs from the model by at most "
+        f"{written.difference:.1e} on random faces"
+    )
+
+
+def main(arguments) -> None:
+    if arguments:
+        raise ValueError(f"this command takes flags only. Received: {arguments}")
+    values = flags.FLAGS
+    export_workdir(values.workdir, export_dir=values.export_dir, version=values.version)
+
+
+if __name__ == "__main__":
+    define_flags()
+    launch_flags.run(main)

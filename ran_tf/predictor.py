@@ -1,0 +1,155 @@
+"""From face crops to named predictions, with an export or a training run."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ran_tf import config, export
+from ran_tf.images import decode_image
+from ran_tf.training import checkpoints
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says about one face.
+
+    Attributes:
+      label: the most probable class.
+      probabilities: f32[n], in the order of `Predictor.labels`.
+      weights: f32[k], how much each region counted; they sum to 1.
+      boxes: f32[k, 4], the regions: `y0, x0, y1, x1` in 0..1, region 0 the whole face.
+    """
+
+    label: str
+    probabilities: np.ndarray
+    weights: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def probability(self) -> float:
+        """Of `label`."""
+        return float(self.probabilities.max())
+
+
+class Predictor:
+    """Classifies face crops.
+
+    Args:
+      name_or_dir: EXPORT_DIR (its newest version), EXPORT_DIR/<version>, or the work directory of a
+        training run (its best epoch).
+      batch_size: faces that the model sees at once.
+
+    Attributes:
+      card: `ran_tf.config.ModelCard`.
+      labels: class names, in the order of the probabilities.
+
+    Raises:
+      FileNotFoundError: if there is neither an export nor a finished epoch.
+      ValueError: for a run with landmark regions.
+    """
+
+    def __init__(self, name_or_dir: str | os.PathLike, *, batch_size: int = 32):
+        config.check_range("batch_size", batch_size, low=1)
+        path = pathlib.Path(name_or_dir).expanduser()
+        version = export.find_version(path)
+        if version is not None:
+            self.card = export.read_card(version)
+            # The signature lives only as long as what it was loaded with.
+            self._loaded = tf.saved_model.load(str(version))
+            self._classify = self._loaded.signatures["images"]
+        elif (path / checkpoints.CARD).is_file():
+            trained = checkpoints.load_workdir(path)
+            self.card = trained.card
+            self._loaded = export.FaceClassifier(trained.model, trained.card)
+            self._classify = self._loaded.images
+        else:
+            raise FileNotFoundError(
+                "`name_or_dir` must be a folder written by ran_tf.launch.export, one of its "
+                "versions, or the work directory of a training run with at least one finished "
+                f"epoch. Received: name_or_dir={str(name_or_dir)!r}"
+                + ("" if path.exists() else ", which does not exist")
+            )
+        self._batch_size = batch_size
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    def __call__(self, images: Sequence[np.ndarray | bytes] | np.ndarray) -> list[Prediction]:
+        """Classifies faces.
+
+        Args:
+          images: u8[b, H, W, 3], or a sequence of u8[H, W, 3] of any sizes, RGB; an item may also
+            be the bytes of an image file, see `ran_tf.images.decode_image`.
+
+        Returns:
+          One `Prediction` for each, in order.
+
+        Raises:
+          ValueError: naming the first item that is no such image.
+        """
+        _check_sequence(images)
+        predictions = []
+        for start in range(0, len(images), self._batch_size):
+            faces = [
+                self._prepare(image, name=f"images[{start + i}]")
+                for i, image in enumerate(images[start : start + self._batch_size])
+            ]
+            predictions += self._predict(tf.stack(faces))
+        return predictions
+
+    def _prepare(self, image, *, name: str):
+        """One face at the model's size, so that faces of all sizes share a batch."""
+        if isinstance(image, (bytes, bytearray)):
+            try:
+                image = decode_image(bytes(image))
+            except ValueError as error:
+                raise ValueError(f"`{name}`: {error}") from error
+        _check_image(image, name=name)
+        return export.prepare_faces(tf.constant(image)[tf.newaxis], card=self.card)[0]
+
+    def _predict(self, faces) -> list[Prediction]:
+        out = {name: value.numpy() for name, value in self._classify(images=faces).items()}
+        return [
+            Prediction(
+                label=self.labels[out["label"][i]],
+                probabilities=out["probabilities"][i],
+                weights=out["weights"][i],
+                boxes=out["boxes"][i],
+            )
+            for i in range(len(faces))
+        ]
+
+
+def _check_sequence(images) -> None:
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise ValueError(
+            "`images` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one face pass [image]. "
+            f"Received: images.shape={images.shape}"
+        )
+    if isinstance(images, (str, bytes, os.PathLike)) or not hasattr(images, "__len__"):
+        raise ValueError(
+            "`images` must be a list or array of faces; files are read by ran_tf.images.read_image "
+            f"or python -m ran_tf.launch.predict. Received: {type(images).__name__}"
+        )
+
+
+def _check_image(image, *, name: str) -> None:
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"`{name}` must be a NumPy array u8[H, W, 3] or the bytes of an image file. "
+            f"Received: {type(image).__name__}"
+        )
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"`{name}` must have shape [H, W, 3], RGB (repeat a grey channel three times). "
+            f"Received: {name}.shape={image.shape}"
+        )
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f"`{name}` must be uint8, values 0..255. Received: {name}.dtype={image.dtype}"
+        )

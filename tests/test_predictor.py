@@ -1,0 +1,197 @@
+"""The Predictor gives what the model gives, for exports and work directories; the command lists."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import ran_tf
+from ran_tf import export, images
+from ran_tf.launch import predict
+from ran_tf.training import checkpoints
+from tests.test_export import (
+    LinearModel,
+    expected_outputs,
+    make_card,
+    make_model,
+    random_faces,
+)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """What a finished epoch leaves."""
+    folder, card = tmp_path_factory.mktemp("run"), make_card()
+    checkpoints.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def from_workdir(workdir):
+    return ran_tf.Predictor(workdir, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def export_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    for _ in range(2):
+        export.write_export(LinearModel(), make_card(), export_dir=folder, check=False)
+    return folder
+
+
+def check_prediction(prediction, expected: dict, i: int) -> None:
+    labels = ran_tf.LABELS["ferplus"]
+    np.testing.assert_allclose(prediction.probabilities, expected["probabilities"][i], atol=1e-5)
+    np.testing.assert_allclose(prediction.weights, expected["weights"][i], atol=1e-5)
+    np.testing.assert_array_equal(prediction.boxes, ran_tf.fixed_boxes(6))
+    assert prediction.label == labels[int(np.argmax(expected["probabilities"][i]))]
+    assert prediction.probability == prediction.probabilities.max()
+
+
+def test_workdir_and_export_agree_with_the_model(workdir, from_workdir, tmp_path):
+    faces = random_faces(5, 32, 32)
+    linear = LinearModel()
+    export.write_export(linear, make_card(), export_dir=tmp_path, check=False)
+    from_export = ran_tf.Predictor(tmp_path, batch_size=2)
+    for predictor, model in ((from_workdir, make_model()), (from_export, linear)):
+        assert predictor.labels == ran_tf.LABELS["ferplus"]
+        predictions = predictor(faces)
+        assert len(predictions) == 5
+        expected = expected_outputs(model, faces, ran_tf.fixed_boxes(6))
+        for i, prediction in enumerate(predictions):
+            check_prediction(prediction, expected, i)
+
+
+def test_sizes_share_a_batch_and_keep_their_order(from_workdir):
+    faces = [random_faces(*shape, seed=i) for i, shape in enumerate([(32, 32), (50, 20), (1, 1)])]
+    together = from_workdir(faces)
+    for face, prediction in zip(faces, together, strict=True):
+        alone = from_workdir(face[None])[0]
+        np.testing.assert_allclose(prediction.probabilities, alone.probabilities, atol=1e-5)
+    assert len({tuple(p.probabilities) for p in together}) == 3
+    assert from_workdir([]) == []
+
+
+def test_newest_or_given_version(export_dir):
+    faces = random_faces(1, 8, 8)
+    newest, first = (ran_tf.Predictor(d)(faces)[0] for d in (export_dir, export_dir / "1"))
+    second = ran_tf.Predictor(export_dir / "2")(faces)[0]
+    np.testing.assert_array_equal(newest.probabilities, second.probabilities)
+    assert np.abs(newest.probabilities - first.probabilities).max() > 1e-4
+
+
+def test_encoded_items(from_workdir):
+    face = random_faces(40, 30)
+    png = cv2.imencode(".png", face[..., ::-1])[1].tobytes()
+    jpeg = cv2.imencode(".jpg", face[..., ::-1])[1].tobytes()
+    array, encoded, lossy = from_workdir([face, png, jpeg])
+    np.testing.assert_allclose(encoded.probabilities, array.probabilities, atol=1e-5)
+    decoded = from_workdir([images.decode_image(jpeg)])[0]
+    np.testing.assert_allclose(lossy.probabilities, decoded.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (b"no image", r"`images\[1\]`: not an image that can be read"),
+        (b"", r"`images\[1\]`: not an image"),
+        (cv2.imencode(".png", np.zeros((9, 9, 3)))[1].tobytes()[:-20], r"ends too early"),
+        (cv2.imencode(".jpg", np.zeros((9, 9, 3)))[1].tobytes()[:-20], r"ends too early"),
+        (np.zeros((8, 8, 3), np.float32), r"images\[1\].* must be uint8.*dtype=float32"),
+        (np.zeros((8, 8), np.uint8), r"images\[1\].*\[H, W, 3\].*shape=\(8, 8\)"),
+        (np.zeros((8, 8, 4), np.uint8), r"shape=\(8, 8, 4\)"),
+        (np.zeros((0, 8, 3), np.uint8), r"shape=\(0, 8, 3\)"),
+        ("face.png", r"images\[1\].*Received: str"),
+    ],
+)
+def test_bad_items_are_named(from_workdir, item, message):
+    with pytest.raises(ValueError, match=message):
+        from_workdir([random_faces(8, 8), item])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), r"pass \[image\].*shape=\(8, 8, 3\)"),
+        ("faces/", "read_image.*Received: str"),
+        (3, "Received: int"),
+    ],
+)
+def test_bad_collections(from_workdir, value, message):
+    with pytest.raises(ValueError, match=message):
+        from_workdir(value)
+
+
+def test_folders_that_are_no_model(tmp_path, workdir):
+    with pytest.raises(FileNotFoundError, match="which does not exist"):
+        ran_tf.Predictor(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="finished epoch"):
+        ran_tf.Predictor(tmp_path)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("")
+    with pytest.raises(FileNotFoundError, match="not an export of ran_tf"):
+        ran_tf.Predictor(tmp_path)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        ran_tf.Predictor(workdir, batch_size=0)
+
+
+def test_the_command(export_dir, tmp_path, capsys):
+    """Folder and file; a bad file is listed, the others are answered, the status is 1."""
+    (tmp_path / "more").mkdir()
+    for name in ("a.png", "b[red].jpg", "more/c.BMP"):
+        cv2.imwrite(str(tmp_path / name), random_faces(20, 20))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "notes.txt").write_text("not looked at")
+
+    command = [sys.executable, "-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json"]
+    result = subprocess.run(
+        [*command, tmp_path, tmp_path / "missing.png"], capture_output=True, text=True
+    )
+    rows = {row["path"].removeprefix(f"{tmp_path}/"): row for row in json.loads(result.stdout)}
+    assert result.returncode == 1
+    assert sorted(rows) == ["a.png", "b[red].jpg", "broken.png", "missing.png", "more/c.BMP"]
+    assert "2 of 5 failed" in result.stderr
+    assert "not an image" in rows["broken.png"]["error"]
+    assert rows["missing.png"]["error"] == "No such file or directory"
+    assert list(rows["a.png"]["probabilities"]) == list(ran_tf.LABELS["ferplus"])
+    direct = ran_tf.Predictor(export_dir)([images.read_image(tmp_path / "a.png")])[0]
+    assert rows["a.png"]["label"] == direct.label
+
+    predict._print_table(list(rows.values()))
+    shown = capsys.readouterr().out
+    for row in rows.values():
+        assert (row["path"] in shown) == ("error" not in row)
+
+
+def test_csv_and_paths(from_workdir, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), random_faces(20, 20))
+    (tmp_path / "empty").mkdir()
+    paths, failures = predict.find_images([str(tmp_path), str(tmp_path / "*.png"), "nothing*.png"])
+    assert paths == [tmp_path / "a.png"], "each once"
+    assert failures == [{"path": "nothing*.png", "error": "no file matches"}]
+    assert "no image" in predict.find_images([str(tmp_path / "empty")])[1][0]["error"]
+    rows = predict.predict_files(from_workdir, paths, batch_size=4)
+    predict._print_csv([*rows, *failures], labels=from_workdir.labels)
+    good, bad = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(good[f"p_{good['label']}"]) == float(good["probability"])
+    assert sum(float(good[f"w_{i}"]) for i in range(6)) == pytest.approx(1, abs=1e-4)
+    assert (bad["label"], bad["error"]) == ("", "no file matches")
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ((0, 0, 1, 1), "whole face"),
+        ((0, 0, 0.75, 0.75), "top left 75%"),
+        ((0, 0.25, 0.75, 1), "top right 75%"),
+        ((0.25, 0.125, 1, 0.875), "bottom 75%"),
+        ((0.05, 0.05, 0.95, 0.95), "centre 90%"),
+    ],
+)
+def test_regions_in_words(box, words):
+    assert predict.describe_region(np.array(box, np.float32)) == words
