@@ -110,15 +110,16 @@ def _read_lists(dl_manager: tfds.download.DownloadManager) -> dict[str, list[con
     paths = conditions.find_lists(files, manual_dir=dl_manager.manual_dir)
     missing = {condition: files[condition].url for condition in files if condition not in paths}
     if missing:
+        names = ", ".join(files[condition].name for condition in missing)
+        folder = dl_manager.manual_dir
+        logging.warning("%s not in %s: downloading from %s", names, folder, conditions.HOMEPAGE)
         try:
             paths |= dl_manager.download(missing)
         except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
-            names = ", ".join(files[condition].name for condition in missing)
             raise FileNotFoundError(
-                f"The RAN authors' lists {names} are not in {dl_manager.manual_dir} and their "
-                f"download failed ({type(error).__name__}: {error}). Get them by hand from "
-                f"{conditions.HOMEPAGE} (folder FERplus_dir) and put them into that folder. "
-                f"Received: manual_dir={str(dl_manager.manual_dir)!r}"
+                f"The RAN authors' lists ({names}) are not in {folder} and could not be "
+                f"downloaded: get them by hand from {conditions.HOMEPAGE} (folder FERplus_dir) "
+                f"and put them into {folder}. Received: {type(error).__name__}: {error}"
             ) from error
     lists = {}
     for condition, file in files.items():

@@ -137,8 +137,9 @@ def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
                 _check_columns(row, expected=2 + len(votes_lib.COLUMNS), source=source)
                 if row[0] not in images:
                     raise ValueError(
-                        f"{source}: names an image that is not in {folder}: unpack the images of "
-                        f"this folder again. Received: name={row[0]!r}"
+                        f"{source}: names an image that is not in {folder}: put the images beside "
+                        "label.csv (Microsoft's generate_training_data.py writes them from "
+                        f"{PIXELS_CSV}). Received: name={row[0]!r}"
                     )
                 yield Face(
                     id=row[0].rsplit(".", 1)[0],

@@ -59,7 +59,8 @@ def draw_face(
     corners = _draw_mouth(canvas, head, identity, expression)
     _draw_hair_in_front(canvas, head, identity)
     if occlusion != "none":
-        props.OCCLUDERS[occlusion](canvas, head, rng, skin=identity.skin)
+        # Its own draws: the same face without it differs only where it is.
+        props.OCCLUDERS[occlusion](canvas, head, rng.spawn(1)[0], skin=identity.skin)
 
     landmarks = np.array([*eyes, nose, *corners], dtype=np.float32) / canvas.side
     return {"image": _light(canvas, rng), "landmarks": landmarks}

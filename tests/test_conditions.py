@@ -1,0 +1,84 @@
+"""The authors' lists: found, parsed, and as published."""
+
+import pytest
+
+from tests import ferplus_files
+from tests.real_data import require
+from tfds_builders import conditions
+from tfds_builders.features import OCCLUSIONS
+
+LISTS = conditions.FERPLUS_LISTS
+
+
+def test_occlusion_rows_give_id_label_and_type(tmp_path):
+    ferplus_files.write_lists(tmp_path)
+    rows = conditions.read_list(LISTS["occlusion"], path=tmp_path / "jianfei_occlusion_list.txt")
+    assert [(row.id, row.label, row.occlusion) for row in rows] == [
+        ("fer0032220", 7, "lower"),
+        ("fer0032222", 4, "glasses"),
+    ]
+    assert rows[1].source.endswith("jianfei_occlusion_list.txt, row 2")
+
+
+def test_pose_rows_name_jpg_files_for_the_same_ids(tmp_path):
+    ferplus_files.write_lists(tmp_path)
+    rows = conditions.read_list(LISTS["pose_30"], path=tmp_path / "pose_30_ferplus_list.txt")
+    assert [(row.id, row.label, row.occlusion) for row in rows] == [
+        ("fer0032222", 4, "none"),
+        ("fer0032224", 3, "none"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["4/fer0032222.jpg", "7_fer0032220.png 8", "7_fer0032220.png 8 4", "7_fer32220.png 8 1"],
+)
+def test_a_malformed_row_is_named(tmp_path, row):
+    path = tmp_path / "list.txt"
+    path.write_text(f"7_fer0032220.png 8 1\r\n{row}\r\n")
+    with pytest.raises(ValueError, match=r"list\.txt, row 2: .*get the file again.*Received: row="):
+        conditions.read_list(LISTS["occlusion"], path=path)
+
+
+def test_an_empty_list_is_refused(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("\n\n")
+    with pytest.raises(ValueError, match=r"no rows, expected 1170.*Received: path="):
+        conditions.read_list(LISTS["pose_30"], path=path)
+
+
+@pytest.mark.parametrize(
+    "place", ["faces", "faces/FERplus_dir", "faces/ran_lists/FERplus_dir", "ran_lists/FERplus_dir"]
+)
+def test_lists_are_found_in_and_beside_the_images(tmp_path, place):
+    (tmp_path / "faces").mkdir()
+    assert conditions.find_lists(LISTS, manual_dir=tmp_path / "faces") == {}
+    folder = ferplus_files.write_lists(tmp_path / place)
+    found = conditions.find_lists(LISTS, manual_dir=tmp_path / "faces")
+    assert {condition: str(path) for condition, path in found.items()} == {
+        condition: str(folder / file.name) for condition, file in LISTS.items()
+    }
+
+
+def test_the_images_own_folder_wins(tmp_path):
+    own = ferplus_files.write_lists(tmp_path / "faces")
+    ferplus_files.write_lists(tmp_path / "ran_lists" / "FERplus_dir")
+    found = conditions.find_lists(LISTS, manual_dir=own)
+    assert {path.parent for path in found.values()} == {own}
+
+
+def test_the_published_lists_have_their_published_sizes():
+    folder = require("ran_lists")
+    rows = {
+        condition: conditions.read_list(file, path=folder / file.folder / file.name)
+        for condition, file in LISTS.items()
+    }
+    ids = {condition: {row.id for row in found} for condition, found in rows.items()}
+    assert {condition: len(found) for condition, found in ids.items()} == {
+        "occlusion": 605,
+        "pose_30": 1170,
+        "pose_45": 633,
+    }
+    assert ids["pose_45"] < ids["pose_30"]
+    kinds = [row.occlusion for row in rows["occlusion"]]
+    assert [kinds.count(kind) for kind in OCCLUSIONS] == [0, 70, 138, 213, 184]

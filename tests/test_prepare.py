@@ -1,0 +1,102 @@
+"""python -m ran_tf.launch.prepare: what it builds, says and refuses."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+import tensorflow_datasets as tfds
+from absl import flags
+
+from ran_tf.launch.prepare import main, prepare
+from tests import ferplus_files
+from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
+
+FEW = {"train": {"clean": 8}, "validation": {"clean": 8}, "test": {"glasses": 8, "beyond_45": 8}}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return ferplus_files.write_lists(ferplus_files.write_folders(tmp_path / "raw"))
+
+
+def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
+    said = (
+        "train 2, validation 1, test 3 faces; "
+        "of the test faces occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
+    )
+    line = prepare(dataset="ferplus", **where)
+    assert line.startswith(f"ferplus/majority/1.0.0: {said}Built in ")
+    assert "train" in capsys.readouterr().out  # the bar
+    assert (
+        sum(len(split) for split in tfds.load("ferplus", data_dir=where["data_dir"]).values()) == 6
+    )
+
+    record = next((tmp_path / "out").rglob("*train.tfrecord*"))
+    written = record.stat().st_mtime_ns
+    again = prepare(dataset="ferplus/majority", data_dir=where["data_dir"])  # raw files are gone
+    folder = tmp_path / "out" / "ferplus" / "majority" / "1.0.0"
+    assert again == (
+        f"ferplus/majority/1.0.0: {said}Already built in {folder}: delete it to build anew"
+    )
+    assert record.stat().st_mtime_ns == written
+
+
+def test_a_config_is_named_after_a_slash(tmp_path, raw):
+    line = prepare(dataset="ferplus/votes", manual_dir=str(raw), data_dir=str(tmp_path))
+    assert line.startswith("ferplus/votes/1.0.0: train 2")
+
+
+def test_synthetic_faces_need_no_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic_faces_dataset_builder, "SPLITS", FEW)
+    line = prepare(dataset="synthetic_faces", data_dir=str(tmp_path))
+    assert line.startswith(
+        "synthetic_faces/1.0.0: train 8, validation 8, test 16 faces; "
+        "of the test faces occlusion 8, pose_30 8, pose_45 8. Built in "
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"dataset": "fer"}, ValueError, r"one of ferplus, synthetic_faces.*dataset='fer'"),
+        ({"dataset": "ferplus/vote"}, ValueError, r"configs majority, votes.*'ferplus/vote'"),
+        ({"dataset": "synthetic_faces/x"}, ValueError, r"configs none\. Received"),
+        ({"dataset": "ferplus"}, ValueError, r"is needed to build ferplus: .*manual_dir=None"),
+        (
+            {"dataset": "ferplus", "manual_dir": "no/such"},
+            FileNotFoundError,
+            r"is no folder: manual_dir is the folder that holds FER2013Train.*'no/such'",
+        ),
+    ],
+)
+def test_a_mistaken_flag_is_named(tmp_path, values, error, message):
+    with pytest.raises(error, match=message):
+        prepare(data_dir=str(tmp_path), **values)
+    assert not list(tmp_path.rglob("*tfrecord*"))
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"`manual_dir` is empty: .*Received: manual_dir="):
+        prepare(dataset="ferplus", manual_dir=str(tmp_path / "raw"), data_dir=str(tmp_path / "out"))
+
+
+def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys):
+    values = {"dataset": "ferplus", "manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    main([])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.0.0: train 2")
+
+
+def test_the_command_fails_in_one_line(tmp_path, raw):
+    image = raw / "FER2013Test" / "fer0032222.png"
+    image.write_bytes(b"")
+    command = [sys.executable, "-m", "ran_tf.launch.prepare", "--dataset=ferplus"]
+    where = [f"--manual_dir={raw}", f"--data_dir={tmp_path / 'out'}"]
+    failed = subprocess.run([*command, *where], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stderr
+    last = failed.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ValueError: {image} (named by ")
