@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from ran_tf.config import check_range
+from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
 from ran_tf.faces.worker import (
     AlignConfig,
@@ -80,10 +81,9 @@ def align_folder(
     input_dir, output_dir = Path(input_dir), Path(output_dir)
     paths = list_photos(input_dir, exclude=output_dir)
     _check_unique(paths, config)
-    if config.detector.name == "retinaface":
-        from ran_tf.faces.retinaface_search import ensure_weights
-
-        ensure_weights()  # Once, before many workers would download them.
+    if config.detector.name == "retinaface" and processes > 1:
+        # Its weights are downloaded once, and tried, before many workers do so.
+        create_detector(config.detector, threads=1)
     output_dir.mkdir(parents=True, exist_ok=True)
     with open_journal(output_dir, config) as journal:
         _remove_temporary(output_dir)
@@ -113,6 +113,7 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
 
     Raises:
       FileNotFoundError: no such folder, or no photo in it.
+      OSError: a folder in it cannot be read.
     """
     if not input_dir.is_dir():
         raise FileNotFoundError(
@@ -124,7 +125,7 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
             "--output_dir must not be the input folder itself. "
             f"Received: output_dir={str(exclude)!r}"
         )
-    for folder, folders, files in os.walk(input_dir):
+    for folder, folders, files in os.walk(input_dir, onerror=_raise):
         here = Path(folder).relative_to(input_dir)
         folders[:] = [x for x in folders if Path(folder, x).resolve() != exclude]
         paths += [
@@ -138,6 +139,10 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
             f"Received: input_dir={str(input_dir)!r}"
         )
     return sorted(paths)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _check_unique(paths: list[str], config: AlignConfig) -> None:

@@ -66,7 +66,8 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
         if whole != text:  # A killed run left part of a line.
             os.truncate(path, len(whole))
         lines = whole.splitlines()
-        if not lines:
+        if len(lines) < 2:  # Nothing is done yet: settings may change.
+            file.truncate(0)
             file.write(json.dumps(settings) + "\n")
             file.flush()
             yield Journal(file, {})

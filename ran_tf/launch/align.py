@@ -18,7 +18,8 @@ Landmarks of a dataset that has none, whose images are already faces. FERPlus:
 landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the photo as
 it is, with a row for every photo: nan where no face was found.
 
-Retinaface needs its weights, which are a download; the error says where they belong.
+Retinaface is the more accurate detector; it needs its weights, which are a download, and where that
+fails the error says where they belong.
 """
 
 import dataclasses
@@ -117,7 +118,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer(
         "processes",
         len(os.sched_getaffinity(0)),
-        "Processes, of one thread each; 1 works without starting any.",
+        "Processes, of one thread each. 1 starts none, which is faster for a few hundred photos.",
         lower_bound=1,
         flag_values=values,
     )
@@ -171,7 +172,7 @@ def main() -> None:
             raise app.UsageError(f"takes flags only. Received: {argv[1:]}")
         try:
             run(flags.FLAGS)
-        except (ValueError, FileNotFoundError, RuntimeError) as error:
+        except (ValueError, OSError, RuntimeError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             sys.exit("stopped; run the same command again to go on")
