@@ -1,17 +1,21 @@
 """The progress display of training."""
 
 import contextlib
+import time
 
 from rich import console, progress
 
 from ran_tf.training import loop
+
+# Between two lines about a running epoch where the output is a file.
+_LOG_SECONDS = 60.0
 
 
 @contextlib.contextmanager
 def training_display():
     """Yields `loop.Hooks` that show a bar per epoch and a line per finished one.
 
-    Where the output is no terminal (a log file), only the lines of finished epochs are printed.
+    Where the output is no terminal (a log file), a line a minute takes the place of the bar.
     """
     out = console.Console(highlight=False)
     bar = progress.Progress(
@@ -24,30 +28,34 @@ def training_display():
     )
     task = bar.add_task("", total=None, epoch="", numbers="")
 
+    logged = time.monotonic()
+
     def on_step(report: loop.StepReport) -> None:
+        nonlocal logged
+        epoch = f"{report.epoch}/{report.epochs}"
+        numbers = (
+            f"loss {report.loss:.3f} (ce {report.cross_entropy:.3f}, "
+            f"rb {report.region_loss:.4f}) acc {report.accuracy:.1%} "
+            f"{report.faces_per_second:.0f} faces/s"
+        )
         if report.step == 1:
             bar.reset(task)
-        bar.update(
-            task,
-            completed=report.step,
-            total=report.steps,
-            epoch=f"{report.epoch}/{report.epochs}",
-            numbers=(
-                f"loss {report.loss:.3f} (ce {report.cross_entropy:.3f}, "
-                f"rb {report.region_loss:.4f}) acc {report.accuracy:.1%} "
-                f"{report.faces_per_second:.0f} faces/s"
-            ),
-        )
+        bar.update(task, completed=report.step, total=report.steps, epoch=epoch, numbers=numbers)
+        if not out.is_terminal and time.monotonic() - logged > _LOG_SECONDS:
+            logged = time.monotonic()
+            say(f"epoch {epoch}  step {report.step}/{report.steps}  {numbers}")
 
     def on_epoch(row: dict) -> None:
-        out.print(
-            f"epoch {row['epoch']:3d}  loss {row['loss']:.4f} "
-            f"(ce {row['cross_entropy']:.4f}, rb {row['region_loss']:.4f})  "
-            f"acc {row['accuracy']:.2%}  val acc {row['validation_accuracy']:.2%}  "
-            f"val ce {row['validation_cross_entropy']:.4f}  "
-            f"{row['faces_per_second']:.0f} faces/s"
+        say(
+            f"epoch {row['epoch']} done: loss {row['loss']:.4f} "
+            f"(ce {row['cross_entropy']:.4f}, rb {row['region_loss']:.4f}) "
+            f"acc {row['accuracy']:.2%}, validation acc {row['validation_accuracy']:.2%} "
+            f"ce {row['validation_cross_entropy']:.4f}, {row['faces_per_second']:.0f} faces/s"
         )
 
-    hooks = loop.Hooks(on_step=on_step, on_epoch=on_epoch, on_message=out.print)
+    def say(text: str) -> None:
+        out.print(text, soft_wrap=True)
+
+    hooks = loop.Hooks(on_step=on_step, on_epoch=on_epoch, on_message=say)
     with bar if out.is_terminal else contextlib.nullcontext():
         yield hooks

@@ -58,7 +58,7 @@ class RegionAttentionNetwork(keras.Model):
         config.check_choice("trunk", trunk, TRUNKS)
         config.check_range("num_classes", num_classes, low=2)
         config.check_range("dropout", dropout, low=0.0, high=0.99)
-        if len(size) != 2 or min(size) < 1:
+        if not isinstance(size, (tuple, list)) or len(size) != 2 or min(size) < 1:
             raise ValueError(f"`size` must be (height, width) in pixels. Received: size={size!r}")
         self._arguments = {
             "backbone": backbone,

@@ -42,6 +42,7 @@ def augment(image, boxes, draws, *, config: AugmentConfig, move_boxes: bool = Fa
     Returns:
       dict: image f32[b, H, W, C] in 0..255, boxes f32[b, k, 4].
     """
+    draws = ops.convert_to_tensor(draws, dtype="float32")
     draw = {name: draws[:, i] for i, name in enumerate(_DRAWS)}
     image = ops.cast(image, "float32")
     height, width, _ = image.shape[1:]

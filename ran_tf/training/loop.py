@@ -194,7 +194,13 @@ def _train_epoch(run: _Run, epoch: int) -> None:
             last_save = time.monotonic()
     if pending is not None:
         meter.add(*pending)
-    _finish_epoch(run, epoch=epoch, means=meter.means(), speed=meter.faces_per_second())
+    _finish_epoch(
+        run,
+        epoch=epoch,
+        rate=rate,
+        means=meter.means(),
+        speed=meter.faces_per_second(),
+    )
 
 
 class _Meter:
@@ -245,11 +251,11 @@ class _Meter:
         return (self._sums[0] - self._faces_before) / max(1e-9, time.monotonic() - self._start)
 
 
-def _finish_epoch(run: _Run, *, epoch: int, means: dict, speed: float) -> None:
+def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:
     row = {
         "epoch": epoch + 1,
         "step": run.progress.completed,
-        "learning_rate": float(run.state.optimizer.learning_rate),
+        "learning_rate": rate,
         **means,
         **run.evaluate(),
         "faces_per_second": speed,
@@ -258,13 +264,19 @@ def _finish_epoch(run: _Run, *, epoch: int, means: dict, speed: float) -> None:
     if best is None or row["validation_accuracy"] > best["validation_accuracy"]:
         checkpoints.save_best(run.workdir, model=run.state.ema, card=run.card, metrics=row)
     checkpoints.append_metrics(run.workdir, row)
-    with run.writer.as_default(step=epoch + 1):
-        for name, value in row.items():
-            tf.summary.scalar(name, value)
-    run.writer.flush()
+    _write_scalars(run.writer, row)
     run.progress.sums.assign(tf.zeros_like(run.progress.sums))
     run.manager.save()
     run.hooks.on_epoch(row)
+
+
+def _write_scalars(writer, row: dict) -> None:
+    """Scalars for TensorBoard; `tf.summary.scalar` would need TensorBoard itself installed."""
+    values = [tf.compat.v1.Summary.Value(tag=n, simple_value=v) for n, v in row.items()]
+    summary = tf.compat.v1.Summary(value=values)
+    with writer.as_default(step=row["epoch"]):
+        tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+    writer.flush()
 
 
 def _make_evaluate(model, *, strategy, batches) -> Callable[[], dict[str, float]]:

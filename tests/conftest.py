@@ -1,0 +1,31 @@
+"""What every test shares: two logical devices, so that replicas can be tested on one machine."""
+
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture
+def two_replicas():
+    """A strategy over two logical CPUs."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def synthetic_dir(tmp_path_factory):
+    """A TFDS directory in which `synthetic_faces` is prepared."""
+    import tensorflow_datasets as tfds
+
+    import tfds_builders  # noqa: F401, registers the builder
+
+    data_dir = tmp_path_factory.mktemp("tfds")
+    tfds.builder("synthetic_faces", data_dir=data_dir).download_and_prepare()
+    return str(data_dir)

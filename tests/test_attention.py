@@ -1,0 +1,104 @@
+"""Attention and the network's arithmetic against NumPy, written from the paper's equations."""
+
+import numpy as np
+import pytest
+
+import ran_tf
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def oracle(features, mask, weights, *, attention, relation):
+    """Face by face, only over the regions that are there (float64)."""
+    q0, c0, q1, c1, head, bias = weights
+    b, k, _ = features.shape
+    out = {name: np.zeros((b, k)) for name in ("mu", "nu", "weights")}
+    out["logits"] = np.zeros((b, head.shape[1]))
+    for i in range(b):
+        there = np.flatnonzero(mask[i])
+        f = features[i, there]
+        mu = sigmoid(f @ q0 + c0)[:, 0]
+        if attention == "softmax":
+            mu = softmax(mu)
+        anchor = (mu[:, None] * f).sum(0) / mu.sum()
+        pairs = np.concatenate([f, np.tile(anchor, (len(there), 1))], axis=1)
+        if relation:
+            nu = sigmoid(pairs @ q1 + c1)[:, 0]
+            if attention == "softmax":
+                nu = softmax(nu)
+            face = ((mu * nu)[:, None] * pairs).sum(0) / (mu * nu).sum()
+        else:
+            nu, face = np.ones_like(mu), anchor
+        out["mu"][i, there], out["nu"][i, there] = mu, nu
+        out["weights"][i, there] = mu * nu / (mu * nu).sum()
+        out["logits"][i] = face @ head + bias
+    return out
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(1)
+    mask = np.ones((4, 6), bool)
+    mask[1, 3:] = False
+    mask[2, 1:] = False
+    return {
+        "image": rng.integers(0, 256, (4, 20, 20, 3)).astype(np.uint8),
+        "boxes": np.tile(ran_tf.fixed_boxes(6), (4, 1, 1)),
+        "mask": mask,
+    }
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("relation", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_network_equals_the_oracle(batch, attention, relation, masked):
+    model = ran_tf.RegionAttentionNetwork(
+        "mobilenet_v1", 5, attention=attention, relation=relation, size=(32, 32)
+    )
+    rng = np.random.default_rng(2)
+    for variable in model.weights[model_start(model) :]:
+        variable.assign(rng.normal(size=variable.shape))
+    inputs = batch if masked else {n: batch[n] for n in ("image", "boxes")}
+    mask = batch["mask"] if masked else np.ones((4, 6), bool)
+    features = np.asarray(model.region_features(batch["image"], batch["boxes"]), np.float64)
+    weights = [np.asarray(w, np.float64) for w in model.weights[model_start(model) :]]
+    if not relation:
+        weights = [*weights[:2], None, None, *weights[2:]]
+    expected = oracle(features, mask, weights, attention=attention, relation=relation)
+    got = model(inputs)
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, atol=2e-5, rtol=2e-4, err_msg=name)
+    np.testing.assert_allclose(np.sum(got["weights"], axis=1), 1, atol=1e-6)
+    assert (np.asarray(got["weights"])[~mask] == 0).all()
+    assert (np.asarray(got["mu"])[~mask] == 0).all()
+
+
+def model_start(model):
+    return len(model.backbone.weights)
+
+
+def test_masked_regions_change_nothing(batch):
+    """What lies under a masked box must not reach any output."""
+    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", 5, size=(32, 32))
+    moved = {**batch, "boxes": batch["boxes"].copy()}
+    moved["boxes"][1, 3:] = (0.4, 0.4, 0.5, 0.5)
+    for name, value in model(batch).items():
+        np.testing.assert_allclose(value, model(moved)[name], atol=1e-6, err_msg=name)
+
+
+def test_wrong_choices_are_named():
+    with pytest.raises(ValueError, match="Received: attention='sigmod'"):
+        ran_tf.SelfAttention("sigmod")
+    with pytest.raises(ValueError, match="Received: backbone='resnet19'"):
+        ran_tf.RegionAttentionNetwork("resnet19")
+    with pytest.raises(ValueError, match="Received: trunk='half'"):
+        ran_tf.RegionAttentionNetwork("mobilenet_v1", trunk="half")
+    with pytest.raises(ValueError, match="Received: size=224"):
+        ran_tf.RegionAttentionNetwork("mobilenet_v1", size=224)

@@ -1,0 +1,113 @@
+"""Augmentation: each part against NumPy, from draws that are chosen by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from ran_tf.config import AugmentConfig
+from ran_tf.training import augment
+
+NOTHING = AugmentConfig(
+    flip=False, rotate=0.0, scale=0.0, shift=0.0, erase=0.0, erase_max=0.4, light=0.0
+)
+
+
+def draws(batch=1, **chosen):
+    """Draws in the middle (no change, no flip, no erasing) but for those chosen."""
+    values = np.full((batch, augment.NUM_DRAWS), 0.5, np.float32)
+    values[:, augment._DRAWS.index("erase")] = 1.0
+    for name, value in chosen.items():
+        values[:, augment._DRAWS.index(name)] = value
+    return values
+
+
+@pytest.fixture
+def faces():
+    return np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+
+
+def run(image, drawn, *, boxes=None, move_boxes=False, **changes):
+    boxes = np.zeros((len(image), 1, 4), np.float32) if boxes is None else boxes
+    config = dataclasses.replace(NOTHING, **changes)
+    out = augment.augment(image, boxes, drawn, config=config, move_boxes=move_boxes)
+    return {name: np.asarray(value) for name, value in out.items()}
+
+
+def test_nothing_changes_nothing(faces):
+    image = run(faces, np.random.default_rng(0).uniform(size=(3, augment.NUM_DRAWS)))["image"]
+    np.testing.assert_allclose(image, faces, atol=1e-3)
+
+
+def test_flip(faces):
+    image = run(faces, draws(3, flip=[0.1, 0.9, 0.2]), flip=True)["image"]
+    np.testing.assert_allclose(image[0], faces[0, :, ::-1], atol=1e-3)
+    np.testing.assert_allclose(image[1], faces[1], atol=1e-3)
+
+
+def test_quarter_turn(faces):
+    image = run(faces, draws(3, angle=1.0), rotate=90.0)["image"]
+    turned = np.rot90(faces, axes=(1, 2))
+    assert min(np.abs(image - turned).max(), np.abs(image - turned[:, ::-1, ::-1]).max()) < 0.05
+
+
+def test_shift_repeats_the_edge(faces):
+    """A shift of 2 of 16 pixels, to the left and up."""
+    image = run(faces, draws(3, shift_x=1.0, shift_y=1.0), shift=0.125)["image"]
+    rows = np.minimum(np.arange(16) + 2, 15)
+    np.testing.assert_allclose(image, faces[:, rows][:, :, rows], atol=1e-3)
+
+
+def test_light():
+    image = np.zeros((1, 2, 2, 3), np.float32) + np.array([100.0, 140.0])[None, :, None, None]
+    out = run(image, draws(contrast=1.0, brightness=0.0), light=0.1)["image"]
+    # mean 120: contrast 1.1 spreads to 98 and 142; brightness takes off 25.5
+    np.testing.assert_allclose(out[0, :, 0, 0], [72.5, 116.5], atol=1e-3)
+
+
+def test_erasing_paints_one_rectangle(faces):
+    drawn = draws(
+        3,
+        erase=[0.1, 0.9, 0.1],
+        erase_height=1.0,
+        erase_width=1.0,
+        erase_y=0.0,
+        erase_x=1.0,
+        erase_colour=0.2,
+    )
+    image = run(faces, drawn, erase=0.5, erase_max=0.5)["image"]
+    expected = faces.astype(np.float32)
+    expected[[0, 2], :8, 8:] = 51.0
+    np.testing.assert_allclose(image, expected, atol=1e-3)
+
+
+def test_landmark_boxes_follow_the_face():
+    """A bright dot stays in the middle of its box, whatever the geometry."""
+    rng = np.random.default_rng(0)
+    batch, side = 24, 65
+    place = rng.integers(24, 41, (batch, 2))
+    image = np.zeros((batch, side, side, 1), np.float32)
+    for i, (y, x) in enumerate(place):
+        image[i, y - 1 : y + 2, x - 1 : x + 2] = 255.0
+    centre = (place + 0.5) / side
+    box = np.concatenate([centre - 0.1, centre + 0.1], axis=-1)[:, None].astype(np.float32)
+    whole = np.tile(np.array([0, 0, 1, 1], np.float32), (batch, 1, 1))
+    out = run(
+        image,
+        rng.uniform(size=(batch, augment.NUM_DRAWS)).astype(np.float32),
+        boxes=np.concatenate([whole, box], axis=1),
+        move_boxes=True,
+        flip=True,
+        rotate=30.0,
+        scale=0.2,
+        shift=0.1,
+    )
+    np.testing.assert_array_equal(out["boxes"][:, 0], whole[:, 0])
+    pixels = (np.arange(side) + 0.5) / side
+    weight = out["image"][..., 0]
+    total = weight.sum((1, 2))
+    found = np.stack(
+        [(weight.sum(2) * pixels).sum(1) / total, (weight.sum(1) * pixels).sum(1) / total], 1
+    )
+    middle = (out["boxes"][:, 1, :2] + out["boxes"][:, 1, 2:]) / 2
+    np.testing.assert_allclose(middle, found, atol=0.01)

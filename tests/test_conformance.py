@@ -1,0 +1,187 @@
+"""One table over every model: config round trip, save and load, SavedModel, replicas, fit, JAX."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ran_tf
+from ran_tf.data import pipeline
+
+SMALL = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (32, 32)}
+MODELS = {
+    "sigmoid": SMALL,
+    "softmax": {**SMALL, "attention": "softmax"},
+    "without relation": {**SMALL, "relation": False, "dropout": 0.3},
+    "resnet18": {**SMALL, "backbone": "resnet18"},
+    "bfloat16": {**SMALL, "backbone": "resnet18", "dtype": "mixed_bfloat16"},
+    "float16": {**SMALL, "dtype": "mixed_float16"},
+    "applications": {**SMALL, "backbone": "MobileNetV3Small"},
+    "portable": {**SMALL, "portable": True},
+}
+LARGE = {
+    "resnet34": {**SMALL, "backbone": "resnet34"},
+    "resnet50": {**SMALL, "backbone": "resnet50"},
+    "vgg16": {**SMALL, "backbone": "vgg16"},
+    "efficientnet": {**SMALL, "backbone": "EfficientNetV2B0"},
+}
+
+
+def table(test):
+    """Runs a test on every model; those with many weights only when asked for."""
+    cases = [pytest.param(arguments, id=name) for name, arguments in MODELS.items()]
+    cases += [
+        pytest.param(arguments, id=name, marks=pytest.mark.large)
+        for name, arguments in LARGE.items()
+    ]
+    return pytest.mark.parametrize("arguments", cases)(test)
+
+
+def make_batch(faces=4, k=3):
+    rng = np.random.default_rng(0)
+    mask = np.ones((faces, k), bool)
+    mask[0, k - 1] = False
+    return {
+        "image": rng.integers(0, 256, (faces, 24, 24, 3)).astype(np.uint8),
+        "boxes": np.tile(ran_tf.fixed_boxes(6)[:k], (faces, 1, 1)),
+        "mask": mask,
+    }
+
+
+def arrays(outputs):
+    return {name: np.asarray(value, np.float32) for name, value in outputs.items()}
+
+
+def assert_same(got, want, atol):
+    for name, value in arrays(want).items():
+        np.testing.assert_allclose(arrays(got)[name], value, atol=atol, err_msg=name)
+
+
+@table
+def test_model(arguments, tmp_path, two_replicas):
+    """Everything a model must survive, on one instance, because building it is what takes time."""
+    model = ran_tf.RegionAttentionNetwork(**arguments)
+    batch = make_batch()
+    want = model(batch)
+    assert {str(v.dtype) for v in want.values()} == {"<dtype: 'float32'>"}
+    assert want["logits"].shape == (4, 5) and want["mu"].shape == (4, 3)
+
+    config = model.get_config()
+    twin = ran_tf.RegionAttentionNetwork.from_config(config)
+    assert twin.get_config() == {**config, "name": twin.name}
+    twin.set_weights(model.get_weights())
+    assert_same(twin(batch), want, atol=1e-6)
+
+    model.save(tmp_path / "model.keras")
+    assert_same(keras.models.load_model(tmp_path / "model.keras")(batch), want, atol=1e-6)
+
+    signature = {
+        name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in batch.items()
+    }
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", model.call, input_signature=[signature])
+    archive.write_out(str(tmp_path / "saved"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved")).serve(batch)
+    # A graph may fuse what eager execution rounds one by one.
+    coarse = arguments.get("dtype", "float32") != "float32"
+    assert_same(served, want, atol=0.05 if coarse else 1e-4)
+
+    with two_replicas.scope():
+        copy = ran_tf.RegionAttentionNetwork(**arguments)
+        copy.set_weights(model.get_weights())
+    halves = iter(
+        two_replicas.experimental_distribute_dataset(
+            tf.data.Dataset.from_tensors(batch).unbatch().batch(4)
+        )
+    )
+    parts = two_replicas.run(tf.function(lambda part: copy(part)), args=(next(halves),))
+    joined = {
+        name: tf.concat(two_replicas.experimental_local_results(value), axis=0)
+        for name, value in parts.items()
+    }
+    assert_same(joined, want, atol=0.05 if coarse else 1e-4)
+
+
+def compiled(arguments):
+    model = ran_tf.RegionAttentionNetwork(**arguments)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.01),
+        loss={
+            "logits": keras.losses.CategoricalCrossentropy(from_logits=True),
+            "mu": ran_tf.RegionBiasedLoss(0.05),
+        },
+    )
+    return model
+
+
+def test_fit_on_our_batches(synthetic_dir):
+    """As in a notebook: compile, fit, and the loss falls."""
+    from ran_tf.config import DataConfig
+
+    data = DataConfig(data_dir=synthetic_dir, image_size=(24, 24), train_split="train[:64]")
+    train = pipeline.TrainingData(
+        data, pipeline.open_dataset(data), batch_size=32, num_draws=0, seed=0
+    )
+    model = compiled({**SMALL, "num_classes": 8})
+    history = model.fit(train.epoch(0).map(pipeline.fit_arguments), epochs=4, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+JAX_SCRIPT = """
+import sys
+import numpy as np
+sys.modules["tensorflow"] = None  # as on a machine without it
+import keras
+import ran_tf, ran_tf.training.augment
+assert keras.backend.backend() == "jax"
+from keras import layers
+data = np.load(sys.argv[1])
+batch = {name: data[name] for name in ("image", "boxes", "mask")}
+model = ran_tf.RegionAttentionNetwork("mobilenet_v1", 5, size=(32, 32))
+model.load_weights(sys.argv[2])
+outputs = {name: np.asarray(value) for name, value in model(batch).items()}
+model.compile(
+    optimizer=keras.optimizers.SGD(0.01),
+    loss={
+        "logits": keras.losses.CategoricalCrossentropy(from_logits=True),
+        "mu": ran_tf.RegionBiasedLoss(0.05),
+    },
+)
+losses = [
+    float(model.train_on_batch(batch, {"logits": data["labels"], "mu": batch["mask"]}))
+    for _ in range(10)
+]
+np.savez(sys.argv[3], losses=losses, **outputs)
+"""
+
+
+def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
+    """And neither the model nor the augmentation needs TensorFlow to be there."""
+    batch = {**make_batch(faces=16), "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5]}
+    model = compiled(SMALL)
+    want = arrays(model(batch))
+    np.savez(tmp_path / "batch.npz", **batch)
+    model.save_weights(tmp_path / "model.weights.h5")
+    inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
+    targets = {"logits": batch["labels"], "mu": batch["mask"]}
+    losses = [float(model.train_on_batch(inputs, targets)) for _ in range(10)]
+
+    subprocess.run(
+        [sys.executable, "-c", JAX_SCRIPT, "batch.npz", "model.weights.h5", "out.npz"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
+        },
+        check=True,
+        timeout=300,
+    )
+    on_jax = np.load(tmp_path / "out.npz")
+    assert_same({name: on_jax[name] for name in want}, want, atol=1e-4)
+    np.testing.assert_allclose(on_jax["losses"], losses, atol=1e-3)

@@ -1,0 +1,161 @@
+"""The training loop: what it writes, kill and resume, initialisation, and its errors."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ran_tf
+from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.training import checkpoints, initialise, loop
+
+
+@pytest.fixture(scope="module")
+def config(synthetic_dir):
+    return TrainConfig(
+        data=DataConfig(
+            data_dir=synthetic_dir,
+            image_size=(24, 24),
+            train_split="train[:40]",
+            validation_split="validation[:16]",
+            regions=RegionConfig(kind="random", k=2),
+        ),
+        model={"backbone": "mobilenet_v1", "size": (32, 32)},
+        optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
+        epochs=2,
+        batch_size=16,
+    )
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends the process."""
+
+
+def kill_after(steps):
+    """A hook that ends the run when it has heard of so many steps."""
+    seen = []
+
+    def on_step(report):
+        seen.append(report)
+        if len(seen) == steps:
+            raise Killed
+
+    return loop.Hooks(on_step=on_step)
+
+
+def run(config, workdir, *, hooks=None, strategy=None, **kwargs):
+    strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
+    return loop.train(config, workdir, strategy=strategy, hooks=hooks, **kwargs)
+
+
+def rows_of(workdir):
+    with (workdir / "metrics.csv").open() as handle:
+        return [
+            {name: float(value) for name, value in row.items() if name != "faces_per_second"}
+            for row in csv.DictReader(handle)
+        ]
+
+
+def test_a_killed_run_goes_on_where_it_was(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    best = run(config, tmp_path / "whole")
+    for stop in (2, 3):
+        with pytest.raises(Killed):
+            run(config, tmp_path / "killed", hooks=kill_after(stop))
+    steps = []
+    hooks = loop.Hooks(on_step=lambda report: steps.append((report.epoch, report.step)))
+    again = run(config, tmp_path / "killed", hooks=hooks)
+    # Killed when it heard of step 2 (step 1 was saved), then of three more.
+    assert steps[0] == (2, 1) and steps[-1] == (2, 3)
+    assert again["epoch"] == best["epoch"]
+    whole, killed = rows_of(tmp_path / "whole"), rows_of(tmp_path / "killed")
+    assert [row["epoch"] for row in killed] == [1, 2]
+    for a, b in zip(whole, killed, strict=True):
+        np.testing.assert_allclose([*a.values()], [*b.values()], rtol=1e-3)
+    a, b = (checkpoints.load_workdir(tmp_path / name).model for name in ("whole", "killed"))
+    for x, y in zip(a.weights, b.weights, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-3, err_msg=x.path)
+    # A finished run has nothing left to do.
+    run(config, tmp_path / "killed", hooks=kill_after(1))
+
+
+def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path, two_replicas):
+    config = dataclasses.replace(config, epochs=1)
+    run(config, tmp_path / "two", strategy=two_replicas)
+    run(config, tmp_path / "one")
+    one, two = rows_of(tmp_path / "one")[0], rows_of(tmp_path / "two")[0]
+    assert two["step"] == one["step"] == 3
+    np.testing.assert_allclose(two["cross_entropy"], one["cross_entropy"], rtol=0.05)
+    trained = checkpoints.load_workdir(tmp_path / "two")
+    assert trained.card.labels == ran_tf.LABELS["synthetic_faces"]
+    assert json.loads((tmp_path / "two" / "card.json").read_text())["regions"]["kind"] == "random"
+
+
+def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        run(config, tmp_path, hooks=kill_after(2))
+    before = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    wild = dataclasses.replace(
+        config, optimizer=OptimizerConfig(learning_rate=1e30, warmup=0.0, ema=0.9)
+    )
+    with pytest.raises(loop.NonFiniteLossError, match=r"not finite at step \d+ \(epoch 1\)"):
+        run(wild, tmp_path)
+    assert before == sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    run(config, tmp_path)
+
+
+def test_initialise_lists_what_it_takes_and_what_it_leaves(tmp_path):
+    def network(**changes):
+        return ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32), **changes)
+
+    source = network(num_classes=3)
+    backbone_file, network_file = tmp_path / "b.weights.h5", tmp_path / "n.weights.h5"
+    source.backbone.save_weights(backbone_file)
+    source.save_weights(network_file)
+
+    target = network()
+    taken = initialise.init_weights(target, str(backbone_file))
+    assert len(taken.loaded) == len(source.backbone.weights)
+    assert "classifier/kernel" in taken.fresh and "conv1/kernel" in taken.loaded
+    np.testing.assert_array_equal(target.backbone.weights[0], source.backbone.weights[0])
+
+    target = network(num_classes=3)
+    assert not initialise.init_weights(target, str(network_file)).fresh
+    np.testing.assert_array_equal(target.weights[-2], source.weights[-2])
+
+    with pytest.raises(ValueError, match="whole network like this one"):
+        initialise.init_weights(network(num_classes=4), str(network_file))
+    with pytest.raises(FileNotFoundError, match="Received: init_weights='nowhere'"):
+        initialise.init_weights(target, "nowhere")
+    with pytest.raises(FileNotFoundError, match="finished epoch"):
+        initialise.init_weights(target, str(tmp_path))
+    (tmp_path / "x.pth").touch()
+    with pytest.raises(ValueError, match=r"ran_tf\.launch\.convert"):
+        initialise.init_weights(target, str(tmp_path / "x.pth"))
+
+
+def test_a_run_starts_from_another_runs_directory(config, tmp_path):
+    short = dataclasses.replace(config, epochs=1)
+    run(short, tmp_path / "first")
+    messages = []
+    frozen = dataclasses.replace(
+        short,
+        model={**config.model, "relation": False},
+        optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0, ema=0.0),
+    )
+    hooks = loop.Hooks(on_message=messages.append)
+    run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
+    # Without relation the classifier reads half as many features.
+    assert "re-initialised: classifier/kernel" in messages[0]
+    first, second = (
+        checkpoints.load_workdir(tmp_path / name).model for name in ("first", "second")
+    )
+    np.testing.assert_allclose(
+        first.backbone.get_layer("conv1").kernel,
+        second.backbone.get_layer("conv1").kernel,
+        atol=1e-6,
+    )

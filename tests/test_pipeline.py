@@ -1,0 +1,152 @@
+"""The data pipeline: what a batch holds, its order, and its errors."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ran_tf import specs
+from ran_tf.config import DataConfig, RegionConfig
+from ran_tf.data import ops, pipeline
+
+
+@pytest.fixture(scope="module")
+def data(synthetic_dir):
+    return DataConfig(
+        data_dir=synthetic_dir,
+        image_size=(24, 24),
+        train_split="train[:50]",
+        validation_split="validation[:20]",
+    )
+
+
+def training_data(data, *, batch_size=16, seed=0):
+    return pipeline.TrainingData(
+        data, pipeline.open_dataset(data), batch_size=batch_size, num_draws=5, seed=seed
+    )
+
+
+def together(batches, name):
+    return np.concatenate([batch[name].numpy() for batch in batches])
+
+
+def test_an_epoch_is_every_face_once_and_the_last_batch_is_small(data):
+    train = training_data(data)
+    batches = list(train.epoch(0))
+    assert train.steps_per_epoch == len(batches) == 4
+    assert [len(b["image"]) for b in batches] == [16, 16, 16, 2]
+    first = batches[0]
+    assert first["image"].shape == (16, 24, 24, 3) and first["image"].dtype == tf.uint8
+    assert first["boxes"].shape == (16, 6, 4) and first["mask"].dtype == tf.bool
+    assert first["labels"].shape == (16, 8) and first["draws"].shape == (16, 5)
+    faces = together(batches, "image").reshape(50, -1)
+    assert len(np.unique(faces, axis=0)) == 50
+
+
+def test_order_is_a_function_of_seed_and_epoch(data):
+    def order(seed, epoch):
+        return together(training_data(data, seed=seed).epoch(epoch), "image")
+
+    np.testing.assert_array_equal(order(0, 1), order(0, 1))
+    assert (order(0, 0) != order(0, 1)).any()
+    assert (order(0, 0) != order(1, 0)).any()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "random"])
+def test_an_epoch_can_be_taken_up_in_the_middle(data, kind):
+    data = dataclasses.replace(data, regions=RegionConfig(kind=kind, k=6))
+    train = training_data(data)
+    whole, rest = list(train.epoch(2)), list(train.epoch(2, first_step=2))
+    for name in ("image", "boxes", "draws", "labels"):
+        np.testing.assert_array_equal(together(whole[2:], name), together(rest, name))
+
+
+def test_random_regions_are_fresh_in_training_and_fixed_in_evaluation(data):
+    data = dataclasses.replace(data, regions=RegionConfig(kind="random", k=4))
+    train = training_data(data)
+    boxes = [together(train.epoch(e), "boxes") for e in (0, 1)]
+    assert len(np.unique(np.concatenate(boxes)[:, 1:].reshape(-1, 4), axis=0)) == 300
+    dataset = pipeline.open_dataset(data)
+
+    def evaluated():
+        batches = pipeline.eval_batches(data, dataset, split="validation[:20]", batch_size=8)
+        return together(batches, "boxes")
+
+    np.testing.assert_array_equal(evaluated(), evaluated())
+
+
+def test_landmark_regions_are_round_the_points(data):
+    data = dataclasses.replace(data, regions=RegionConfig(kind="landmarks", k=6, radius=0.1))
+    dataset = pipeline.open_dataset(data)
+    batch = next(iter(pipeline.eval_batches(data, dataset, split="train[:50]", batch_size=50)))
+    raw = dataset.builder.as_dataset(split="train[:50]", shuffle_files=False)
+    points = np.stack([example["landmarks"] for example in raw.as_numpy_iterator()])
+    boxes = batch["boxes"].numpy()[:, 1:]
+    centre = (boxes[..., :2] + boxes[..., 2:])[..., ::-1] / 2
+    inside = ((points > 0.1) & (points < 0.9)).all(-1)
+    assert inside.mean() > 0.8
+    np.testing.assert_allclose(centre[inside], points[inside], atol=1e-5)
+
+
+def test_evaluation_keeps_the_order_and_the_conditions(data):
+    dataset = pipeline.open_dataset(data)
+    batches = list(pipeline.eval_batches(data, dataset, split="test", batch_size=512))
+    ids = together(batches, "id")
+    assert len(set(ids)) == len(ids) == dataset.size("test")
+    occlusions = collections.Counter(together(batches, "occlusion").tolist())
+    assert set(occlusions) == set(range(len(specs.OCCLUSIONS)))
+    assert together(batches, "pose_45").sum() < together(batches, "pose_30").sum()
+
+
+def test_balanced_sampling_draws_classes_equally(data):
+    data = dataclasses.replace(data, balanced=True, train_split="train[:300]")
+    dataset = pipeline.open_dataset(data)
+    train = pipeline.TrainingData(data, dataset, batch_size=300, num_draws=1, seed=0)
+    drawn = np.concatenate([together(train.epoch(e), "labels") for e in range(4)]).sum(0)
+    assert drawn.sum() == 1200
+    # Binomial with p = 1/8 of 1,200: 150 +- 4 standard deviations of 11.5.
+    assert (np.abs(drawn - 150) < 46).all()
+
+
+def test_grey_faces_get_three_channels_eagerly_and_in_tf_data():
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4, 1) * 10
+    eager = ops.to_face(tf.constant(grey), size=(4, 4))
+    mapped = tf.data.Dataset.from_tensors(grey).map(lambda x: ops.to_face(x, size=(4, 4)))
+    np.testing.assert_array_equal(eager, np.repeat(grey, 3, axis=-1))
+    np.testing.assert_array_equal(mapped.get_single_element(), eager)
+
+
+def test_draws_depend_on_seed_stream_and_position_only():
+    def draw(position, seed, stream):
+        drawn = ops.uniform_draws(
+            tf.constant(position, tf.int64), count=9, seed=seed, stream=stream
+        )
+        return tuple(drawn.numpy())
+
+    combinations = [(p, s, t) for p in (0, 1, 2**40) for s in (0, 1) for t in (0, 1, 2)]
+    assert len({draw(*c) for c in combinations}) == len(combinations)
+    assert draw(5, 1, 2) == draw(5, 1, 2)
+
+
+def test_errors_name_what_is_wrong(data, tmp_path):
+    def opened(**changes):
+        return pipeline.open_dataset(dataclasses.replace(data, **changes))
+
+    with pytest.raises(ValueError, match="Received: dataset='ferplas'"):
+        opened(name="ferplas")
+    with pytest.raises(FileNotFoundError, match="ran_tf.launch.prepare --dataset=ferplus"):
+        opened(name="ferplus", data_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="Received: target='votes'"):
+        opened(target="votes")
+    with pytest.raises(ValueError, match="Received: split='tset'"):
+        opened().size("tset")
+    with pytest.raises(ValueError, match="Received: train_split="):
+        training_data(dataclasses.replace(data, train_split="train[:0]"))
+
+
+def test_an_emotion_order_that_is_not_ours_is_refused(data, monkeypatch):
+    monkeypatch.setitem(specs.LABELS, "synthetic_faces", specs.LABELS["ferplus"][::-1])
+    with pytest.raises(ValueError, match="emotion order"):
+        pipeline.open_dataset(data)

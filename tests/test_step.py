@@ -1,0 +1,148 @@
+"""The training step: PyTorch's update rule, and two replicas against one device."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+import ran_tf
+from ran_tf import losses
+from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
+from ran_tf.training import augment
+from ran_tf.training import step as train_step
+
+STILL = AugmentConfig(flip=False, rotate=0, scale=0, shift=0, erase=0, light=0)
+MODEL = {"backbone": "mobilenet_v1", "num_classes": 4, "size": (32, 32)}
+
+
+def assert_same_movement(got, want, start):
+    """Two weight sets moved alike from the same start: 5 % of the movement, weight by weight.
+
+    Batch norm over few faces amplifies rounding, in single elements more than in the whole.
+    """
+    for a, b, old in zip(got, want, start, strict=True):
+        difference = np.linalg.norm(a.numpy() - b.numpy())
+        assert difference <= 0.05 * np.linalg.norm(b.numpy() - old) + 1e-6, a.path
+
+
+def make_batch(faces=7, k=3, seed=0):
+    rng = np.random.default_rng(seed)
+    mask = rng.uniform(size=(faces, k)) < 0.7
+    mask[:, 0] = True
+    return {
+        "image": rng.integers(0, 256, (faces, 32, 32, 3)).astype(np.uint8),
+        "boxes": np.tile(ran_tf.fixed_boxes(6)[:k], (faces, 1, 1)),
+        "mask": mask,
+        "labels": rng.dirichlet(np.ones(4), size=faces).astype(np.float32),
+        "draws": rng.uniform(size=(faces, augment.NUM_DRAWS)).astype(np.float32),
+    }
+
+
+def run_steps(config, strategy, batches, weights=None, *, synchronized=False):
+    with strategy.scope():
+        state = train_step.create_state(
+            {**config.model, "synchronized": synchronized}, optimizer=config.optimizer
+        )
+    if weights is not None:
+        state.model.set_weights(weights)
+        state.ema.set_weights(weights)
+    step = train_step.make_train_step(state, config=config, strategy=strategy)
+    sums = []
+    for number, batch in enumerate(batches):
+        dataset = tf.data.Dataset.from_tensor_slices(batch).batch(len(batch["mask"]))
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        for distributed in strategy.experimental_distribute_dataset(dataset.with_options(options)):
+            result = step(distributed, tf.constant(number, tf.int64))
+            sums.append({name: float(value) for name, value in result.items()})
+    return state, sums
+
+
+def test_sgd_is_pytorchs():
+    """Weight decay joins the gradient before momentum; biases and norms are not decayed."""
+    rate = 0.01
+    optimizer = OptimizerConfig(learning_rate=rate, weight_decay=0.1, momentum=0.9, ema=0.0)
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer, margin=0.05)
+    reference = ran_tf.RegionAttentionNetwork(**MODEL)
+    start = reference.get_weights()
+    batches = [make_batch(seed=s) for s in (0, 1)]
+    state, _ = run_steps(config, tf.distribute.get_strategy(), batches, start)
+
+    velocity = [np.zeros(v.shape) for v in reference.trainable_variables]
+    for batch in batches:
+        with tf.GradientTape() as tape:
+            out = reference(batch, training=True)
+            loss = tf.reduce_mean(
+                losses.cross_entropy(out["logits"], batch["labels"])
+                + losses.region_biased_loss(out["mu"], margin=0.05, mask=batch["mask"])
+            )
+        gradients = tape.gradient(loss, [v.value for v in reference.trainable_variables])
+        for i, (g, v) in enumerate(zip(gradients, reference.trainable_variables, strict=True)):
+            decay = 0.1 if v.path.endswith("kernel") else 0.0
+            velocity[i] = 0.9 * velocity[i] + g.numpy() + decay * v.numpy()
+            v.assign(v.numpy() - rate * velocity[i])
+    assert_same_movement(state.model.weights, reference.weights, start)
+
+
+def test_two_replicas_equal_one_device(two_replicas):
+    """Masks, region loss, weight decay, clipping, EMA and an uneven batch (4 + 3 faces)."""
+    optimizer = OptimizerConfig(learning_rate=0.01, weight_decay=0.05, clip_norm=0.5, ema=0.9)
+    config = TrainConfig(model=MODEL, optimizer=optimizer, margin=0.3)
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    batches = [make_batch(faces=7, seed=s) for s in (0, 1)]
+    one, one_sums = run_steps(config, tf.distribute.get_strategy(), batches, start)
+    two, two_sums = run_steps(config, two_replicas, batches, start, synchronized=True)
+    for a, b in zip(one_sums, two_sums, strict=True):
+        np.testing.assert_allclose([*a.values()], [*b.values()], rtol=2e-3)
+    assert_same_movement(two.model.weights, one.model.weights, start)
+    assert_same_movement(two.ema.weights, one.ema.weights, start)
+
+
+def test_adamw_decays_kernels_only_and_apart_from_the_gradient():
+    """Adam's first step is at most the learning rate, whatever the gradient."""
+    optimizer = OptimizerConfig(name="adamw", learning_rate=0.01, weight_decay=5.0, ema=0.0)
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer)
+    start = ran_tf.RegionAttentionNetwork(**MODEL)
+    state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start.get_weights())
+    for new, old in zip(state.model.trainable_variables, start.trainable_variables, strict=True):
+        shrink = 1 - 0.01 * 5.0 if new.path.endswith("kernel") else 1.0
+        step = np.abs(new.numpy() - shrink * old.numpy()).max()
+        assert step <= 0.0101, new.path
+
+
+def test_clipping_bounds_the_update():
+    optimizer = OptimizerConfig(
+        learning_rate=1.0, weight_decay=0.0, momentum=0.0, clip_norm=1e-3, ema=0.0
+    )
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer)
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start)
+    before = ran_tf.RegionAttentionNetwork(**MODEL)
+    before.set_weights(start)
+    squares = sum(
+        np.square(a.numpy() - b.numpy()).sum()
+        for a, b in zip(state.model.trainable_variables, before.trainable_variables, strict=True)
+    )
+    np.testing.assert_allclose(np.sqrt(squares), 1e-3, rtol=0.01)
+
+
+def test_ema_follows_the_weights():
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.9))
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start)
+    for mean, value, old in zip(state.ema.weights, state.model.weights, start, strict=True):
+        keep = min(0.9, 1 / 10)
+        np.testing.assert_allclose(mean, keep * old + (1 - keep) * value.numpy(), atol=1e-5)
+
+
+def test_region_loss_weight_and_sums():
+    config = TrainConfig(model=MODEL, augment=STILL, margin=0.9)
+    state, sums = run_steps(config, tf.distribute.get_strategy(), [make_batch()])
+    assert sums[0]["faces"] == 7
+    assert sums[0]["region_loss"] > 0
+    without = dataclasses.replace(config, region_loss_weight=0.0)
+    weights = state.model.get_weights()
+    a, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], weights)
+    b, _ = run_steps(without, tf.distribute.get_strategy(), [make_batch()], weights)
+    moved = a.model.self_attention.query.kernel - b.model.self_attention.query.kernel
+    assert np.abs(moved).max() > 0
