@@ -2,9 +2,12 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -171,6 +174,7 @@ def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record
         process = create_processor(config, input_dir=input_dir, output_dir=output_dir)
         yield from map(process, work)
     elif work:
+        others = multiprocessing.active_children()
         # Not forked: TensorFlow and ONNX Runtime do not survive a fork.
         pool = concurrent.futures.ProcessPoolExecutor(
             min(processes, len(work)),
@@ -179,9 +183,15 @@ def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record
             initargs=(config, input_dir, output_dir),
         )
         try:
-            futures = [pool.submit(process_in_worker, chunk) for chunk in work]
+            with _interrupts_ignored():  # The workers, started here, inherit it.
+                futures = [pool.submit(process_in_worker, chunk) for chunk in work]
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
+        except KeyboardInterrupt:
+            # At once, not after the work in hand: what they write is whole or absent.
+            for worker in set(multiprocessing.active_children()).difference(others):
+                worker.terminate()
+            raise
         except concurrent.futures.process.BrokenProcessPool as error:
             raise RuntimeError(
                 "A worker process died, perhaps for want of memory: run the same command again, "
@@ -189,6 +199,19 @@ def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignores Ctrl-C; does nothing in a thread, where Python cannot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_finished(record: Record, output_dir: Path) -> bool:

@@ -3,7 +3,6 @@
 import dataclasses
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -106,8 +105,6 @@ def output_id(path: str, config: AlignConfig) -> str:
 
 def start_worker(config: AlignConfig, input_dir: str, output_dir: str) -> None:
     """Prepares a worker process: one thread, no accelerator, no life after its parent."""
-    # Ctrl-C reaches the whole group; only the parent answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     if config.detector.name == "mtcnn":
