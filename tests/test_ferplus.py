@@ -180,7 +180,7 @@ MISTAKES = {
     "a row that names no image": (
         lambda raw: (raw / TRAIN / "fer0000001.png").unlink(),
         ValueError,
-        r"FER2013Train/label\.csv, row 2: names an image that is not in .*put the images.*fer0000001",
+        r"FER2013Train/label\.csv, row 2: names an image that is not in .*put the images.*0001",
     ),
     "a face given twice": (
         lambda raw: edit(raw / TRAIN / "label.csv", "fer0000002.png", "fer0000001.png"),
