@@ -1,4 +1,4 @@
-"""From face crops to named predictions, with an export or a training run."""
+"""From face crops, or photos, to named predictions, with an export or a training run."""
 
 import dataclasses
 import os
@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import config, export
+from ran_tf.faces import align as face_align
+from ran_tf.faces import detect
 from ran_tf.images import decode_image
 from ran_tf.training import checkpoints
 
@@ -41,6 +43,10 @@ class Predictor:
     Args:
       name_or_dir: EXPORT_DIR (its newest version), EXPORT_DIR/<version>, or the work directory of a
         training run (its best epoch).
+      align: the images are photos: the largest face of each is found, turned upright and cut out.
+        False: they are face crops.
+      detector: that finds faces with `align=True`, see `ran_tf.faces.detect`; MTCNN brings its
+        weights along.
       batch_size: faces that the model sees at once.
 
     Attributes:
@@ -52,7 +58,14 @@ class Predictor:
       ValueError: for a run with landmark regions.
     """
 
-    def __init__(self, name_or_dir: str | os.PathLike, *, batch_size: int = 32):
+    def __init__(
+        self,
+        name_or_dir: str | os.PathLike,
+        align: bool = False,
+        *,
+        detector: str = "mtcnn",
+        batch_size: int = 32,
+    ):
         config.check_range("batch_size", batch_size, low=1)
         path = pathlib.Path(name_or_dir).expanduser()
         version = export.find_version(path)
@@ -74,6 +87,9 @@ class Predictor:
                 + ("" if path.exists() else ", which does not exist")
             )
         self._batch_size = batch_size
+        self._detect = None
+        if align:
+            self._detect = detect.create_detector(detect.DetectorConfig(name=detector))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,27 +106,37 @@ class Predictor:
           One `Prediction` for each, in order.
 
         Raises:
-          ValueError: naming the first item that is no such image.
+          ValueError: naming the first item that is no such image, or has no face to align.
         """
         _check_sequence(images)
         predictions = []
         for start in range(0, len(images), self._batch_size):
+            batch = images[start : start + self._batch_size]
+            names = [f"images[{start + i}]" for i in range(len(batch))]
+            faces = [_to_array(image, name=name) for image, name in zip(batch, names, strict=True)]
+            if self._detect is not None:
+                faces = self._align(faces, names=names)
+            # Each at the model's size, so that faces of all sizes share a batch.
             faces = [
-                self._prepare(image, name=f"images[{start + i}]")
-                for i, image in enumerate(images[start : start + self._batch_size])
+                export.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
+                for face in faces
             ]
             predictions += self._predict(tf.stack(faces))
         return predictions
 
-    def _prepare(self, image, *, name: str):
-        """One face at the model's size, so that faces of all sizes share a batch."""
-        if isinstance(image, (bytes, bytearray)):
-            try:
-                image = decode_image(bytes(image))
-            except ValueError as error:
-                raise ValueError(f"`{name}`: {error}") from error
-        _check_image(image, name=name)
-        return export.prepare_faces(tf.constant(image)[tf.newaxis], card=self.card)[0]
+    def _align(self, photos: list[np.ndarray], *, names: list[str]) -> list[np.ndarray]:
+        """The largest face of each photo, upright: u8[s, s, 3]."""
+        aligned = []
+        for photo, faces, name in zip(photos, self._detect(photos), names, strict=True):
+            if not faces:
+                raise ValueError(
+                    f"`{name}` shows no face that the detector finds; crops need align=False. "
+                    f"Received: {name}.shape={photo.shape}"
+                )
+            face = detect.choose_face(faces, shape=photo.shape)
+            size = max(8, *self.card.image_size)
+            aligned.append(face_align.align_face(photo, face.landmarks, size=size).image)
+        return aligned
 
     def _predict(self, faces) -> list[Prediction]:
         out = {name: value.numpy() for name, value in self._classify(images=faces).items()}
@@ -123,6 +149,17 @@ class Predictor:
             )
             for i in range(len(faces))
         ]
+
+
+def _to_array(image, *, name: str) -> np.ndarray:
+    """An item as u8[H, W, 3]."""
+    if isinstance(image, (bytes, bytearray)):
+        try:
+            image = decode_image(bytes(image))
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from error
+    _check_image(image, name=name)
+    return image
 
 
 def _check_sequence(images) -> None:

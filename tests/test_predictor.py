@@ -12,6 +12,7 @@ import pytest
 
 import ran_tf
 from ran_tf import export, images
+from ran_tf.faces import align, detect
 from ran_tf.launch import predict
 from ran_tf.training import checkpoints
 from tests.test_export import (
@@ -181,6 +182,29 @@ def test_csv_and_paths(from_workdir, tmp_path, capsys):
     assert float(good[f"p_{good['label']}"]) == float(good["probability"])
     assert sum(float(good[f"w_{i}"]) for i in range(6)) == pytest.approx(1, abs=1e-4)
     assert (bad["label"], bad["error"]) == ("", "no file matches")
+
+
+def test_align_takes_the_largest_face(workdir, monkeypatch):
+    """The detector's part is known here; the prediction is that of the face cut out by hand."""
+    photo = random_faces(90, 120)
+    small = np.float32([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]])
+    large = small * 2 + 30
+
+    def create_detector(settings):
+        assert settings.name == "mtcnn"
+        found = [
+            detect.Face(box=np.float32([0, 0, s, s]), score=1.0, landmarks=points)
+            for s, points in ((20, small), (40, large))
+        ]
+        return lambda photos: [found if photo.shape == (90, 120, 3) else [] for photo in photos]
+
+    monkeypatch.setattr(detect, "create_detector", create_detector)
+    predictor = ran_tf.Predictor(workdir, align=True)
+    by_hand = align.align_face(photo, large, size=32).image
+    expected = expected_outputs(make_model(), by_hand[None], ran_tf.fixed_boxes(6))
+    check_prediction(predictor([photo])[0], expected, 0)
+    with pytest.raises(ValueError, match=r"images\[1\]` shows no face.*shape=\(9, 9, 3\)"):
+        predictor([photo, random_faces(9, 9)])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ not stop the others; the exit status is then 1.
 import csv
 import glob
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -166,7 +165,5 @@ def _print_table(rows: Sequence[dict]) -> None:
 
 
 if __name__ == "__main__":
-    # TensorFlow's greetings would stand between the table and its reader.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     define_flags()
     launch_flags.run(main)
