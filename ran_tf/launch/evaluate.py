@@ -168,10 +168,13 @@ def _open(classifier, *, dataset: str, data_dir: str | None, split: str, batch_s
             f"the labels of {classifier.name!r}, {classifier.card.labels}, must be those of the "
             f"dataset {dataset!r}, {opened.labels}. Received: dataset={dataset!r}"
         )
+    faces = opened.size(split)
+    if faces == 0:
+        raise ValueError(f"`split` must hold at least one face. Received: split={split!r}")
     return {
         "classifier": classifier,
         "version": opened.version,
-        "faces": opened.size(split),
+        "faces": faces,
         "batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
     }
 
