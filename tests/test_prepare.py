@@ -84,8 +84,8 @@ def test_an_empty_folder_is_named(tmp_path):
 
 
 def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys):
-    values = {"dataset": "ferplus", "manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
-    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    values = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out"), "landmarks": None}
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(dataset="ferplus", **values))
     main([])
     assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.0.0: train 2")
 

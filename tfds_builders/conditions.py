@@ -10,6 +10,8 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+import tensorflow_datasets as tfds
+from absl import logging
 from etils import epath
 
 HOMEPAGE = "https://github.com/kaiwang960112/Challenge-condition-FER-dataset"
@@ -84,6 +86,50 @@ FERPLUS_LISTS = {
         published=633,
     ),
 }
+
+
+def load_lists(
+    lists: Mapping[str, ListFile], *, dl_manager: tfds.download.DownloadManager
+) -> dict[str, list[ListRow]]:
+    """Reads a dataset's lists from the user's folders (see `find_lists`), or else by download.
+
+    Args:
+        lists: the lists to read, by condition. Each has a row in the builder's `checksums.tsv`.
+        dl_manager: of the build.
+
+    Returns:
+        Rows by condition, in file order.
+
+    Raises:
+        FileNotFoundError: a list is neither there nor to be had.
+        ValueError: a row does not have the published form.
+    """
+    paths = find_lists(lists, manual_dir=dl_manager.manual_dir)
+    missing = {condition: file for condition, file in lists.items() if condition not in paths}
+    if missing:
+        names = ", ".join(file.name for file in missing.values())
+        authors_folder = next(iter(missing.values())).folder
+        folder = dl_manager.manual_dir
+        logging.warning("%s not in %s: downloading from %s", names, folder, HOMEPAGE)
+        try:
+            paths |= dl_manager.download({name: file.url for name, file in missing.items()})
+        except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
+            raise FileNotFoundError(
+                f"The RAN authors' lists ({names}) are not in {folder} and could not be "
+                f"downloaded: get them by hand from {HOMEPAGE} (folder {authors_folder}) "
+                f"and put them into {folder}. Received: {type(error).__name__}: {error}"
+            ) from error
+    rows = {}
+    for condition, file in lists.items():
+        rows[condition] = read_list(file, path=paths[condition])
+        if len(rows[condition]) != file.published:
+            logging.warning(
+                "%s has %d rows, the published one %d: numbers on this subset will not compare.",
+                paths[condition],
+                len(rows[condition]),
+                file.published,
+            )
+    return rows
 
 
 def find_lists(

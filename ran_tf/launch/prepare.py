@@ -2,6 +2,13 @@
 
 Builds a dataset of `tfds_builders`, once. `--dataset=ferplus/votes` names one of its configs.
 What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wants nothing.
+
+`--landmarks=FILE.csv` gives landmarks to a dataset that has none; find them first:
+
+    python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
+        --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored
+    python -m ran_tf.launch.prepare --dataset=ferplus --manual_dir=ferplus \\
+        --landmarks=ferplus_landmarks/landmarks.csv
 """
 
 import contextlib
@@ -17,24 +24,35 @@ from rich import console, progress
 
 import tfds_builders
 from ran_tf.launch import flags as launch_flags
+from tfds_builders import landmarks as landmarks_lib
 
 
-def prepare(*, dataset: str, manual_dir: str | None = None, data_dir: str | None = None) -> str:
+def prepare(
+    *,
+    dataset: str,
+    manual_dir: str | None = None,
+    data_dir: str | None = None,
+    landmarks: str | None = None,
+) -> str:
     """Builds a dataset unless it is built.
 
     Args:
         dataset: a name in `tfds_builders.DATASETS`, perhaps with a config after a slash.
         manual_dir: folder of the raw files, for datasets that need any.
         data_dir: TFDS directory to build in; TFDS' default when None.
+        landmarks: CSV of five landmarks a face, as `ran_tf.launch.align` writes it.
 
     Returns:
         One line that says what stands where.
 
     Raises:
-        ValueError: no such dataset or config, or raw files that are not as published.
+        ValueError: no such dataset or config, raw files that are not as published, landmarks that
+          do not fit the faces, or a dataset that is built already with other landmarks.
         FileNotFoundError: raw files that are missing.
     """
     builder = _open_builder(dataset, data_dir=data_dir)
+    if landmarks:
+        _set_landmarks(builder, landmarks)
     if builder.is_prepared():
         return f"{_describe(builder)}. Already built in {builder.data_dir}: delete it to build anew"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
@@ -62,6 +80,31 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
             f"Received: dataset={dataset!r}"
         )
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
+
+
+def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
+    if not hasattr(builder, "landmarks"):
+        takers = [
+            name for name, made in tfds_builders.DATASETS.items() if hasattr(made, "landmarks")
+        ]
+        raise ValueError(
+            f"`landmarks` must be left out for {builder.name}, which has its own; "
+            f"{', '.join(takers)} can be given them. Received: landmarks={path!r}"
+        )
+    file = pathlib.Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(
+            "`landmarks` must be a CSV file; `python -m ran_tf.launch.align --landmarks_only` "
+            f"writes it. Received: landmarks={path!r}"
+        )
+    built_with = (builder.info.metadata or {}).get("landmarks", {}).get("sha256")
+    if builder.is_prepared() and built_with != landmarks_lib.checksum(file):
+        raise ValueError(
+            f"`landmarks`: {builder.info.full_name} is already built in {builder.data_dir}, "
+            f"{'with others' if built_with else 'without any'}: delete it, or give another "
+            f"data_dir. Received: landmarks={path!r}"
+        )
+    builder.landmarks = file
 
 
 def _check_manual_dir(builder: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
@@ -106,6 +149,12 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     line = f"{info.full_name}: {splits} faces; of the test faces {subsets}"
     if "protocol" in info.metadata:
         line += f"; votes of {info.metadata['protocol']}"
+    if "landmarks" in info.metadata:
+        faces = info.metadata["landmarks"]
+        line += (
+            f"; landmarks of {faces['known']:,}, not found in {faces['not_found']:,}, "
+            f"no row for {faces['no_row']:,}"
+        )
     return line
 
 
@@ -114,13 +163,20 @@ def define_flags() -> None:
     flags.DEFINE_string("dataset", "ferplus", f"One of {', '.join(tfds_builders.DATASETS)}.")
     flags.DEFINE_string("manual_dir", None, "Folder of the raw files.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_string("landmarks", None, "CSV of landmarks, for a dataset that has none.")
 
 
 def main(arguments: Sequence[str]) -> None:
     if arguments:
         raise app.UsageError(f"takes flags only. Received: {' '.join(arguments)}")
     values = flags.FLAGS
-    print(prepare(dataset=values.dataset, manual_dir=values.manual_dir, data_dir=values.data_dir))
+    line = prepare(
+        dataset=values.dataset,
+        manual_dir=values.manual_dir,
+        data_dir=values.data_dir,
+        landmarks=values.landmarks,
+    )
+    print(line)
 
 
 if __name__ == "__main__":

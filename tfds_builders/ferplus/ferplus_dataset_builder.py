@@ -8,10 +8,9 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from tfds_builders import conditions
+from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.features import FERPLUS_EMOTIONS, face_features
 from tfds_builders.ferplus import source, votes
-
-_UNKNOWN_LANDMARKS = np.full((5, 2), np.nan, dtype=np.float32)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -33,11 +32,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     label.csv in each, as written by https://github.com/microsoft/FERPlus), or the two files
     fer2013.csv (Kaggle) and fer2013new.csv (Microsoft). The RAN authors' lists are downloaded
     unless they lie in it too: jianfei_occlusion_list.txt, pose_30_ferplus_list.txt,
-    pose_45_ferplus_list.txt.
+    pose_45_ferplus_list.txt. So may a landmarks.csv (see README.md); FERPlus itself has none.
     """
 
     #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
     track = staticmethod(lambda faces, description: faces)
+
+    #: A caller may set the CSV of landmarks here; `landmarks.csv` in `manual_dir` when None.
+    landmarks = None
 
     def _info(self) -> tfds.core.DatasetInfo:
         target = "votes" if self.builder_config.name == "votes" else "label"
@@ -54,10 +56,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         protocol, faces = source.read_faces(dl_manager.manual_dir)
-        lists = _read_lists(dl_manager)
+        lists = conditions.load_lists(conditions.FERPLUS_LISTS, dl_manager=dl_manager)
         same_round = protocol == "label.csv"  # as the lists
         selected = [face for face in faces if votes.majority(face.votes) is not None]
         _check_lists(lists, faces=faces, same_round=same_round)
+
+        found = landmarks_lib.load_landmarks(
+            self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in faces}
+        )
 
         splits = {split: [f for f in selected if f.split == split] for split in source.FOLDERS}
         test_ids = {face.id for face in splits["test"]}
@@ -73,8 +79,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ", ".join(f"{condition} {count}" for condition, count in subsets.items()),
         )
         self.info.metadata.update(protocol=protocol, subsets=subsets)
+        if found:
+            self.info.metadata["landmarks"] = found.summary(face.id for face in selected)
         return {
-            split: self._generate_examples(split, faces=faces, lists=lists)
+            split: self._generate_examples(split, faces=faces, lists=lists, landmarks=found)
             for split, faces in splits.items()
         }
 
@@ -84,6 +92,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         *,
         faces: Sequence[source.Face],
         lists: dict[str, list[conditions.ListRow]],
+        landmarks: landmarks_lib.Landmarks | None,
     ) -> Iterator[tuple[str, dict]]:
         # The lists name test faces only; a face in two rows of one list keeps the first.
         occlusion = {row.id: row.occlusion for row in reversed(lists["occlusion"])}
@@ -99,39 +108,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "occlusion": occlusion.get(face.id, "none"),
                     "pose_30": face.id in turned["pose_30"],
                     "pose_45": face.id in turned["pose_45"],
-                    "landmarks": _UNKNOWN_LANDMARKS,
+                    "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
                 },
             )
-
-
-def _read_lists(dl_manager: tfds.download.DownloadManager) -> dict[str, list[conditions.ListRow]]:
-    """The authors' lists by condition, from the user's folders or else by download."""
-    files = conditions.FERPLUS_LISTS
-    paths = conditions.find_lists(files, manual_dir=dl_manager.manual_dir)
-    missing = {condition: files[condition].url for condition in files if condition not in paths}
-    if missing:
-        names = ", ".join(files[condition].name for condition in missing)
-        folder = dl_manager.manual_dir
-        logging.warning("%s not in %s: downloading from %s", names, folder, conditions.HOMEPAGE)
-        try:
-            paths |= dl_manager.download(missing)
-        except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
-            raise FileNotFoundError(
-                f"The RAN authors' lists ({names}) are not in {folder} and could not be "
-                f"downloaded: get them by hand from {conditions.HOMEPAGE} (folder FERplus_dir) "
-                f"and put them into {folder}. Received: {type(error).__name__}: {error}"
-            ) from error
-    lists = {}
-    for condition, file in files.items():
-        lists[condition] = conditions.read_list(file, path=paths[condition])
-        if len(lists[condition]) != file.published:
-            logging.warning(
-                "%s has %d rows, the published one %d: numbers on this subset will not compare.",
-                paths[condition],
-                len(lists[condition]),
-                file.published,
-            )
-    return lists
 
 
 def _check_lists(
