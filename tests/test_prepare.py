@@ -60,7 +60,7 @@ def test_synthetic_faces_need_no_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"dataset": "fer"}, ValueError, r"one of ferplus, synthetic_faces.*dataset='fer'"),
+        ({"dataset": "fer"}, ValueError, r"one of .*ferplus, .*synthetic_faces.*dataset='fer'"),
         ({"dataset": "ferplus/vote"}, ValueError, r"configs majority, votes.*'ferplus/vote'"),
         ({"dataset": "synthetic_faces/x"}, ValueError, r"configs none\. Received"),
         ({"dataset": "ferplus"}, ValueError, r"is needed to build ferplus: .*manual_dir=None"),

@@ -8,7 +8,8 @@ into a label and the face's id, and faces are joined by id, never by position.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+import types
+from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -87,6 +88,60 @@ FERPLUS_LISTS = {
     ),
 }
 
+#: Ids are the hashed file names of the original release. An occluded face is not told how.
+AFFECTNET_LISTS = {
+    "occlusion": ListFile(
+        folder="AffectNet_dir",
+        name="occlusion_affectnet_list.txt",
+        row=r"val/(?P<label>[0-7])/(?P<id>[0-9a-f]{56})/",
+        example="val/0/bc9ad400db82eca1882b11c9603348fb3e92f5b0d67391ac22a1bc79/",
+        published=683,
+    ),
+    "pose_30": ListFile(
+        folder="AffectNet_dir",
+        name="pose_30_affectnet_list.txt",
+        row=r"(?P<label>[0-7])/(?P<id>[0-9a-f]{56})\.jpg",
+        example="0/83dac9d7eec7fb0bfef79b4d35ddc69a6f7fb458d3bffc4e78f33ad9.jpg",
+        published=1949,
+    ),
+    "pose_45": ListFile(
+        folder="AffectNet_dir",
+        name="pose_45_affectnet_list.txt",
+        row=r"(?P<label>[0-7])/(?P<id>[0-9a-f]{56})/\d+\.jpg",
+        example="7/3c028208c27c0be5fbe6a52738bebcbfb6c64f3220f523a84b267203/8.jpg",
+        published=985,
+    ),
+}
+
+#: Types 1..4 are not documented either; they are read in the order of FERPlus' 0..3, unverified.
+RAF_DB_LISTS = {
+    "occlusion": ListFile(
+        folder="RAF_DB_dir",
+        name="rafdb_occlusion_list.txt",
+        row=r"(?P<id>test_\d{4})_aligned (?P<label>\d) (?P<type>\d)",
+        example="test_0003_aligned 3 4",
+        published=735,  # test_2464 twice
+        types={"1": "upper", "2": "lower", "3": "side", "4": "glasses"},
+    ),
+    "pose_30": ListFile(
+        folder="RAF_DB_dir",
+        name="val_raf_db_list.txt",
+        row=r"(?P<label>\d)/(?P<id>test_\d{4})_aligned\.jpg",
+        example="0/test_0004_aligned.jpg",
+        published=1247,
+    ),
+    "pose_45": ListFile(
+        folder="RAF_DB_dir",
+        name="val_raf_db_list_45.txt",
+        row=r"(?P<label>\d)/(?P<id>test_\d{4})_aligned\.jpg",
+        example="0/test_0004_aligned.jpg",
+        published=558,
+    ),
+}
+
+#: Conditions of a face that no list names.
+CLEAR = types.MappingProxyType({"occlusion": "none", "pose_30": False, "pose_45": False})
+
 
 def load_lists(
     lists: Mapping[str, ListFile], *, dl_manager: tfds.download.DownloadManager
@@ -98,7 +153,8 @@ def load_lists(
         dl_manager: of the build.
 
     Returns:
-        Rows by condition, in file order.
+        Rows by condition, in file order. A face that a list repeats keeps its first row there; the
+        log says which.
 
     Raises:
         FileNotFoundError: a list is neither there nor to be had.
@@ -129,7 +185,35 @@ def load_lists(
                 len(rows[condition]),
                 file.published,
             )
+        rows[condition] = without_repeats(rows[condition])
     return rows
+
+
+def without_repeats(rows: Sequence[ListRow]) -> list[ListRow]:
+    """Keeps the first row of every face, and logs the others."""
+    first, repeats = {}, []
+    for row in rows:
+        if first.setdefault(row.id, row) is not row:
+            repeats.append(row)
+    for row in repeats:
+        logging.warning(
+            "%s: repeats %s of %s: counted once", row.source, row.id, first[row.id].source
+        )
+    return list(first.values())
+
+
+def by_face(lists: Mapping[str, Sequence[ListRow]]) -> dict[str, dict[str, str | bool]]:
+    """Features `occlusion`, `pose_30` and `pose_45` by face id, for the faces that lists name.
+
+    Args:
+        lists: rows by condition, each face at most once in a list.
+    """
+    faces = {}
+    for condition, rows in lists.items():
+        for row in rows:
+            value = row.occlusion if condition == "occlusion" else True
+            faces.setdefault(row.id, dict(CLEAR))[condition] = value
+    return faces
 
 
 def find_lists(
@@ -140,7 +224,7 @@ def find_lists(
     Args:
         lists: the lists to find, by condition.
         manual_dir: folder of the images. A list is taken from it, from the authors' folder in it
-          (`FERplus_dir`), or from that folder in a `ran_lists` in or beside it.
+          (`ListFile.folder`), or from that folder in a `ran_lists` in or beside it.
 
     Returns:
         Path by condition, of the lists that were found.

@@ -15,6 +15,12 @@ FERPLUS_EMOTIONS = (
     "contempt",
 )
 
+#: RAF-DB's emotions: its official labels 1..7 less one.
+RAF_DB_EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+
+#: SFEW's emotions: its folders in alphabetical order.
+SFEW_EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+
 #: What hides a part of the face. In the authors' FERPlus list types 0..3 are upper..glasses.
 OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
 

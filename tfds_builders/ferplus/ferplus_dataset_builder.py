@@ -94,9 +94,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         lists: dict[str, list[conditions.ListRow]],
         landmarks: landmarks_lib.Landmarks | None,
     ) -> Iterator[tuple[str, dict]]:
-        # The lists name test faces only; a face in two rows of one list keeps the first.
-        occlusion = {row.id: row.occlusion for row in reversed(lists["occlusion"])}
-        turned = {pose: {row.id for row in lists[pose]} for pose in ("pose_30", "pose_45")}
+        listed = conditions.by_face(lists)
         for face in self.track(faces, description=split):
             yield (
                 face.id,
@@ -105,9 +103,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "label": votes.majority(face.votes),
                     "votes": votes.distribution(face.votes),
                     "id": face.id,
-                    "occlusion": occlusion.get(face.id, "none"),
-                    "pose_30": face.id in turned["pose_30"],
-                    "pose_45": face.id in turned["pose_45"],
+                    **listed.get(face.id, conditions.CLEAR),
                     "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
                 },
             )

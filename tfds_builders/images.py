@@ -1,0 +1,53 @@
+"""Colour images from files, checked, as they are stored in a dataset."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+from etils import epath
+
+#: Files that count as images, by their ending in lower case.
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An image in the form that its dataset keeps.
+
+    Attributes:
+        encoded: the JPEG file's own bytes, or pixels u8[H,W,3], RGB.
+        height, width: in pixels.
+    """
+
+    encoded: bytes | np.ndarray
+    height: int
+    width: int
+
+
+def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredImage:
+    """Reads and checks an image.
+
+    A JPEG is kept as it is, which is small and loses nothing, unless it must be turned.
+
+    Args:
+        path: the file.
+        named_by: what names the file, for errors.
+        upright: turn it as its EXIF data say; else they are ignored, as TensorFlow does.
+
+    Raises:
+        ValueError: it does not decode, or ends too early.
+    """
+    path = epath.Path(path)
+    data = path.read_bytes()
+    is_jpeg = data[:2] == b"\xff\xd8"
+    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
+    # OpenCV fills the rest of a JPEG that was cut off with grey: ask for its end of image.
+    if pixels is None or (is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
+        raise ValueError(
+            f"{path} (named by {named_by}) does not decode as an image: copy or unpack it again. "
+            f"Received: a file of {len(data)} bytes"
+        )
+    keep = is_jpeg and not (upright and b"Exif\0" in data[:65536])
+    height, width = pixels.shape[:2]
+    return StoredImage(encoded=data if keep else pixels, height=height, width=width)

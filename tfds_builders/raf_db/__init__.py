@@ -1,0 +1,1 @@
+"""RAF-DB: faces of the web with seven basic emotions."""

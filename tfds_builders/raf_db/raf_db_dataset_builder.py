@@ -1,0 +1,183 @@
+"""RAF-DB with the RAN authors' occlusion and pose subsets."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from tfds_builders import conditions, images
+from tfds_builders import landmarks as landmarks_lib
+from tfds_builders.features import RAF_DB_EMOTIONS, face_features
+from tfds_builders.held_out import held_out
+from tfds_builders.raf_db import annotation, source
+
+_ALIGNED_SIDE = 100  # pixels
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """One example is a face with one of seven basic emotions; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(
+            name="aligned", description="RAF-DB's aligned faces, 100x100; landmarks unknown."
+        ),
+        tfds.core.BuilderConfig(
+            name="original", description="The whole images, of any size, with five landmarks."
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    manual_dir is RAF-DB's folder `basic`, with EmoLabel/list_patition_label.txt and the unpacked
+    Image/aligned/ (or, for the config `original`, Image/original/ and Annotation/manual/). Ask its
+    authors for it: http://www.whdeng.cn/RAF/model1.html. The RAN authors' lists are downloaded
+    unless they lie in it too: rafdb_occlusion_list.txt, val_raf_db_list.txt,
+    val_raf_db_list_45.txt.
+    """
+
+    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
+    track = staticmethod(lambda faces, description: faces)
+
+    #: A caller may set a CSV of landmarks here; `landmarks.csv` beside the images when None.
+    landmarks = None
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        side = _ALIGNED_SIDE if self.builder_config.name == "aligned" else None
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                face_features(image_shape=(side, side, 3), emotions=RAF_DB_EMOTIONS)
+            ),
+            supervised_keys=("image", "label"),
+            homepage="http://www.whdeng.cn/RAF/model1.html",
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        form = self.builder_config.name
+        root = source.find_root(dl_manager.manual_dir)
+        faces = source.read_faces(root, form=form)
+        lists = conditions.load_lists(conditions.RAF_DB_LISTS, dl_manager=dl_manager)
+        _check_lists(lists, faces=faces)
+        if source.count(faces) != source.PUBLISHED:
+            logging.warning(
+                "raf_db: the list of labels names %s, the published one %s: numbers will not "
+                "compare.",
+                source.count(faces),
+                source.PUBLISHED,
+            )
+        landmarks = landmarks_lib.load_landmarks(
+            self.landmarks,
+            manual_dir=source.image_folder(root, form=form),
+            ids={name: f.id for f in faces for name in (f.id, f"{f.id}_aligned")},
+        )
+        annotations = annotation.find(root) if form == "original" and landmarks is None else {}
+        self._describe(lists, faces=faces, landmarks=landmarks, annotations=annotations)
+
+        validation = held_out({face.id: face.label for face in faces if face.split == "train"})
+        splits = {
+            "train": [f for f in faces if f.split == "train" and f.id not in validation],
+            "validation": [f for f in faces if f.id in validation],
+            "test": [f for f in faces if f.split == "test"],
+        }
+        return {
+            split: self._generate_examples(
+                split, faces=faces, lists=lists, landmarks=landmarks, annotations=annotations
+            )
+            for split, faces in splits.items()
+            if faces  # a tiny part of RAF-DB has none to hold out
+        }
+
+    def _describe(self, lists, *, faces, landmarks, annotations):
+        """Puts what was read into the metadata and the log."""
+        subsets = {condition: len(rows) for condition, rows in lists.items()}
+        self.info.metadata["subsets"] = subsets
+        if landmarks:
+            self.info.metadata["landmarks"] = landmarks.summary(face.id for face in faces)
+        elif annotations:
+            known = sum(face.id in annotations for face in faces)
+            manual = sum(
+                annotations[face.id].parent.name == "manual"
+                for face in faces
+                if face.id in annotations
+            )
+            self.info.metadata["landmarks"] = {
+                "known": known,
+                "not_found": 0,
+                "no_row": len(faces) - known,
+            }
+            logging.info("raf_db: landmarks: %d manual, %d automatic", manual, known - manual)
+        elif self.builder_config.name == "original":
+            logging.warning(
+                "raf_db: no landmarks: unpack Annotation/manual.zip to Annotation/manual/ to have "
+                "them"
+            )
+        logging.info(
+            "raf_db: %s; of the test faces %s",
+            ", ".join(f"{split} {number}" for split, number in source.count(faces).items()),
+            ", ".join(f"{condition} {number}" for condition, number in subsets.items()),
+        )
+
+    def _generate_examples(
+        self,
+        split: str,
+        *,
+        faces: Sequence[source.Face],
+        lists: dict[str, list[conditions.ListRow]],
+        landmarks: landmarks_lib.Landmarks | None,
+        annotations: dict,
+    ) -> Iterator[tuple[str, dict]]:
+        listed = conditions.by_face(lists)
+        for face in self.track(faces, description=split):
+            # The annotators' tools ignored EXIF data, as TensorFlow does.
+            image = images.load_image(face.image, named_by=face.source, upright=False)
+            if self.builder_config.name == "aligned":
+                _check_side(image, face=face)
+            yield (
+                face.id,
+                {
+                    "image": image.encoded,
+                    "label": face.label,
+                    "id": face.id,
+                    **listed.get(face.id, conditions.CLEAR),
+                    "landmarks": landmarks.of(face.id)
+                    if landmarks
+                    else annotation.read_landmarks(
+                        annotations.get(face.id), height=image.height, width=image.width
+                    ),
+                },
+            )
+
+
+def _check_side(image: images.StoredImage, *, face: source.Face):
+    if (image.height, image.width) != (_ALIGNED_SIDE, _ALIGNED_SIDE):
+        raise ValueError(
+            f"{face.image} (named by {face.source}) must be {_ALIGNED_SIDE}x{_ALIGNED_SIDE} pixels "
+            "as in RAF-DB: use the published image, or the dataset folder_faces for your own. "
+            f"Received: shape={(image.height, image.width)}"
+        )
+
+
+def _check_lists(
+    lists: dict[str, list[conditions.ListRow]], *, faces: Sequence[source.Face]
+) -> None:
+    """Raises ValueError where a list and the labels do not belong together.
+
+    Every face of the lists has the list's label, which no other order of the emotions would give.
+    """
+    test_faces = {face.id: face for face in faces if face.split == "test"}
+    for row in (row for rows in lists.values() for row in rows):
+        face = test_faces.get(row.id)
+        if face is None:
+            raise ValueError(
+                f"{row.source}: names a face that is not among the {len(test_faces)} test faces of "
+                f"the list of labels: use the published files. Received: id={row.id!r}"
+            )
+        if face.label != row.label:
+            named = RAF_DB_EMOTIONS[row.label] if row.label < len(RAF_DB_EMOTIONS) else "no emotion"
+            raise ValueError(
+                f"{row.source}: gives {row.id} the label {row.label} ({named}), {face.source} "
+                f"gives {face.label + 1}, which is {face.label} ({RAF_DB_EMOTIONS[face.label]}) "
+                "from zero: one of the files has labels in another order; use the published ones. "
+                f"Received: label={face.label + 1}"
+            )

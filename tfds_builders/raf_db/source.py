@@ -1,0 +1,136 @@
+"""The raw files of RAF-DB's basic emotions, in the official layout.
+
+`EmoLabel/list_patition_label.txt` (spelled so) has rows `train_00001.jpg 5`, with the label 1..7.
+The images are `Image/aligned/train_00001_aligned.jpg` (100x100) and `Image/original/
+train_00001.jpg`. The list is read whole and checked before the first example is written.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from etils import epath
+
+from tfds_builders.features import RAF_DB_EMOTIONS
+
+#: Faces of the published list.
+PUBLISHED = {"train": 12271, "test": 3068}
+
+_LABELS = ("list_patition_label.txt", "list_partition_label.txt")
+_ROW = re.compile(r"(?P<id>(?P<split>train|test)_\d+)(_aligned)?\.jpg\s+(?P<label>[1-7])")
+_GET_RAF_DB = "get it from http://www.whdeng.cn/RAF/model1.html"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Face:
+    """One face of RAF-DB.
+
+    Attributes:
+        id: the original image's name without suffix, such as `test_0004`.
+        split: "train" or "test".
+        label: index into `RAF_DB_EMOTIONS`, which is the official label less one.
+        source: file and row, for errors.
+        image: its file.
+    """
+
+    id: str
+    split: str
+    label: int
+    source: str
+    image: epath.Path
+
+
+def find_root(manual_dir: epath.PathLike) -> epath.Path:
+    """The folder that holds `EmoLabel/` and `Image/`: `manual_dir`, or `basic/` in it.
+
+    Raises:
+        FileNotFoundError: there is no list of labels in either.
+    """
+    manual_dir = epath.Path(manual_dir)
+    for root in (manual_dir, manual_dir / "basic"):
+        if any((root / "EmoLabel" / name).exists() for name in _LABELS):
+            return root
+    raise FileNotFoundError(
+        f"{manual_dir} holds no RAF-DB: expected EmoLabel/{_LABELS[0]} and Image/ in it. Give the "
+        f"folder that holds them (officially `basic`) as manual_dir, or {_GET_RAF_DB}. "
+        f"Received: manual_dir={str(manual_dir)!r}"
+    )
+
+
+def image_folder(root: epath.Path, *, form: str) -> epath.Path:
+    """Folder of the images of a form, "aligned" or "original".
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = root / "Image" / form
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} is missing: unpack Image/{form}.zip of RAF-DB there. "
+            f"Received: manual_dir={str(root)!r}"
+        )
+    return folder
+
+
+def read_faces(root: epath.Path, *, form: str) -> list[Face]:
+    """Reads the list of labels.
+
+    Args:
+        root: from `find_root`.
+        form: "aligned" or "original".
+
+    Returns:
+        Every face, sorted by id.
+
+    Raises:
+        FileNotFoundError: the folder of the images is missing.
+        ValueError: a row is malformed, doubled, or names no image.
+    """
+    folder = image_folder(root, form=form)
+    images = {path.name for path in folder.iterdir()}
+    path = next(p for name in _LABELS if (p := root / "EmoLabel" / name).exists())
+    faces = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        source = f"{path}, row {number}"
+        match = _ROW.fullmatch(line.strip())
+        if not match:
+            raise ValueError(
+                f"{source}: must be an image and its label 1..{len(RAF_DB_EMOTIONS)}, such as "
+                f"'train_00001.jpg 5': use the file as published. Received: row={line!r}"
+            )
+        name = f"{match['id']}_aligned.jpg" if form == "aligned" else f"{match['id']}.jpg"
+        if name not in images:
+            raise ValueError(
+                f"{source}: names an image that is not in {folder}: unpack Image/{form}.zip there "
+                f"again. Received: {name!r}"
+            )
+        face = Face(
+            id=match["id"],
+            split=match["split"],
+            label=int(match["label"]) - 1,
+            source=source,
+            image=folder / name,
+        )
+        if face.id in faces:
+            raise ValueError(
+                f"{source}: repeats {face.id} of {faces[face.id].source}: delete one of the two "
+                f"rows. Received: row={line!r}"
+            )
+        faces[face.id] = face
+    return _require_both(sorted(faces.values(), key=lambda face: face.id), path=path)
+
+
+def _require_both(faces: list[Face], *, path: epath.Path) -> list[Face]:
+    counts = count(faces)
+    if not all(counts.values()):
+        raise ValueError(
+            f"{path} must name train and test images: use the file as published. Received: {counts}"
+        )
+    return faces
+
+
+def count(faces: Sequence[Face]) -> dict[str, int]:
+    """Number of faces by official split."""
+    return {split: sum(face.split == split for face in faces) for split in PUBLISHED}
