@@ -1,37 +1,35 @@
 """Region Attention Networks for pose- and occlusion-robust facial expression recognition."""
 
-from ran_tf.losses import RegionBiasedLoss, region_biased_loss
-from ran_tf.models.attention import RelationAttention, SelfAttention
-from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.regions.boxes import fixed_boxes, landmark_boxes, random_boxes
-from ran_tf.regions.crop import RegionCrop, crop_regions
-from ran_tf.specs import LABELS
+import importlib
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "LABELS",
-    "Prediction",
-    "Predictor",
-    "RegionAttentionNetwork",
-    "RegionBiasedLoss",
-    "RegionCrop",
-    "RelationAttention",
-    "SelfAttention",
-    "crop_regions",
-    "fixed_boxes",
-    "landmark_boxes",
-    "random_boxes",
-    "region_biased_loss",
-]
+# Loaded on first use: models and regions must import where TensorFlow is absent, and a command
+# with a mistyped flag should not wait for TensorFlow to load.
+_HOMES = {
+    "LABELS": "ran_tf.specs",
+    "Prediction": "ran_tf.predictor",
+    "Predictor": "ran_tf.predictor",
+    "RegionAttentionNetwork": "ran_tf.models.ran",
+    "RegionBiasedLoss": "ran_tf.losses",
+    "RegionCrop": "ran_tf.regions.crop",
+    "RelationAttention": "ran_tf.models.attention",
+    "SelfAttention": "ran_tf.models.attention",
+    "crop_regions": "ran_tf.regions.crop",
+    "fixed_boxes": "ran_tf.regions.boxes",
+    "landmark_boxes": "ran_tf.regions.boxes",
+    "random_boxes": "ran_tf.regions.boxes",
+    "region_biased_loss": "ran_tf.losses",
+}
 
-_NEEDS_TENSORFLOW = ("Prediction", "Predictor")
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
-    # On first use: the models must import where TensorFlow is absent.
-    if name in _NEEDS_TENSORFLOW:
-        from ran_tf import predictor
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ran_tf' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
-        return getattr(predictor, name)
-    raise AttributeError(f"module 'ran_tf' has no attribute {name!r}")
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

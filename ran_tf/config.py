@@ -41,11 +41,10 @@ class RegionConfig:
         check_choice("regions.variant", self.variant, specs.REGION_VARIANTS)
         check_range("regions.k", self.k, low=1)
         check_range("regions.radius", self.radius, low=0.01, high=1.0)
-        if self.kind == "landmarks" and self.k not in (1, 6):
-            raise ValueError(
-                "`regions.k` must be 6 (the face and five landmarks) with kind='landmarks'. "
-                f"Received: k={self.k}"
-            )
+        if self.kind == "landmarks":
+            check_choice("regions.k", self.k, (1, 1 + len(specs.LANDMARKS)))
+        elif self.kind == "fixed":
+            check_choice("regions.k", self.k, specs.REGION_VARIANTS[self.variant])
 
 
 @dataclasses.dataclass(frozen=True)

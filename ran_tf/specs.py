@@ -37,7 +37,8 @@ SUBSETS = ("all", "occlusion", "pose_30", "pose_45")
 
 ATTENTIONS = ("sigmoid", "softmax")
 REGION_KINDS = ("fixed", "random", "landmarks")
-REGION_VARIANTS = ("paper", "released")
+# Numbers of fixed regions that each variant has, the whole face included; 1 is the baseline.
+REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
 TARGETS = ("votes", "label")
 
 # The five points of `landmarks`, x and y in 0..1; "left" is the left of the image.

@@ -11,21 +11,16 @@ import dataclasses
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-import tfds_builders  # noqa: F401, registers the builders
+import tfds_builders
 from ran_tf import specs
 from ran_tf.config import DataConfig, ModelCard
 from ran_tf.data import ops
-
-_FEATURES = ("image", "label", "id", "occlusion", "pose_30", "pose_45", "landmarks")
 
 # One stream of random numbers for each use.
 _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
 
 # Faces in the shuffle buffer when they are not cached; a cached split is shuffled as a whole.
 _SHUFFLE_BUFFER = 8192
-
-# Drawn, not downloaded: prepared on first use.
-_EMBEDDED = ("synthetic_faces",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Dataset:
 
 
 def open_dataset(data: DataConfig) -> Dataset:
-    """Opens a dataset that `ran_tf.launch.prepare` has built (embedded ones are built here).
+    """Opens a dataset that `ran_tf.launch.prepare` has built.
 
     Raises:
       ValueError: if there is no such dataset, or its emotion order is not that of `specs.LABELS`.
@@ -66,18 +61,16 @@ def open_dataset(data: DataConfig) -> Dataset:
         builder = tfds.builder(data.name, data_dir=data.data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
-            f"`dataset` must be one of {sorted(specs.LABELS)}, perhaps with a /config. "
+            f"`dataset` must be one of {sorted(tfds_builders.DATASETS)}, perhaps with a /config. "
             f"Received: dataset={data.name!r}"
         ) from error
     family = builder.name
     if not builder.info.splits:
-        if family not in _EMBEDDED:
-            raise FileNotFoundError(
-                f"dataset {data.name!r} is not prepared in {builder.data_dir!r}. Run first: "
-                f"python -m ran_tf.launch.prepare --dataset={data.name} --manual_dir=DIR"
-                + (f" --data_dir={data.data_dir}" if data.data_dir else "")
-            )
-        builder.download_and_prepare()
+        raise FileNotFoundError(
+            f"dataset {data.name!r} is not prepared in {builder.data_dir!r}. Run first: "
+            f"python -m ran_tf.launch.prepare --dataset={data.name} --manual_dir=DIR"
+            + (f" --data_dir={data.data_dir}" if data.data_dir else "")
+        )
     labels = tuple(builder.info.features["label"].names)
     known = specs.LABELS.get(family)
     if known is not None and labels[: len(known)] != known[: len(labels)]:
@@ -96,7 +89,6 @@ def open_dataset(data: DataConfig) -> Dataset:
 def _faces(data: DataConfig, dataset: Dataset, split: str) -> tf.data.Dataset:
     """Decoded faces at the pipeline's size, in the order of the files."""
     size = data.image_size
-    features = dataset.builder.info.features
     num_classes = len(dataset.labels)
 
     def prepare(example):
@@ -114,13 +106,9 @@ def _faces(data: DataConfig, dataset: Dataset, split: str) -> tf.data.Dataset:
         face["landmarks"] = example.get("landmarks", nowhere)
         return face
 
-    wanted = {name: True for name in _FEATURES if name in features}
-    if data.target == "votes":
-        wanted["votes"] = True
     read_config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
     raw = dataset.builder.as_dataset(
         split=split,
-        decoders=tfds.decode.PartialDecoding(wanted),
         read_config=read_config,
         shuffle_files=False,
     )

@@ -24,15 +24,15 @@ fails the error says where they belong.
 
 import dataclasses
 import os
-import sys
 
-from absl import app, flags
+from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
+from ran_tf.launch import command
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -165,20 +165,8 @@ def describe(summary: Summary) -> str:
 
 
 def main() -> None:
-    define_flags()
-
-    def checked(argv: list[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"takes flags only. Received: {argv[1:]}")
-        try:
-            run(flags.FLAGS)
-        except (ValueError, OSError, RuntimeError) as error:
-            sys.exit(f"error: {error}")
-        except KeyboardInterrupt:
-            sys.exit("stopped; run the same command again to go on")
-
-    app.run(checked)
+    run(flags.FLAGS)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, define_flags=define_flags)

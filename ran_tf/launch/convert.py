@@ -4,18 +4,17 @@
         --faces=ferplus/FER2013Train --size=128 --out=mobilenet_v1.weights.h5
 """
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from ran_tf import images
 from ran_tf.files import atomic_path
+from ran_tf.launch import command
 from ran_tf.models.convert import FORMATS, convert
 from ran_tf.models.reinflate import reinflate_batch_norm
-
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -80,38 +79,30 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
       FileNotFoundError: no image there.
       ValueError: a file that does not decode.
     """
-    files = sorted(x for x in Path(folder).rglob("*") if x.suffix.lower() in _IMAGE_SUFFIXES)
+    files = sorted(x for x in Path(folder).rglob("*") if x.suffix.lower() in images.SUFFIXES)
     if not files:
         raise FileNotFoundError(
-            f"--faces must be a folder with images ({', '.join(_IMAGE_SUFFIXES)}). "
+            f"--faces must be a folder with images ({', '.join(images.SUFFIXES)}). "
             f"Received: faces={folder!r}"
         )
     picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
     height, width = size
-    images = []
+    faces = []
     for file in (files[i] for i in picked):
-        image = cv2.imdecode(np.fromfile(file, "uint8"), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise ValueError(f"--faces holds an image that does not decode. Received: {file}")
+        try:
+            face = images.decode_image(file.read_bytes())
+        except ValueError as error:
+            raise ValueError(
+                f"--faces holds an image that does not decode. Received: {file}: {error}"
+            ) from error
         # In float32: OpenCV rounds to fixed point in uint8.
-        image = cv2.resize(image.astype("float32"), (width, height), interpolation=cv2.INTER_LINEAR)
-        images.append(image)
-    return np.stack(images)
+        faces.append(cv2.resize(face.astype("float32"), (width, height)))
+    return np.stack(faces)
 
 
 def main() -> None:
-    define_flags()
-
-    def checked(argv: list[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"takes flags only. Received: {argv[1:]}")
-        try:
-            run(flags.FLAGS)
-        except (ValueError, FileNotFoundError) as error:
-            sys.exit(f"error: {error}")
-
-    app.run(checked)
+    run(flags.FLAGS)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, define_flags=define_flags)

@@ -12,7 +12,7 @@ import sys
 from absl import flags
 from rich import box, console, progress, table
 
-from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import command as launch_command
 
 _COMMAND = "python -m ran_tf.launch.evaluate"
 
@@ -31,9 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
 
 
-def main(arguments):
-    if arguments:
-        raise ValueError(f"this command takes flags only. Received: {' '.join(arguments)!r}")
+def main():
     values = flags.FLAGS
     evaluate(
         values.workdir or values.model,
@@ -221,5 +219,4 @@ def _print(report: dict, *, screen: console.Console) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    launch_flags.run(main)
+    launch_command.run(main, define_flags=define_flags)

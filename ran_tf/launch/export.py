@@ -9,7 +9,7 @@ import os
 
 from absl import flags
 
-from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import command
 
 
 def define_flags() -> None:
@@ -42,13 +42,10 @@ def export_workdir(
     )
 
 
-def main(arguments) -> None:
-    if arguments:
-        raise ValueError(f"this command takes flags only. Received: {arguments}")
+def main() -> None:
     values = flags.FLAGS
     export_workdir(values.workdir, export_dir=values.export_dir, version=values.version)
 
 
 if __name__ == "__main__":
-    define_flags()
-    launch_flags.run(main)
+    command.run(main, define_flags=define_flags)

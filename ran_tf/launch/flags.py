@@ -1,11 +1,6 @@
 """Flags that describe a run, and how they become the dataclasses of `ran_tf.config`."""
 
-import importlib.resources
-import pathlib
-import sys
-from collections.abc import Callable, Sequence
-
-from absl import app, flags
+from absl import flags
 
 from ran_tf import config, specs
 
@@ -35,7 +30,10 @@ def define_training_flags() -> None:
         "num_regions", _DATA.regions.k, "Regions with the whole face; 1: baseline.", lower_bound=1
     )
     flags.DEFINE_enum(
-        "region_variant", _DATA.regions.variant, specs.REGION_VARIANTS, "Fixed regions of the..."
+        "region_variant",
+        _DATA.regions.variant,
+        list(specs.REGION_VARIANTS),
+        "Whose fixed regions: the paper's or its released code's.",
     )
     flags.DEFINE_float("landmark_radius", _DATA.regions.radius, "Half side of a landmark region.")
 
@@ -130,38 +128,3 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         label_smoothing=values.label_smoothing,
         seed=values.seed,
     )
-
-
-def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command: packaged recipes are found, and expected errors end in one line.
-
-    `main` takes the positional arguments. Errors of the user's making (ValueError, OSError,
-    RuntimeError from this package) are printed without a traceback; exit status 1.
-    """
-
-    def guarded(argv):
-        try:
-            main(argv[1:])
-        except (ValueError, OSError) as error:
-            sys.exit(f"{type(error).__name__}: {error}")
-
-    app.run(guarded, argv=[sys.argv[0], *(_find_recipe(a) for a in sys.argv[1:])])
-
-
-def _find_recipe(argument: str) -> str:
-    """Turns `--flagfile=launch/x.flags` into the packaged recipe when no such file is on disk."""
-    prefix = "--flagfile="
-    name = argument.removeprefix(prefix)
-    if name == argument or pathlib.Path(name).exists():
-        return argument
-    try:
-        packaged = importlib.resources.files("ran_tf.recipes")
-    except ModuleNotFoundError:  # a checkout that is not installed has its recipes in launch/
-        packaged = pathlib.Path(__file__).parents[2] / "launch"
-    recipe = packaged / pathlib.Path(name).name
-    if not recipe.is_file():
-        known = sorted(r.name for r in packaged.iterdir() if r.name.endswith(".flags"))
-        sys.exit(
-            f"--flagfile must be a file, or one of the packaged recipes {known}. Received: {name!r}"
-        )
-    return f"{prefix}{recipe}"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import command
 
 
 def define_flags() -> None:
@@ -165,5 +165,4 @@ def _print_table(rows: Sequence[dict]) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    launch_flags.run(main)
+    command.run(main, define_flags=define_flags, takes_paths=True)

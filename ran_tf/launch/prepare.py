@@ -16,14 +16,13 @@ import io
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
-from absl import app, flags
+from absl import flags
 from rich import console, progress
 
 import tfds_builders
-from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import command
 from tfds_builders import landmarks as landmarks_lib
 
 
@@ -166,9 +165,7 @@ def define_flags() -> None:
     flags.DEFINE_string("landmarks", None, "CSV of landmarks, for a dataset that has none.")
 
 
-def main(arguments: Sequence[str]) -> None:
-    if arguments:
-        raise app.UsageError(f"takes flags only. Received: {' '.join(arguments)}")
+def main() -> None:
     values = flags.FLAGS
     line = prepare(
         dataset=values.dataset,
@@ -180,5 +177,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
-    launch_flags.run(main)
+    command.run(main, define_flags=define_flags)

@@ -9,79 +9,75 @@ import json
 import os
 import pathlib
 import platform
+from importlib import metadata
 
 from absl import flags
 
 from ran_tf import files
+from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
-_INIT = flags.DEFINE_string(
-    "init_weights", None, "A work directory or .weights.h5 file to start from."
-)
-_EVALUATE = flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
-_EXPORT = flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
-launch_flags.define_training_flags()
+_PACKAGES = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
-def main(_):
-    config = launch_flags.train_config(flags.FLAGS)
+def define_flags() -> None:
+    """Defines this command's flags."""
+    flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
+    flags.DEFINE_string("init_weights", None, "A work directory or .weights.h5 file to start from.")
+    flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
+    flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
+    launch_flags.define_training_flags()
+
+
+def main() -> None:
+    values = flags.FLAGS
+    config = launch_flags.train_config(values)
     # Heavy imports wait until the flags are known to be good.
     from ran_tf.data import pipeline
-    from ran_tf.launch import progress
+    from ran_tf.launch import evaluate, export, prepare, progress
     from ran_tf.training import loop
 
-    workdir = pathlib.Path(_WORKDIR.value).expanduser()
+    if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
+        print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
+    workdir = pathlib.Path(values.workdir).expanduser()
     _write_run(workdir, dataset=pipeline.open_dataset(config.data).version)
     with progress.training_display() as hooks:
-        best = loop.train(config, workdir, init_weights=_INIT.value, hooks=hooks)
+        best = loop.train(config, workdir, init_weights=values.init_weights, hooks=hooks)
     print(f"best epoch {best['epoch']}: validation accuracy {best['validation_accuracy']:.2%}")
     print(f"weights: {workdir / 'best.weights.h5'}")
-    if _EVALUATE.value:
-        from ran_tf.launch import evaluate
-
-        evaluate.evaluate_workdir(workdir, out=workdir / "report", data_dir=flags.FLAGS.data_dir)
-    if _EXPORT.value:
-        from ran_tf.launch import export
-
+    if values.evaluate:
+        evaluate.evaluate_workdir(
+            workdir, out=workdir / "report", dataset=values.dataset, data_dir=values.data_dir
+        )
+    if values.export:
         export.export_workdir(workdir, export_dir=workdir / "export")
 
 
 def _write_run(workdir: pathlib.Path, *, dataset: str) -> None:
     """Notes what this run is made of; every start of the same run adds an entry."""
-    from importlib import metadata
-
-    import keras
-
     path = workdir / "run.json"
     starts = json.loads(path.read_text())["starts"] if path.exists() else []
-    packages = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            versions[package] = "not installed"
+    defined = {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)}
     starts.append(
         {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "flags": {
-                flag.name: flag.value
-                for module in (
-                    launch_flags.__name__,
-                    flags.FLAGS.find_module_defining_flag("workdir"),
-                )
-                for flag in flags.FLAGS.get_flags_for_module(module)
-            },
             "dataset": dataset,
-            "versions": versions,
+            "init_weights": flags.FLAGS.init_weights,
+            "flags": defined,
+            "versions": {package: _version(package) for package in _PACKAGES},
             "python": platform.python_version(),
             "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-            "backend": keras.backend.backend(),
         }
     )
     files.write_text(path, json.dumps({"starts": starts}, indent=2))
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
+        return "not installed"
+
+
 if __name__ == "__main__":
-    launch_flags.run(main)
+    command.run(main, define_flags=define_flags)

@@ -20,9 +20,8 @@ def _centred(side: float) -> tuple[float, float, float, float]:
 
 _CORNERS = ((0.0, 0.0, 0.75, 0.75), (0.0, 0.25, 0.75, 1.0), (0.25, 0.125, 1.0, 0.875))
 _FIXED = {
-    ("paper", 6): (WHOLE_FACE, *_CORNERS, _centred(0.9), _centred(0.85)),
-    ("released", 6): (WHOLE_FACE, *_CORNERS, _centred(0.9), _centred(0.8)),
-    ("released", 8): (
+    "paper": (WHOLE_FACE, *_CORNERS, _centred(0.9), _centred(0.85)),
+    "released": (
         WHOLE_FACE,
         *_CORNERS,
         _centred(0.9),
@@ -48,14 +47,8 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
       ValueError: for a number of regions that the variant does not have.
     """
     config.check_choice("variant", variant, specs.REGION_VARIANTS)
-    if k == 1:
-        return np.asarray([WHOLE_FACE], np.float32)
-    if (variant, k) not in _FIXED:
-        known = sorted(number for name, number in _FIXED if name == variant)
-        raise ValueError(
-            f"`k` must be 1 or one of {known} with variant={variant!r}. Received: k={k!r}"
-        )
-    return np.asarray(_FIXED[variant, k], np.float32)
+    config.check_choice("k", k, specs.REGION_VARIANTS[variant])
+    return np.asarray(_FIXED[variant][:k], np.float32)
 
 
 def boxes_from_draws(draws) -> np.ndarray:

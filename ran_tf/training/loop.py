@@ -238,8 +238,7 @@ class _Meter:
         )
 
     def means(self) -> dict[str, float]:
-        faces, entropy, region, correct = self._sums / max(1.0, self._sums[0])
-        del faces
+        _, entropy, region, correct = self._sums / max(1.0, self._sums[0])
         return {
             "loss": entropy + self._run.config.region_loss_weight * region,
             "cross_entropy": entropy,
