@@ -6,12 +6,14 @@ import tfds_builders
 faces = tfds.load("ferplus", split="test")
 """
 
+from tfds_builders.affectnet import affectnet_dataset_builder
 from tfds_builders.ferplus import ferplus_dataset_builder
 from tfds_builders.raf_db import raf_db_dataset_builder
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
 
 #: Builder classes by TFDS name.
 DATASETS = {
+    "affectnet": affectnet_dataset_builder.Builder,
     "ferplus": ferplus_dataset_builder.Builder,
     "raf_db": raf_db_dataset_builder.Builder,
     "synthetic_faces": synthetic_faces_dataset_builder.Builder,

@@ -1,0 +1,268 @@
+"""AffectNet, in its original and its numbered release."""
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from tfds_builders import conditions
+from tfds_builders.affectnet import face, numbered, original
+from tfds_builders.features import OCCLUSIONS, face_features
+
+#: The authors' list says that a face is occluded, not how.
+AFFECTNET_OCCLUSIONS = (*OCCLUSIONS, "unspecified")
+
+NO_SUBSETS = (
+    "The RAN authors' occlusion and pose lists name faces by the hashed file names of AffectNet's "
+    "original release. The numbered release has other names and nothing that joins the two, so "
+    "this dataset has no occlusion and pose features, and results on those subsets cannot be had "
+    "from it. For them, get the original release from AffectNet's authors (training.csv, "
+    "validation.csv, Manually_Annotated_Images/) and build affectnet/original_8."
+)
+
+_LAYOUTS = {"original": original, "numbered": numbered}
+_COUNTERS = "affectnet"  # namespace of the Beam counters
+
+Row = original.Row | numbered.Row
+Rows = original.Rows | numbered.Rows
+
+
+@dataclasses.dataclass(kw_only=True)
+class Config(tfds.core.BuilderConfig):
+    """Which release, and how many classes.
+
+    Attributes:
+        release: "original" or "numbered".
+        num_classes: 8, or 7 without contempt.
+    """
+
+    release: str
+    num_classes: int
+
+
+def _config(release: str, num_classes: int) -> Config:
+    return Config(
+        name=f"{release}_{num_classes}",
+        description=f"The {release} release; {', '.join(face.EMOTIONS[:num_classes])}.",
+        release=release,
+        num_classes=num_classes,
+    )
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """One example is a face with one of the emotions; see README.md beside this file.
+
+    Faces are read one by one. Where the download config names a Beam runner or Beam options, the
+    same examples are made by a Beam pipeline.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
+        _config("numbered", 8),
+        _config("numbered", 7),
+        _config("original", 8),
+        _config("original", 7),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    AffectNet is given to researchers who sign its agreement
+    (http://mohammadmahoor.com/pages/databases/affectnet/). manual_dir is the folder that holds
+    train_set/ and val_set/ (images/ and annotations/ in each) for the configs numbered_8 and
+    numbered_7, or training.csv, validation.csv and Manually_Annotated_Images/ for original_8 and
+    original_7. The RAN authors' lists, which fit the original release alone, are downloaded unless
+    they lie in it too: occlusion_affectnet_list.txt, pose_30_affectnet_list.txt,
+    pose_45_affectnet_list.txt.
+    """
+
+    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
+    track = staticmethod(lambda faces, description: faces)
+
+    _use_beam = False
+
+    @property
+    def _emotions(self) -> tuple[str, ...]:
+        return face.EMOTIONS[: self.builder_config.num_classes]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = face_features(image_shape=(None, None, 3), emotions=self._emotions)
+        # 290,000 or 450,000 photos: PNG would take ten times the space.
+        features["image"] = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+        features["valence"] = tfds.features.Scalar(np.float32, doc="-1 unpleasant to 1 pleasant.")
+        features["arousal"] = tfds.features.Scalar(np.float32, doc="-1 calm to 1 excited.")
+        if self.builder_config.release == "original":
+            features["occlusion"] = tfds.features.ClassLabel(names=AFFECTNET_OCCLUSIONS)
+        else:
+            for condition in conditions.AFFECTNET_LISTS:
+                del features[condition]
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage="http://mohammadmahoor.com/pages/databases/affectnet/",
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        self._use_beam = bool(download_config.beam_runner or download_config.beam_options)
+        super()._download_and_prepare(dl_manager, download_config)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        splits = _LAYOUTS[self.builder_config.release].find_splits(dl_manager.manual_dir)
+        if self.builder_config.release == "original":
+            lists = conditions.load_lists(conditions.AFFECTNET_LISTS, dl_manager=dl_manager)
+            known = _check_lists(lists, rows=splits["validation"])
+            listed = {condition: {row.id for row in rows} for condition, rows in lists.items()}
+            subsets = {
+                condition: sum(known[name] < len(self._emotions) for name in names)
+                for condition, names in listed.items()
+            }
+            note = "faces of the validation split, named by the RAN authors' lists"
+            counts = ", ".join(f"{name} {count}" for name, count in subsets.items())
+            logging.info("affectnet: of the validation faces %s", counts)
+        else:
+            listed, subsets, note = None, {}, NO_SUBSETS
+            logging.warning("affectnet: %s", NO_SUBSETS)
+        self.info.metadata.update(subsets=subsets, subsets_note=note, left_out={})
+        return {
+            split: self._generate_examples(split, rows=rows, listed=listed)
+            for split, rows in splits.items()
+        }
+
+    def _generate_examples(self, split: str, *, rows: Rows, listed: Mapping[str, set[str]] | None):
+        if not self._use_beam:
+            return self._examples(split, rows=rows, listed=listed)
+        beam = tfds.core.lazy_imports.apache_beam
+        # The rows themselves would make a pipeline too large for a cluster to accept.
+        return (
+            beam.Create([rows])
+            | "Rows" >> beam.FlatMap(_each)
+            | beam.Reshuffle()
+            | "Faces"
+            >> beam.FlatMap(
+                functools.partial(
+                    _beam_examples, split=split, num_classes=len(self._emotions), listed=listed
+                )
+            )
+        )
+
+    def _examples(
+        self, split: str, *, rows: Rows, listed: Mapping[str, set[str]] | None
+    ) -> Iterator[tuple[str, dict]]:
+        counts = collections.Counter()
+        for row in self.track(rows, description=split):
+            expression = row.expression
+            counts[expression] += 1
+            if expression < len(self._emotions):
+                yield row.key, _example(row, expression, listed=listed)
+        self._report(split, counts)
+
+    def _process_pipeline_result(self, pipeline_result):
+        super()._process_pipeline_result(pipeline_result)
+        beam = tfds.core.lazy_imports.apache_beam
+        found = pipeline_result.metrics().query(
+            beam.metrics.MetricsFilter().with_namespace(_COUNTERS)
+        )
+        counts = collections.defaultdict(collections.Counter)
+        for counter in found["counters"]:
+            split, expression = counter.key.metric.name.split("/")
+            counts[split][int(expression)] = counter.result
+        for split, of_split in counts.items():
+            self._report(split, of_split)
+
+    def _report(self, split: str, counts: Mapping[int, int]) -> None:
+        """Logs and keeps how many faces each class has, and how many of none are left out."""
+        kept = {name: counts.get(i, 0) for i, name in enumerate(self._emotions)}
+        left_out = {
+            name: counts.get(i, 0)
+            for i, name in enumerate(face.EXPRESSIONS)
+            if i >= len(self._emotions)
+        }
+        self.info.metadata["left_out"][split] = left_out
+        logging.info(
+            "affectnet/%s: %s: %d faces (%s); left out %d (%s)",
+            self.builder_config.name,
+            split,
+            sum(kept.values()),
+            ", ".join(f"{name} {count}" for name, count in kept.items()),
+            sum(left_out.values()),
+            ", ".join(f"{name} {count}" for name, count in left_out.items()),
+        )
+        if not any(kept.values()):
+            raise ValueError(
+                f"affectnet/{self.builder_config.name}: no face of the {split} split has an "
+                "emotion: give the release as published as manual_dir. "
+                f"Received: {sum(counts.values())} faces, all left out"
+            )
+
+
+def _each(rows: Rows) -> Iterator[Row]:
+    yield from rows
+
+
+def _beam_examples(
+    row: Row, *, split: str, num_classes: int, listed: Mapping[str, set[str]] | None
+) -> Iterator[tuple[str, dict]]:
+    """The example of a row, or nothing. A worker gets this alone, hence no method."""
+    beam = tfds.core.lazy_imports.apache_beam
+    expression = row.expression
+    beam.metrics.Metrics.counter(_COUNTERS, f"{split}/{expression}").inc()
+    if expression < num_classes:
+        yield row.key, _example(row, expression, listed=listed)
+
+
+def _example(row: Row, expression: int, *, listed: Mapping[str, set[str]] | None) -> dict:
+    # A name, not a number: the feature's own order decides the index.
+    example = {"label": face.EMOTIONS[expression], "id": row.id, **row.face()}
+    if listed is not None:
+        example["occlusion"] = "unspecified" if row.id in listed["occlusion"] else "none"
+        example["pose_30"] = row.id in listed["pose_30"]
+        example["pose_45"] = row.id in listed["pose_45"]
+    return example
+
+
+def _check_lists(
+    lists: Mapping[str, list[conditions.ListRow]], *, rows: original.Rows
+) -> dict[str, int]:
+    """Joins the lists to validation.csv by the images' names.
+
+    Args:
+        lists: rows by condition.
+        rows: those of validation.csv.
+
+    Returns:
+        Expression by id, of every row of validation.csv.
+
+    Raises:
+        ValueError: an image has two rows, or a list names one that has none or another label,
+          which no other order of the classes would give.
+    """
+    known, sources = {}, {}
+    for row in rows:
+        if row.id in known:
+            raise ValueError(
+                f"{row.source}: repeats the image of {sources[row.id]}: delete one of the two "
+                f"rows. Received: id={row.id!r}"
+            )
+        known[row.id], sources[row.id] = row.expression, row.source
+    listed = [row for rows in lists.values() for row in rows]
+    absent = [row for row in listed if row.id not in known]
+    if absent:
+        raise ValueError(
+            f"{absent[0].source}: names an image that is not among the {len(known)} of "
+            f"{rows.table}: get that table again, or delete the row (and {len(absent) - 1} more "
+            f"like it). Received: id={absent[0].id!r}"
+        )
+    other = [row for row in listed if row.label != known[row.id]]
+    if other:
+        row = other[0]
+        raise ValueError(
+            f"{row.source}: gives {row.id} the label {row.label} ({face.EMOTIONS[row.label]}), "
+            f"{sources[row.id]} gives {known[row.id]} ({face.EXPRESSIONS[known[row.id]]}): use "
+            f"both as published, or delete the row (and {len(other) - 1} more like it). "
+            f"Received: expression={known[row.id]}"
+        )
+    return known

@@ -1,0 +1,91 @@
+"""What both releases of AffectNet share: the vocabulary, the five points, and images."""
+
+import cv2
+import numpy as np
+from etils import epath
+
+#: Expressions 0..7, the classes.
+EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
+#: Expressions 8..10, which are no emotion: such images are left out.
+NO_EMOTION = ("none", "uncertain", "non-face")
+EXPRESSIONS = (*EMOTIONS, *NO_EMOTION)
+
+#: Landmarks of a face in the 68-point scheme that both releases use.
+POINTS = 68
+_EYES = (slice(36, 42), slice(42, 48))
+_NOSE_TIP = 30
+_MOUTH_CORNERS = (48, 54)
+
+_JPEG_QUALITY = 95
+
+
+def five_landmarks(points: np.ndarray, *, width: int, height: int) -> np.ndarray:
+    """Eye centres, nose tip and mouth corners, from the 68 points.
+
+    Args:
+        points: f32[68,2], x and y in pixels of the stored image.
+        width, height: of the stored image, pixels.
+
+    Returns:
+        f32[5,2], x and y in 0..1 (beyond, where a point lies outside the image): image-left eye,
+        image-right eye, nose, image-left and image-right mouth corner.
+    """
+    eyes = sorted((points[eye].mean(axis=0) for eye in _EYES), key=lambda point: point[0])
+    mouth = sorted((points[corner] for corner in _MOUTH_CORNERS), key=lambda point: point[0])
+    five = np.stack([*eyes, points[_NOSE_TIP], *mouth])
+    return (five / (width, height)).astype(np.float32)
+
+
+def parse_expression(value: str | int, *, source: str) -> int:
+    """Index into `EXPRESSIONS`; raises ValueError for anything else."""
+    try:
+        expression = int(value)
+    except ValueError:
+        expression = -1
+    if not 0 <= expression < len(EXPRESSIONS):
+        raise ValueError(
+            f"{source}: the expression must be 0..{len(EXPRESSIONS) - 1} "
+            f"({', '.join(EXPRESSIONS)}): get the file again. Received: expression={value!r}"
+        )
+    return expression
+
+
+def read_image(path: epath.Path, *, source: str) -> tuple[bytes, np.ndarray]:
+    """An image file and its pixels.
+
+    Args:
+        path: the file.
+        source: what names it, for errors.
+
+    Returns:
+        The file's bytes, and u8[H,W,3] in OpenCV's order (BGR), as stored: an EXIF orientation is
+        not applied, as boxes and landmarks are those of the stored pixels.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not an image.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} (named by {source}) is missing: unpack the images again, or leave the face "
+            f"out (delete its row or annotations). Received: path={str(path)!r}"
+        ) from error
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:  # more pixels than OpenCV takes, and the like
+        pixels = None
+    if pixels is None:
+        raise ValueError(
+            f"{path} (named by {source}) does not decode as an image: unpack it again, or leave "
+            f"the face out (delete its row or annotations). Received: a file of {len(data)} bytes"
+        )
+    return data, pixels
+
+
+def to_jpeg(pixels: np.ndarray) -> bytes:
+    """Encodes u8[H,W,3] in OpenCV's order (BGR)."""
+    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return data.tobytes()
