@@ -1,0 +1,108 @@
+"""Recipes: each parses to a run, is self-contained, and opens as the house asks."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+import ran_tf
+from ran_tf.launch import command, train
+from ran_tf.launch import flags as launch_flags
+
+ROOT = pathlib.Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "launch").glob("*.flags"))
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parses arguments as the training command would, with flags of its own."""
+
+    def parse(*arguments):
+        values = flags.FlagValues()
+        for module in (launch_flags, train):
+            monkeypatch.setattr(module.flags, "FLAGS", values)
+        define = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
+        for name, function in define.items():
+            monkeypatch.setattr(
+                flags,
+                name,
+                lambda *a, _function=function, **k: _function(*a, **{"flag_values": values, **k}),
+            )
+        flags.DEFINE_multi_string("flagfile", [], "")
+        train.define_flags()
+        values(["train", *arguments])
+        return values
+
+    return parse
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_recipe_is_a_run(parse, recipe):
+    lines = recipe.read_text().splitlines()
+    assert lines[0].startswith("# ") and any("python -m ran_tf" in line for line in lines)
+    given = [line for line in lines if line and not line.startswith("#")]
+    assert not any("flagfile" in line for line in given)
+    config = launch_flags.train_config(parse("--workdir=x", *given))
+    assert config.epochs >= 1
+    arguments = {**config.model, "num_classes": len(ran_tf.LABELS[config.data.name.split("/")[0]])}
+    assert arguments["size"][0] >= 32
+
+
+def test_flags_reach_the_configuration(parse):
+    values = parse(
+        "--workdir=x",
+        "--num_regions=8",
+        "--region_variant=released",
+        "--attention=softmax",
+        "--norelation",
+        "--milestones=0.3,0.5",
+        "--region_size=96",
+        "--margin=0.1",
+    )
+    config = launch_flags.train_config(values)
+    assert config.data.regions.k == 8 and config.data.regions.variant == "released"
+    assert config.model["attention"] == "softmax" and config.model["relation"] is False
+    assert config.optimizer.milestones == (0.3, 0.5)
+    assert config.model["size"] == (96, 96) and config.margin == 0.1
+
+
+def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = command.find_recipe("--flagfile=launch/quickstart.flags")
+    assert (
+        pathlib.Path(found.removeprefix("--flagfile=")).read_text().startswith("# The whole path")
+    )
+    assert command.find_recipe("--epochs=1") == "--epochs=1"
+    with pytest.raises(SystemExit, match=r"quickstart\.flags.*Received: 'launch/nope\.flags'"):
+        command.find_recipe("--flagfile=launch/nope.flags")
+
+
+def run_train(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "ran_tf.launch.train", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--flagfile=launch/nope.flags"], "Received: 'launch/nope.flags'"),
+        (["--flagfile=launch/quickstart.flags", "--num_regions=7"], "Received: regions.k=7"),
+        (["--flagfile=launch/quickstart.flags", "extra"], "takes flags only. Received: extra"),
+        (["--flagfile=launch/quickstart.flags", "--learning_rate=-1"], "learning_rate=-1"),
+        (["--dataset=synthetic_faces"], "--workdir"),
+        (["--workdir=x", "--attention=sigmod"], "sigmod"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments, message):
+    done = run_train(*arguments, cwd=ROOT)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
