@@ -128,9 +128,14 @@ class Rows:
     images: epath.Path
 
     def __len__(self) -> int:
-        """Number of lines, the header's included: enough for a progress bar."""
+        """Number of rows, told from the line ends: for a progress bar."""
+        lines, last = 0, b"\n"
         with self.table.open("rb") as file:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
+            has_header = not _is_face(file.readline().decode().split(","))
+            file.seek(0)
+            for chunk in iter(lambda: file.read(_CHUNK), b""):
+                lines, last = lines + chunk.count(b"\n"), chunk[-1:]
+        return lines + (last != b"\n") - has_header
 
     def __iter__(self) -> Iterator[Row]:
         with self.table.open() as file:
@@ -166,8 +171,7 @@ class Rows:
 
 def _columns(cells: Sequence[str], *, source: str) -> tuple[str, ...]:
     """Names of the columns: the first row, or those of `COLUMNS` where it is a face already."""
-    is_face = len(cells) == len(COLUMNS) and cells[6].strip().isdigit()
-    if is_face:
+    if _is_face(cells):
         return COLUMNS
     missing = [name for name in COLUMNS if name not in cells]
     if missing:
@@ -176,6 +180,10 @@ def _columns(cells: Sequence[str], *, source: str) -> tuple[str, ...]:
             f"({','.join(COLUMNS)}). Received: {','.join(cells)[:200]!r}"
         )
     return tuple(cells)
+
+
+def _is_face(cells: Sequence[str]) -> bool:
+    return len(cells) == len(COLUMNS) and cells[6].strip().isdigit()
 
 
 def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
