@@ -86,7 +86,7 @@ def test_an_empty_folder_is_named(tmp_path):
 def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys):
     values = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out"), "landmarks": None}
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(dataset="ferplus", **values))
-    main([])
+    main()
     assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.0.0: train 2")
 
 

@@ -8,6 +8,7 @@ faces = tfds.load("ferplus", split="test")
 
 from tfds_builders.affectnet import affectnet_dataset_builder
 from tfds_builders.ferplus import ferplus_dataset_builder
+from tfds_builders.folder_faces import folder_faces_dataset_builder
 from tfds_builders.raf_db import raf_db_dataset_builder
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
 
@@ -15,6 +16,7 @@ from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
 DATASETS = {
     "affectnet": affectnet_dataset_builder.Builder,
     "ferplus": ferplus_dataset_builder.Builder,
+    "folder_faces": folder_faces_dataset_builder.Builder,
     "raf_db": raf_db_dataset_builder.Builder,
     "synthetic_faces": synthetic_faces_dataset_builder.Builder,
 }

@@ -26,13 +26,13 @@ OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
 
 
 def face_features(
-    *, image_shape: tuple[int | None, int | None, int], emotions: tuple[str, ...]
+    *, image_shape: tuple[int | None, int | None, int], emotions: tuple[str, ...] | None
 ) -> dict[str, tfds.features.FeatureConnector]:
     """Features of one face.
 
     Args:
         image_shape: `(height, width, channels)`, None where it varies.
-        emotions: names of the classes, in index order.
+        emotions: names of the classes, in index order; None where the build sets them.
 
     Returns:
         Feature connectors by name:

@@ -5,14 +5,14 @@ ten `COLUMNS`, in any order, and one row for a face: x and y in 0..1 of its imag
 where unknown. Further columns are ignored. Faces are joined by id, never by position.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from etils import epath
+
+from tfds_builders.tables import read_table
 
 FILE = "landmarks.csv"
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -93,41 +93,11 @@ def load_landmarks(
 
 
 def _read(path: epath.Path, *, ids: Mapping[str, str | None]) -> dict[str, np.ndarray]:
-    points, sources = {}, {}
-    # A spreadsheet that saves CSV puts a byte order mark before the header.
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in ("id", *COLUMNS) if name not in (rows.fieldnames or ())]
-    if missing:
-        raise ValueError(
-            f"{path}, row 1: the header lacks {', '.join(missing)}: {_MAKE_AGAIN}. "
-            f"Received: {','.join(rows.fieldnames or ())[:80]!r}"
-        )
-    for row in rows:
-        source = f"{path}, row {rows.line_num}"
-        face_id = _face_id(row["id"], ids=ids, source=source)
-        if face_id in points:
-            raise ValueError(
-                f"{source}: repeats {face_id} of row {sources[face_id]}: delete one of the two "
-                f"rows. Received: id={row['id']!r}"
-            )
-        sources[face_id] = rows.line_num
-        points[face_id] = _parse([row[name] for name in COLUMNS], source=source)
-    return points
-
-
-def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:
-    if name not in ids:
-        raise ValueError(
-            f"{source}: names no face of this dataset: give the landmarks of these very images, or "
-            f"delete the row. Received: id={name!r}"
-        )
-    if ids[name] is None:
-        raise ValueError(
-            f"{source}: several images of this dataset have this name: write the id as the path "
-            f"below manual_dir, without its ending. Received: id={name!r}"
-        )
-    return ids[name]
+    rows = read_table(path, ids=ids, columns=COLUMNS, remedy=_MAKE_AGAIN)
+    return {
+        row.face_id: _parse([row.cells[name] for name in COLUMNS], source=row.source)
+        for row in rows
+    }
 
 
 def _parse(cells: list[str | None], *, source: str) -> np.ndarray:

@@ -72,8 +72,9 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
             f"`dataset` must be one of {', '.join(tfds_builders.DATASETS)}. "
             f"Received: dataset={dataset!r}"
         )
-    configs = [config.name for config in tfds_builders.DATASETS[name].BUILDER_CONFIGS]
-    if config and config not in configs:
+    made = tfds_builders.DATASETS[name]
+    if config and made.get_builder_config(config) is None:
+        configs = [config.name for config in made.BUILDER_CONFIGS]
         raise ValueError(
             f"`dataset`: {name} has the configs {', '.join(configs) or 'none'}. "
             f"Received: dataset={dataset!r}"
@@ -82,10 +83,8 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
 
 
 def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
-    if not hasattr(builder, "landmarks"):
-        takers = [
-            name for name, made in tfds_builders.DATASETS.items() if hasattr(made, "landmarks")
-        ]
+    takers = [name for name, made in tfds_builders.DATASETS.items() if hasattr(made, "landmarks")]
+    if builder.name not in takers:
         raise ValueError(
             f"`landmarks` must be left out for {builder.name}, which has its own; "
             f"{', '.join(takers)} can be given them. Received: landmarks={path!r}"
@@ -145,7 +144,7 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     info = builder.info
     splits = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     subsets = ", ".join(f"{name} {count:,}" for name, count in info.metadata["subsets"].items())
-    line = f"{info.full_name}: {splits} faces; of the test faces {subsets}"
+    line = f"{info.full_name}: {splits} faces" + (f"; of the test faces {subsets}" * bool(subsets))
     if "protocol" in info.metadata:
         line += f"; votes of {info.metadata['protocol']}"
     if "landmarks" in info.metadata:

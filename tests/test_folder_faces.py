@@ -1,0 +1,306 @@
+"""One's own folders: splits, classes, CSV files, and what is said where they are wrong."""
+
+import pathlib
+import shutil
+import tempfile
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from ran_tf import config, specs
+from ran_tf.data import pipeline
+from ran_tf.launch.prepare import prepare
+from tfds_builders.folder_faces import folder_faces_dataset_builder
+
+COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
+LANDMARK_HEADER = ",".join(f"{p}_{axis}" for p in specs.LANDMARKS for axis in "xy")
+
+
+def write_image(path, colour, *, size=(30, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((*size, 3), colour[::-1], np.uint8))
+
+
+def write_class(folder, count, *, ending="png"):
+    for i in range(count):
+        write_image(folder / f"face{i:02}.{ending}", COLOURS[folder.name])
+
+
+def write_splits(root):
+    """Train and test; as people have them: endings in capitals, deeper folders, other files."""
+    write_class(root / "train" / "angry", 3)
+    write_class(root / "train" / "happy", 12)
+    write_class(root / "test" / "happy", 2)
+    write_image(root / "test" / "angry" / "Ann" / "IMG 1.JPG", COLOURS["angry"], size=(8, 40))
+    (root / "train" / "happy" / "Thumbs.db").write_bytes(b"?")
+    (root / "train" / "happy" / "._face00.png").write_bytes(b"?")  # macOS
+    (root / "__MACOSX").mkdir()
+    (root / "notes.txt").write_text("?")
+    return root
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return write_splits(tmp_path / "raw")
+
+
+class FolderFacesTest(tfds.testing.DatasetBuilderTestCase):
+    """What TFDS asks of every builder."""
+
+    DATASET_CLASS = folder_faces_dataset_builder.Builder
+    SPLITS = {"train": 14, "validation": 1, "test": 3}  # noqa: RUF012, TFDS' own form
+
+    @classmethod
+    def setUpClass(cls):
+        cls._files = tempfile.TemporaryDirectory()
+        cls.EXAMPLE_DIR = cls._files.name
+        write_splits(pathlib.Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls._files.cleanup()
+
+
+def build(raw, tmp_path, name="folder_faces", **flags):
+    return prepare(dataset=name, manual_dir=str(raw), data_dir=str(tmp_path / "out"), **flags)
+
+
+def examples(tmp_path, name="folder_faces"):
+    """Every example of a newly opened builder, by id."""
+    splits = tfds.builder(name, data_dir=tmp_path / "out").as_dataset()
+    return {
+        example["id"].decode(): example | {"split": split}
+        for split, dataset in splits.items()
+        for example in dataset.as_numpy_iterator()
+    }
+
+
+def labels(tmp_path, name="folder_faces"):
+    return tfds.builder(name, data_dir=tmp_path / "out").info.features["label"].names
+
+
+def test_folders_give_classes_splits_and_images(tmp_path, raw):
+    line = build(raw, tmp_path)
+    assert line.startswith("folder_faces/1.0.0: train 14, validation 1, test 3 faces. Built in ")
+    assert labels(tmp_path) == ["angry", "happy"]
+    found = examples(tmp_path)
+    assert {name for name, face in found.items() if face["split"] == "validation"} == {
+        "train/happy/face09"
+    }
+    assert {name for name, face in found.items() if face["split"] == "test"} == {
+        "test/happy/face00",
+        "test/happy/face01",
+        "test/angry/Ann/IMG 1",
+    }
+    for name, face in found.items():
+        emotion = name.split("/")[1]
+        assert face["label"] == sorted(COLOURS).index(emotion)
+        size = (8, 40) if "IMG" in name else (30, 20)
+        np.testing.assert_allclose(face["image"], np.full((*size, 3), COLOURS[emotion]), atol=4)
+        assert (face["occlusion"], face["pose_30"], face["pose_45"]) == (0, False, False)
+        assert np.isnan(face["landmarks"]).all()
+
+
+def test_classes_alone_are_all_train_with_a_part_held_out(tmp_path):
+    write_class(tmp_path / "raw" / "happy", 11)
+    write_class(tmp_path / "raw" / "angry", 20, ending="webp")
+    line = build(tmp_path / "raw", tmp_path)
+    assert line.startswith("folder_faces/1.0.0: train 28, validation 3 faces. Built")
+    found = examples(tmp_path)
+    assert {name for name, face in found.items() if face["split"] == "validation"} == {
+        "happy/face09",
+        "angry/face09",
+        "angry/face19",
+    }
+
+
+def test_too_few_images_have_no_validation_split(tmp_path, caplog):
+    for emotion in COLOURS:
+        write_class(tmp_path / "raw" / emotion, 9)
+    with caplog.at_level("WARNING"):
+        assert "train 18 faces." in build(tmp_path / "raw", tmp_path)
+    assert "no validation split" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_an_own_validation_folder_is_taken_as_it_is(tmp_path, raw, name):
+    shutil.move(raw / "test", raw / name)
+    assert ": train 15, validation 3 faces." in build(raw, tmp_path)
+
+
+def test_labels_txt_orders_the_classes_and_may_name_more(tmp_path, raw):
+    shutil.rmtree(raw / "train")  # one's own test set, for a model that has other classes too
+    (raw / "labels.txt").write_text("happy\r\n\r\nsurprise\r\nangry\r\n", encoding="utf-8-sig")
+    assert ": test 3 faces." in build(raw, tmp_path)
+    assert labels(tmp_path) == ["happy", "surprise", "angry"]
+    found = examples(tmp_path)
+    assert found["test/happy/face00"]["label"] == 0
+    assert found["test/angry/Ann/IMG 1"]["label"] == 2
+
+
+def test_folders_of_several_names_live_in_one_data_dir(tmp_path, raw):
+    write_class(tmp_path / "other" / "happy", 1)
+    write_image(tmp_path / "other" / "sad" / "x.png", (0, 0, 0))
+    assert build(raw, tmp_path, "folder_faces/mine").startswith("folder_faces/mine/1.0.0: train 14")
+    build(tmp_path / "other", tmp_path, "folder_faces/other-1")
+    assert labels(tmp_path, "folder_faces/mine") == ["angry", "happy"]
+    assert labels(tmp_path, "folder_faces/other-1") == ["happy", "sad"]
+    assert len(examples(tmp_path, "folder_faces/mine")) == 18
+    assert "Already built" in build(raw, tmp_path, "folder_faces/mine")
+    with pytest.raises(ValueError, match=r"letters, digits, _ and -\. Received: 'my faces'"):
+        build(raw, tmp_path, "folder_faces/my faces")
+
+
+@pytest.mark.parametrize("name", ["folder_faces", "folder_faces/mine"])
+def test_the_pipeline_reads_a_prepared_folder(tmp_path, raw, name):
+    data = config.DataConfig(name=name, data_dir=str(tmp_path / "out"), image_size=(16, 16))
+    with pytest.raises(FileNotFoundError, match=r"is not prepared in .*Run first:"):
+        pipeline.open_dataset(data)
+    build(raw, tmp_path, name)
+    dataset = pipeline.open_dataset(data)
+    assert dataset.labels == ("angry", "happy")
+    (batch,) = pipeline.eval_batches(data, dataset, split="test", batch_size=4)
+    assert batch["labels"].shape == (3, 2)
+    for image, label in zip(batch["image"].numpy(), batch["label"].numpy(), strict=True):
+        colour = COLOURS[dataset.labels[label]]
+        np.testing.assert_allclose(image.mean(axis=(0, 1)), colour, atol=4)
+
+
+def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
+    (raw / "conditions.csv").write_text(
+        "pose_45,id,occlusion,pose_30\n"
+        "0,test/happy/face00,glasses,1\n"
+        "yes,IMG 1,,true\n"
+        "0,train/happy/face00.png,upper,0\n"
+    )
+    five = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
+    rows = [
+        f"id,path,{LANDMARK_HEADER}",
+        f"test/angry/Ann/IMG 1,test/angry/Ann/IMG 1.JPG,{five}",
+        "test/happy/face01,test/happy/face01.png" + ",nan" * 10,
+    ]
+    (raw / "landmarks.csv").write_text("\n".join(rows) + "\n")
+    line = build(raw, tmp_path)
+    assert "test 3 faces; of the test faces occlusion 1, pose_30 2, pose_45 1" in line
+    assert "; landmarks of 1, not found in 1, no row for 16. Built" in line
+    found = examples(tmp_path)
+    flags = {n: (f["occlusion"], f["pose_30"], f["pose_45"]) for n, f in found.items()}
+    assert {name: flag for name, flag in flags.items() if any(flag)} == {
+        "test/happy/face00": (specs.OCCLUSIONS.index("glasses"), True, False),
+        "test/angry/Ann/IMG 1": (0, True, True),
+        "train/happy/face00": (specs.OCCLUSIONS.index("upper"), False, False),
+    }
+    np.testing.assert_allclose(
+        found["test/angry/Ann/IMG 1"]["landmarks"].ravel(), np.arange(1, 11) / 10, rtol=1e-6
+    )
+    assert np.isnan(found["test/happy/face01"]["landmarks"]).all()
+
+
+def test_the_landmarks_of_a_search_are_joined_by_file_name(tmp_path, raw):
+    path = tmp_path / "landmarks.csv"
+    path.write_text(f"id,{LANDMARK_HEADER}\nIMG 1{',0.5' * 10}\n")
+    assert "landmarks of 1, not found in 0, no row for 17" in build(
+        raw, tmp_path, landmarks=str(path)
+    )
+    path.write_text(f"id,{LANDMARK_HEADER}\nface00{',0.5' * 10}\n")
+    with pytest.raises(ValueError, match=r"landmarks\.csv, row 2: several images .*id='face00'"):
+        build(raw, tmp_path, "folder_faces/again", landmarks=str(path))
+
+
+def test_photos_are_turned_upright_as_the_detector_turns_them(tmp_path, raw):
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[:, :16] = 255  # bright on the left
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    # EXIF orientation 6: the camera was held so that the picture must be turned clockwise.
+    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
+    exif = b"Exif\x00\x00" + tiff
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (raw / "test" / "happy" / "turned.jpg").write_bytes(data[:2] + segment + data[2:])
+    build(raw, tmp_path)
+    turned = examples(tmp_path)["test/happy/turned"]["image"]
+    assert turned.shape == (32, 16, 3)
+    assert turned[:14].mean() > 250
+    assert turned[18:].mean() < 5
+
+
+CONDITIONS = "id,occlusion,pose_30,pose_45\n"
+MISTAKES = {
+    "no images": (
+        lambda raw: [shutil.rmtree(raw / name) for name in ("train", "test")],
+        r"raw must have folders of at least two classes: expected manual_dir/<split>/<class>.*\[\]",
+    ),
+    "one class": (
+        lambda raw: [shutil.rmtree(raw / s / "angry") for s in ("train", "test")],
+        r"at least two classes: .*Received: classes=\['happy'\]",
+    ),
+    "empty folders": (
+        lambda raw: (shutil.rmtree(raw / "test"), (raw / "test" / "happy").mkdir(parents=True)),
+        r"raw holds no images for the split test: expected",
+    ),
+    "a misspelt class": (
+        lambda raw: (raw / "test" / "happy").rename(raw / "test" / "Happy"),
+        r"test/Happy \(test\) is no class of train \(angry, happy\): rename it, or list all",
+    ),
+    "a folder that labels.txt does not name": (
+        lambda raw: (raw / "labels.txt").write_text("happy\nsad\n"),
+        r"angry has the name of no class in .*labels\.txt \(happy, sad\): rename.*'angry'",
+    ),
+    "a label twice": (
+        lambda raw: (raw / "labels.txt").write_text("happy\nangry\nhappy\n"),
+        r"labels\.txt, row 3: repeats row 1: delete one of the two\. Received: 'happy'",
+    ),
+    "a folder beside the splits": (
+        lambda raw: write_class(raw / "happy", 1),
+        r"raw/happy is no split, but lies beside test.*move it away",
+    ),
+    "one split twice": (
+        lambda raw: [write_class(raw / name / "happy", 1) for name in ("val", "valid")],
+        r"valid and .*val are both the split validation: join them",
+    ),
+    "a loose image": (
+        lambda raw: write_image(raw / "train" / "x.png", (0, 0, 0)),
+        r"train/x\.png lies in no folder of a class \(angry, happy\): move it.*1 such images",
+    ),
+    "two images of one id": (
+        lambda raw: write_class(raw / "train" / "happy", 1, ending="jpg"),
+        r"face00\.(jpg|png) and face00\.(jpg|png) beside it have the same id: delete or rename",
+    ),
+    "an image that does not decode": (
+        lambda raw: (raw / "train" / "happy" / "face03.png").write_bytes(b"\x89PNG"),
+        r"face03\.png \(named by folder happy\) does not decode.*Received: a file of 4 bytes",
+    ),
+    "a condition of no image": (
+        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "test/face,upper,0,0\n"),
+        r"conditions\.csv, row 2: names no face of this dataset: .*id='test/face'",
+    ),
+    "a missing column": (
+        lambda raw: (raw / "conditions.csv").write_text("id,occlusion,pose_30\n"),
+        r"conditions\.csv, row 1: the header lacks pose_45: write it as id,occlusion,pose_30,pose",
+    ),
+    "an unknown occlusion": (
+        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,hat,0,0\n"),
+        r"conditions\.csv, row 2: occlusion must be one of none, upper.*occlusion='hat'",
+    ),
+    "a pose in degrees": (
+        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,none,35,0\n"),
+        r"row 2: pose_30 must be 1 or 0 \(more than 30 degrees or not\): .*pose_30='35'",
+    ),
+    "45 but not 30": (
+        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,none,0,1\n"),
+        r"row 2: a face turned by more than 45 degrees is turned by more than 30",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_folders_is_named_and_leaves_no_dataset(tmp_path, raw, mistake):
+    spoil, message = MISTAKES[mistake]
+    spoil(raw)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        build(raw, tmp_path)
+    assert not list((tmp_path / "out").rglob("*tfrecord*"))
+    assert not tfds.builder("folder_faces", data_dir=tmp_path / "out").is_prepared()

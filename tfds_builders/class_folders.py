@@ -1,0 +1,89 @@
+"""Images in folders that are named by their class."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from etils import epath
+
+from tfds_builders import images
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Face:
+    """One image of a class.
+
+    Attributes:
+        id: its path below `manual_dir` without its ending, with forward slashes.
+        label: name of its folder.
+        image: the file.
+    """
+
+    id: str
+    label: str
+    image: epath.Path
+
+
+def subfolders(folder: epath.Path) -> list[epath.Path]:
+    """The folders in a folder, sorted by name; hidden and system ones are left out."""
+    found = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path for path in found if not path.name.startswith((".", "__")))
+
+
+def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
+    """The images of a class, searched in depth and sorted by id.
+
+    Args:
+        folder: named by the class.
+        manual_dir: that ids start from.
+
+    Raises:
+        ValueError: two images have the same path but for their ending.
+    """
+    faces = {}
+    for path in _images_below(folder):
+        name = path.relative_to(manual_dir).with_suffix("").as_posix()
+        if name in faces:
+            raise ValueError(
+                f"{path} and {faces[name].image.name} beside it have the same id: delete or rename "
+                f"one. Received: id={name!r}"
+            )
+        faces[name] = Face(id=name, label=folder.name, image=path)
+    return [faces[name] for name in sorted(faces)]
+
+
+def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
+    """Raises ValueError for an image that lies in no folder of a class."""
+    loose = [path for path in folder.iterdir() if is_image(path)]
+    if loose:
+        raise ValueError(
+            f"{min(loose)} lies in no folder of a class ({', '.join(classes) or 'there is none'}): "
+            f"move it into one, or away. Received: {len(loose)} such images"
+        )
+
+
+def is_image(path: epath.Path) -> bool:
+    """Whether a path is a visible file with the ending of an image."""
+    ending = path.suffix.lower()
+    return ending in images.SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
+    yield from (path for path in folder.iterdir() if is_image(path))
+    for inner in subfolders(folder):
+        yield from _images_below(inner)
+
+
+def names_of(faces: Sequence[Face], *, manual_dir: epath.Path) -> dict[str, str | None]:
+    """Id by each name that a CSV may have for a face.
+
+    The names are its path below `manual_dir`, with or without its ending, and its stem alone; None
+    for a stem that several faces have.
+    """
+    names: dict[str, str | None] = {}
+    for face in faces:
+        stem = face.image.stem
+        names[stem] = None if stem in names else face.id
+    for face in faces:
+        names[face.id] = face.id
+        names[face.image.relative_to(manual_dir).as_posix()] = face.id
+    return names

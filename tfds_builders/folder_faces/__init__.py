@@ -1,0 +1,1 @@
+"""One's own images in folders that are named by their class."""
