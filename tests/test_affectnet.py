@@ -524,6 +524,13 @@ def test_a_beam_pipeline_makes_the_same_examples(tmp_path, caplog, config):
     assert f"{config}: train: {len(kept('train', int(config[-1])))} faces" in caplog.text
 
 
+def test_a_runner_without_beam_is_refused_with_the_remedy(tmp_path, numbered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
+    message = r"not installed: pip install apache-beam .*Received: beam_runner='DirectRunner'"
+    with pytest.raises(ModuleNotFoundError, match=message):
+        build(numbered, tmp_path / "out", config="numbered_8", beam_runner="DirectRunner")
+
+
 def records(builder, *, split):
     """Every stored example, in file order; parsed, as the order of its features is no one's."""
     paths = [str(path) for path in builder.info.splits[split].filepaths]

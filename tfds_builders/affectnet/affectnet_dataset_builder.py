@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -108,6 +109,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _download_and_prepare(self, dl_manager, download_config):
         self._use_beam = bool(download_config.beam_runner or download_config.beam_options)
+        if self._use_beam and importlib.util.find_spec("apache_beam") is None:
+            raise ModuleNotFoundError(
+                "Apache Beam is asked for but not installed: pip install apache-beam 'protobuf<7' "
+                "'pyarrow<26', or leave out beam_runner and beam_options to build without it. "
+                f"Received: beam_runner={download_config.beam_runner!r}"
+            )
         super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
