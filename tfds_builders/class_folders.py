@@ -13,7 +13,8 @@ class Face:
     """One image of a class.
 
     Attributes:
-        id: its path below `manual_dir` without its ending, with forward slashes.
+        id: its path without its ending, with forward slashes, below `manual_dir` unless the dataset
+          says otherwise.
         label: name of its folder.
         image: the file.
     """
@@ -76,14 +77,15 @@ def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
 def names_of(faces: Sequence[Face], *, manual_dir: epath.Path) -> dict[str, str | None]:
     """Id by each name that a CSV may have for a face.
 
-    The names are its path below `manual_dir`, with or without its ending, and its stem alone; None
-    for a stem that several faces have.
+    The names are its id, its path below `manual_dir`, with or without its ending, and its stem
+    alone; None for a stem that several faces have.
     """
     names: dict[str, str | None] = {}
     for face in faces:
         stem = face.image.stem
         names[stem] = None if stem in names else face.id
     for face in faces:
-        names[face.id] = face.id
-        names[face.image.relative_to(manual_dir).as_posix()] = face.id
+        path = face.image.relative_to(manual_dir)
+        for name in (face.id, path.as_posix(), path.with_suffix("").as_posix()):
+            names[name] = face.id
     return names
