@@ -20,8 +20,8 @@ LAYERS = [
     {"launch"},
     {"training", "evaluation", "export", "predictor", "reload"},
     {"data", "models", "losses", "metrics"},
-    {"regions", "faces", "images"},
-    {"config", "specs", "files"},
+    {"regions", "faces"},
+    {"config", "specs", "files", "images"},
 ]
 
 

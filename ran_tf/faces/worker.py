@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
+from ran_tf import images
 from ran_tf.config import check_choice, check_range
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import CHOICES, DetectorConfig, choose_face, create_detector
@@ -132,7 +133,7 @@ def create_processor(
         records, pending, pixels = [], [], 0
         for path in paths:
             try:
-                image = read_image(Path(input_dir, path))
+                image = images.read_image(Path(input_dir, path))
             except (OSError, ValueError, cv2.error) as error:
                 records.append(Record(path, "unreadable", note=" ".join(str(error).split())))
                 continue
@@ -151,32 +152,6 @@ def create_processor(
         ]
 
     return process
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Reads a photo, turned upright as its EXIF data say.
-
-    Returns:
-      u8[H,W,3], RGB.
-
-    Raises:
-      OSError: it cannot be opened.
-      ValueError: it is no image, or ends too early (which OpenCV would fill with grey).
-    """
-    data = path.read_bytes()
-    if data[:2] == b"\xff\xd8":
-        # After the last start of a scan, an end of image.
-        complete = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-    elif data[:4] == b"\x89PNG":
-        complete = b"IEND" in data
-    else:
-        complete = True
-    if not complete:
-        raise ValueError(f"the file ends too early ({len(data):,} bytes)")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    if image is None:
-        raise ValueError(f"not an image that OpenCV can read ({len(data):,} bytes)")
-    return image
 
 
 def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:
