@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import checkpoints, initialise, loop
+from ran_tf.training import checkpoints, initialise, loop, meter
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monke
     wild = dataclasses.replace(
         config, optimizer=OptimizerConfig(learning_rate=1e30, warmup=0.0, ema=0.9)
     )
-    with pytest.raises(loop.NonFiniteLossError, match=r"not finite at step \d+ \(epoch 1\)"):
+    with pytest.raises(meter.NonFiniteLossError, match=r"not finite at step \d+ \(epoch 1\)"):
         run(wild, tmp_path)
     assert before == sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     run(config, tmp_path)

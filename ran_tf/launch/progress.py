@@ -5,7 +5,7 @@ import time
 
 from rich import console, progress
 
-from ran_tf.training import loop
+from ran_tf.training import loop, meter
 
 # Between two lines about a running epoch where the output is a file.
 _LOG_SECONDS = 60.0
@@ -30,7 +30,7 @@ def training_display():
 
     logged = time.monotonic()
 
-    def on_step(report: loop.StepReport) -> None:
+    def on_step(report: meter.StepReport) -> None:
         nonlocal logged
         epoch = f"{report.epoch}/{report.epochs}"
         numbers = (

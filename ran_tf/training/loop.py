@@ -17,45 +17,18 @@ import tensorflow as tf
 from ran_tf import losses
 from ran_tf.config import ModelCard, TrainConfig
 from ran_tf.data import pipeline
-from ran_tf.training import augment, checkpoints, initialise, schedule
+from ran_tf.training import augment, checkpoints, initialise, meter, schedule
 from ran_tf.training import step as train_step
 
 # Seconds between checkpoints inside an epoch; every epoch ends with one.
 _CHECKPOINT_SECONDS = 300.0
 
 
-class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the last good checkpoint is intact."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StepReport:
-    """What a progress display shows after a step.
-
-    Attributes:
-      epoch, epochs, step, steps: 1-based positions and totals (step within its epoch).
-      loss, cross_entropy, region_loss, accuracy: means over the epoch so far.
-      faces_per_second: over the epoch so far, this process.
-      learning_rate: of this step.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    cross_entropy: float
-    region_loss: float
-    accuracy: float
-    faces_per_second: float
-    learning_rate: float
-
-
 @dataclasses.dataclass(frozen=True)
 class Hooks:
     """What the caller wants to hear of: each function is called with what its name says."""
 
-    on_step: Callable[[StepReport], None] = lambda report: None
+    on_step: Callable[[meter.StepReport], None] = lambda report: None
     on_epoch: Callable[[dict], None] = lambda row: None
     on_message: Callable[[str], None] = lambda text: None
 
@@ -81,7 +54,7 @@ def train(
       Metrics of the best epoch, as in best.json.
 
     Raises:
-      NonFiniteLossError: at the first loss that is not finite; names the step.
+      meter.NonFiniteLossError: at the first loss that is not finite; names the step.
       ValueError, FileNotFoundError: for a configuration or dataset that does not fit.
     """
     hooks = hooks or Hooks()
@@ -170,7 +143,13 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
     first = run.progress.completed - epoch * run.data.steps_per_epoch
     batches = run.strategy.experimental_distribute_dataset(run.data.epoch(epoch, first_step=first))
-    meter = _Meter(run, epoch=epoch)
+    epoch_meter = meter.Meter(
+        run.progress,
+        epoch=epoch,
+        epochs=run.config.epochs,
+        steps=run.data.steps_per_epoch,
+        region_loss_weight=run.config.region_loss_weight,
+    )
     last_step = (epoch + 1) * run.data.steps_per_epoch - 1
     last_save = time.monotonic()
     pending = None
@@ -184,70 +163,23 @@ def _train_epoch(run: _Run, epoch: int) -> None:
         sums = run.step(batch, tf.constant(number, tf.int64))
         # Sums are read one step late, so that an accelerator never waits for the host.
         if pending is not None:
-            meter.add(*pending)
+            run.hooks.on_step(epoch_meter.add(*pending))
         pending = (number, rate, sums)
         # Not after the last step: a run resumed from there would never validate this epoch.
         if number < last_step and time.monotonic() - last_save > _CHECKPOINT_SECONDS:
-            meter.add(*pending)
+            run.hooks.on_step(epoch_meter.add(*pending))
             pending = None
             run.manager.save()
             last_save = time.monotonic()
     if pending is not None:
-        meter.add(*pending)
+        run.hooks.on_step(epoch_meter.add(*pending))
     _finish_epoch(
         run,
         epoch=epoch,
         rate=rate,
-        means=meter.means(),
-        speed=meter.faces_per_second(),
+        means=epoch_meter.means(),
+        speed=epoch_meter.faces_per_second(),
     )
-
-
-class _Meter:
-    """Adds up an epoch's sums, checks them and moves the run's progress on."""
-
-    def __init__(self, run: _Run, *, epoch: int):
-        self._run, self._epoch = run, epoch
-        self._sums = run.progress.sums.numpy()
-        self._faces_before = self._sums[0]
-        self._start = time.monotonic()
-
-    def add(self, number: int, rate: float, sums: dict) -> None:
-        new = np.asarray([float(sums[name]) for name in train_step.SUMS])
-        if not np.isfinite(new).all():
-            raise NonFiniteLossError(
-                f"the loss is not finite at step {number} (epoch {self._epoch + 1}): "
-                f"{dict(zip(train_step.SUMS, new.tolist(), strict=True))}. The last checkpoint, "
-                f"{self._run.manager.latest_checkpoint}, is from before; lower "
-                "--learning_rate, or set --clip_norm, and start again from it."
-            )
-        self._sums = self._sums + new
-        self._run.progress.sums.assign(self._sums)
-        self._run.progress.step.assign(number + 1)
-        steps = self._run.data.steps_per_epoch
-        self._run.hooks.on_step(
-            StepReport(
-                epoch=self._epoch + 1,
-                epochs=self._run.config.epochs,
-                step=number + 1 - self._epoch * steps,
-                steps=steps,
-                faces_per_second=self.faces_per_second(),
-                learning_rate=rate,
-                **self.means(),
-            )
-        )
-
-    def means(self) -> dict[str, float]:
-        _, entropy, region, correct = self._sums / max(1.0, self._sums[0])
-        return {
-            "loss": entropy + self._run.config.region_loss_weight * region,
-            "cross_entropy": entropy,
-            "region_loss": region,
-            "accuracy": correct,
-        }
-
-    def faces_per_second(self) -> float:
-        return (self._sums[0] - self._faces_before) / max(1e-9, time.monotonic() - self._start)
 
 
 def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:

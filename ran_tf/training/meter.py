@@ -1,0 +1,96 @@
+"""The sums of a running epoch: added up, checked, and kept where a checkpoint finds them."""
+
+import dataclasses
+import time
+
+import numpy as np
+
+from ran_tf.training import step as train_step
+from ran_tf.training.checkpoints import Progress
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the last good checkpoint is intact."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What a progress display shows after a step.
+
+    Attributes:
+      epoch, epochs, step, steps: 1-based positions and totals (step within its epoch).
+      loss, cross_entropy, region_loss, accuracy: means over the epoch so far.
+      faces_per_second: over the epoch so far, this process.
+      learning_rate: of this step.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    cross_entropy: float
+    region_loss: float
+    accuracy: float
+    faces_per_second: float
+    learning_rate: float
+
+
+class Meter:
+    """Adds up an epoch's sums, checks them and moves the run's progress on.
+
+    Args:
+      progress: of the run; its sums are taken up where a killed run left them.
+      epoch: 0-based.
+      epochs, steps: epochs of the run, steps of an epoch.
+      region_loss_weight: of the region biased loss in the total.
+    """
+
+    def __init__(
+        self, progress: Progress, *, epoch: int, epochs: int, steps: int, region_loss_weight: float
+    ):
+        self._progress = progress
+        self._epoch, self._epochs, self._steps = epoch, epochs, steps
+        self._region_loss_weight = region_loss_weight
+        self._sums = progress.sums.numpy()
+        self._faces_before = self._sums[0]
+        self._start = time.monotonic()
+
+    def add(self, number: int, rate: float, sums: dict) -> StepReport:
+        """Takes in the sums of step `number`, which had the learning rate `rate`.
+
+        Raises:
+          NonFiniteLossError: if they are not finite; the progress stays where it was.
+        """
+        new = np.asarray([float(sums[name]) for name in train_step.SUMS])
+        if not np.isfinite(new).all():
+            raise NonFiniteLossError(
+                f"the loss is not finite at step {number} (epoch {self._epoch + 1}): "
+                f"{dict(zip(train_step.SUMS, new.tolist(), strict=True))}. The last checkpoint is "
+                "from before; lower --learning_rate or set --clip_norm, and start again from it."
+            )
+        self._sums = self._sums + new
+        self._progress.sums.assign(self._sums)
+        self._progress.step.assign(number + 1)
+        return StepReport(
+            epoch=self._epoch + 1,
+            epochs=self._epochs,
+            step=number + 1 - self._epoch * self._steps,
+            steps=self._steps,
+            faces_per_second=self.faces_per_second(),
+            learning_rate=rate,
+            **self.means(),
+        )
+
+    def means(self) -> dict[str, float]:
+        """Means over the epoch so far."""
+        _, entropy, region, correct = self._sums / max(1.0, self._sums[0])
+        return {
+            "loss": entropy + self._region_loss_weight * region,
+            "cross_entropy": entropy,
+            "region_loss": region,
+            "accuracy": correct,
+        }
+
+    def faces_per_second(self) -> float:
+        return (self._sums[0] - self._faces_before) / max(1e-9, time.monotonic() - self._start)
