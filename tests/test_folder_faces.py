@@ -206,7 +206,10 @@ def test_the_landmarks_of_a_search_are_joined_by_file_name(tmp_path, raw):
     assert "landmarks of 1, not found in 0, no row for 17" in build(
         raw, tmp_path, landmarks=str(path)
     )
+    build(raw, tmp_path, "folder_faces/mine", landmarks=str(path))
     path.write_text(f"id,{LANDMARK_HEADER}\nface00{',0.5' * 10}\n")
+    with pytest.raises(ValueError, match=r"folder_faces/mine/1\.0\.0 is already built .* others"):
+        build(raw, tmp_path, "folder_faces/mine", landmarks=str(path))
     with pytest.raises(ValueError, match=r"landmarks\.csv, row 2: several images .*id='face00'"):
         build(raw, tmp_path, "folder_faces/again", landmarks=str(path))
 
