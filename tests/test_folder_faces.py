@@ -185,7 +185,7 @@ def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
     ]
     (raw / "landmarks.csv").write_text("\n".join(rows) + "\n")
     line = build(raw, tmp_path)
-    assert "test 3 faces; of the test faces occlusion 1, pose_30 2, pose_45 1" in line
+    assert "test 3 faces; among them occlusion 1, pose_30 2, pose_45 1" in line
     assert "; landmarks of 1, not found in 1, no row for 16. Built" in line
     found = examples(tmp_path)
     flags = {n: (f["occlusion"], f["pose_30"], f["pose_45"]) for n, f in found.items()}

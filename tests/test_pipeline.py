@@ -150,3 +150,15 @@ def test_an_emotion_order_that_is_not_ours_is_refused(data, monkeypatch):
     monkeypatch.setitem(specs.LABELS, "synthetic_faces", specs.LABELS["ferplus"][::-1])
     with pytest.raises(ValueError, match="emotion order"):
         pipeline.open_dataset(data)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_uncached_path_gives_the_same_batches(data, balanced):
+    def batches(cache):
+        changed = dataclasses.replace(data, cache=cache, balanced=balanced)
+        return list(training_data(changed).epoch(0))
+
+    for name in ("image", "labels", "draws"):
+        np.testing.assert_array_equal(
+            together(batches(True), name), together(batches(False), name), err_msg=name
+        )

@@ -24,7 +24,7 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
     said = (
         "train 2, validation 1, test 3 faces; "
-        "of the test faces occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
+        "among them occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
     )
     line = prepare(dataset="ferplus", **where)
     assert line.startswith(f"ferplus/majority/1.0.0: {said}Built in ")
@@ -53,7 +53,7 @@ def test_synthetic_faces_need_no_files(tmp_path, monkeypatch):
     line = prepare(dataset="synthetic_faces", data_dir=str(tmp_path))
     assert line.startswith(
         "synthetic_faces/1.0.0: train 8, validation 8, test 16 faces; "
-        "of the test faces occlusion 8, pose_30 8, pose_45 8. Built in "
+        "among them occlusion 8, pose_30 8, pose_45 8. Built in "
     )
 
 

@@ -86,34 +86,40 @@ def open_dataset(data: DataConfig) -> Dataset:
     return Dataset(builder=builder, labels=labels)
 
 
-def _faces(data: DataConfig, dataset: Dataset, split: str) -> tf.data.Dataset:
-    """Decoded faces at the pipeline's size, in the order of the files."""
-    size = data.image_size
-    num_classes = len(dataset.labels)
+class _Reader:
+    """Reads a split in the order of its files, and decodes faces when they are wanted."""
 
-    def prepare(example):
-        face = {
-            "image": ops.to_face(example["image"], size=size),
-            "labels": ops.to_target(example, target=data.target, num_classes=num_classes),
+    def __init__(self, data: DataConfig, dataset: Dataset):
+        self._size, self._target = data.image_size, data.target
+        self._builder, self._num_classes = dataset.builder, len(dataset.labels)
+
+    def encoded(self, split: str) -> tf.data.Dataset:
+        """Examples with images still encoded: cheap to order, filter and skip."""
+        return self._builder.as_dataset(
+            split=split,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False),
+            shuffle_files=False,
+        )
+
+    def decode(self, examples: tf.data.Dataset) -> tf.data.Dataset:
+        """Faces at the pipeline's size, in the same order."""
+        return examples.map(self._to_face, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _to_face(self, example):
+        image = self._builder.info.features["image"].decode_example(example["image"])
+        nowhere = tf.fill([len(specs.LANDMARKS), 2], float("nan"))
+        return {
+            "image": ops.to_face(image, size=self._size),
+            "labels": ops.to_target(example, target=self._target, num_classes=self._num_classes),
             "label": example["label"],
             "id": example["id"],
+            # Datasets without the authors' lists or landmarks have no such features.
+            "occlusion": example.get("occlusion", tf.constant(0, tf.int64)),
+            "pose_30": example.get("pose_30", tf.constant(False)),
+            "pose_45": example.get("pose_45", tf.constant(False)),
+            "landmarks": example.get("landmarks", nowhere),
         }
-        # Datasets without the authors' lists or landmarks have no such features.
-        face["occlusion"] = example.get("occlusion", tf.constant(0, tf.int64))
-        face["pose_30"] = example.get("pose_30", tf.constant(False))
-        face["pose_45"] = example.get("pose_45", tf.constant(False))
-        nowhere = tf.fill([len(specs.LANDMARKS), 2], float("nan"))
-        face["landmarks"] = example.get("landmarks", nowhere)
-        return face
-
-    read_config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
-    raw = dataset.builder.as_dataset(
-        split=split,
-        read_config=read_config,
-        shuffle_files=False,
-    )
-    faces = raw.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return faces.cache() if data.cache else faces
 
 
 class TrainingData:
@@ -139,16 +145,23 @@ class TrainingData:
             )
         self._num_classes = len(dataset.labels)
         self.steps_per_epoch = -(-self.size // batch_size)
-        # Made once: the in-memory cache belongs to this object and serves every epoch.
-        self._faces = _faces(data, dataset, data.train_split)
+        self._reader = _Reader(data, dataset)
+        # Made once: the in-memory cache belongs to this object and serves every epoch. Without it
+        # examples are ordered encoded, so that only those that are drawn are decoded.
+        self._examples = self._reader.encoded(data.train_split)
+        if data.cache:
+            self._examples = self._reader.decode(self._examples).cache()
 
     def epoch(self, epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
         """The batches of one epoch, from batch `first_step` on."""
         skip = first_step * self._batch_size
         start = epoch * self.size + skip
-        faces = self._order(epoch).skip(skip).enumerate(start)
+        faces = self._order(epoch).skip(skip)
+        if not self._data.cache:
+            faces = self._reader.decode(faces)
         return (
-            faces.map(self._add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            faces.enumerate(start)
+            .map(self._add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(self._batch_size)
             .map(self._add_regions, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(2)
@@ -163,9 +176,9 @@ class TrainingData:
             return faces.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
         if not self._data.balanced:
-            return shuffled(self._faces)
+            return shuffled(self._examples)
         by_class = [
-            shuffled(self._faces.filter(lambda face, c=c: face["label"] == c)).repeat()
+            shuffled(self._examples.filter(lambda example, c=c: example["label"] == c)).repeat()
             for c in range(self._num_classes)
         ]
         return tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
@@ -206,6 +219,7 @@ def eval_batches(
       batch_size: the last batch may be smaller.
     """
     dataset.size(split)
+    reader = _Reader(data, dataset)
     regions = data.regions
 
     def add_draws(position, face):
@@ -215,7 +229,7 @@ def eval_batches(
         return {**face, "region_draws": draws}
 
     return (
-        _faces(data, dataset, split)
+        reader.decode(reader.encoded(split))
         .enumerate()
         .map(add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size)
