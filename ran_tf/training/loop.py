@@ -169,7 +169,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
         if number < last_step and time.monotonic() - last_save > _CHECKPOINT_SECONDS:
             run.hooks.on_step(epoch_meter.add(*pending))
             pending = None
-            run.manager.save()
+            _save(run)
             last_save = time.monotonic()
     if pending is not None:
         run.hooks.on_step(epoch_meter.add(*pending))
@@ -183,6 +183,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
 
 
 def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:
+    _check_weights(run)
     row = {
         "epoch": epoch + 1,
         "step": run.progress.completed,
@@ -197,8 +198,24 @@ def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: flo
     checkpoints.append_metrics(run.workdir, row)
     _write_scalars(run.writer, row)
     run.progress.sums.assign(tf.zeros_like(run.progress.sums))
-    run.manager.save()
+    _save(run)
     run.hooks.on_epoch(row)
+
+
+def _save(run: _Run) -> None:
+    _check_weights(run)
+    run.manager.save()
+
+
+def _check_weights(run: _Run) -> None:
+    """A loss is finite one step longer than the weights that it will be computed from."""
+    for weight in run.state.model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise meter.NonFiniteLossError(
+                f"{weight.path} is not finite after step {run.progress.completed - 1}. The last "
+                "checkpoint is from before; lower --learning_rate or set --clip_norm, and start "
+                "again from it."
+            )
 
 
 def _write_scalars(writer, row: dict) -> None:
