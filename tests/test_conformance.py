@@ -86,7 +86,8 @@ def test_model(arguments, tmp_path, two_replicas):
     archive.track(model)
     archive.add_endpoint("serve", model.call, input_signature=[signature])
     archive.write_out(str(tmp_path / "saved"), verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve(batch)
+    reloaded = tf.saved_model.load(str(tmp_path / "saved"))
+    served = reloaded.serve(batch)
     # A graph may fuse what eager execution rounds one by one.
     coarse = arguments.get("dtype", "float32") != "float32"
     assert_same(served, want, atol=0.05 if coarse else 1e-4)
@@ -107,10 +108,10 @@ def test_model(arguments, tmp_path, two_replicas):
     assert_same(joined, want, atol=0.05 if coarse else 1e-4)
 
 
-def compiled(arguments):
+def compiled(arguments, *, learning_rate=0.01):
     model = ran_tf.RegionAttentionNetwork(**arguments)
     model.compile(
-        optimizer=keras.optimizers.SGD(0.01),
+        optimizer=keras.optimizers.SGD(learning_rate),
         loss={
             "logits": keras.losses.CategoricalCrossentropy(from_logits=True),
             "mu": ran_tf.RegionBiasedLoss(0.05),
@@ -128,7 +129,9 @@ def test_fit_on_our_batches(synthetic_dir):
         data, pipeline.open_dataset(data), batch_size=32, num_draws=0, seed=0
     )
     model = compiled({**SMALL, "num_classes": 8})
-    history = model.fit(train.epoch(0).map(pipeline.fit_arguments), epochs=4, verbose=0)
+    history = model.fit(
+        train.epoch(0).map(pipeline.fit_arguments), epochs=4, shuffle=False, verbose=0
+    )
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
@@ -142,19 +145,19 @@ assert keras.backend.backend() == "jax"
 from keras import layers
 data = np.load(sys.argv[1])
 batch = {name: data[name] for name in ("image", "boxes", "mask")}
-model = ran_tf.RegionAttentionNetwork("mobilenet_v1", 5, size=(32, 32))
+model = ran_tf.RegionAttentionNetwork("resnet18", 5, size=(64, 64))
 model.load_weights(sys.argv[2])
 outputs = {name: np.asarray(value) for name, value in model(batch).items()}
 model.compile(
-    optimizer=keras.optimizers.SGD(0.01),
+    optimizer=keras.optimizers.SGD(float(sys.argv[4])),
     loss={
         "logits": keras.losses.CategoricalCrossentropy(from_logits=True),
         "mu": ran_tf.RegionBiasedLoss(0.05),
     },
 )
+targets = {"logits": data["labels"], "mu": batch["mask"]}
 losses = [
-    float(model.train_on_batch(batch, {"logits": data["labels"], "mu": batch["mask"]}))
-    for _ in range(10)
+    float(model.train_on_batch(batch, targets, return_dict=True)["loss"]) for _ in range(10)
 ]
 np.savez(sys.argv[3], losses=losses, **outputs)
 """
@@ -163,16 +166,23 @@ np.savez(sys.argv[3], losses=losses, **outputs)
 def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
     """And neither the model nor the augmentation needs TensorFlow to be there."""
     batch = {**make_batch(faces=16), "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5]}
-    model = compiled(SMALL)
+    # Batch norm over few crops amplifies rounding from step to step: hence the small steps, and
+    # a backbone whose last maps are larger than a pixel.
+    rate = 2e-4
+    model = compiled(
+        {"backbone": "resnet18", "num_classes": 5, "size": (64, 64)}, learning_rate=rate
+    )
     want = arrays(model(batch))
     np.savez(tmp_path / "batch.npz", **batch)
     model.save_weights(tmp_path / "model.weights.h5")
     inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
     targets = {"logits": batch["labels"], "mu": batch["mask"]}
-    losses = [float(model.train_on_batch(inputs, targets)) for _ in range(10)]
+    losses = [
+        float(model.train_on_batch(inputs, targets, return_dict=True)["loss"]) for _ in range(10)
+    ]
 
     subprocess.run(
-        [sys.executable, "-c", JAX_SCRIPT, "batch.npz", "model.weights.h5", "out.npz"],
+        [sys.executable, "-c", JAX_SCRIPT, "batch.npz", "model.weights.h5", "out.npz", str(rate)],
         cwd=tmp_path,
         env={
             **os.environ,
@@ -185,3 +195,4 @@ def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
     on_jax = np.load(tmp_path / "out.npz")
     assert_same({name: on_jax[name] for name in want}, want, atol=1e-4)
     np.testing.assert_allclose(on_jax["losses"], losses, atol=1e-3)
+    assert losses[-1] < losses[0] - 0.3

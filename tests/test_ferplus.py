@@ -95,7 +95,7 @@ def test_both_layouts_give_the_faces_with_a_majority(tmp_path, caplog, layout, c
     write = ferplus_files.write_folders if layout == "folders" else ferplus_files.write_tables
     raw = write(tmp_path / "raw")
     ferplus_files.write_lists(tmp_path / "ran_lists" / "FERplus_dir")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         builder = build(raw, tmp_path / "out", config=config)
     found = examples(builder)
 

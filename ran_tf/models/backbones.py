@@ -9,7 +9,7 @@ import contextlib
 import keras
 from keras import layers
 
-from ran_tf.models import norm
+from ran_tf.models import norm, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
 _IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
@@ -64,15 +64,6 @@ def build_backbone(name: str, *, size: tuple[int, int], dtype=None, synchronized
     return keras.Model(inputs, features, name=name)
 
 
-def _preprocess(inputs, *, mean, std):
-    return layers.Rescaling(
-        scale=[1.0 / s for s in std],
-        offset=[-m / s for m, s in zip(mean, std, strict=True)],
-        dtype="float32",  # bfloat16 would round pixels before the mean is taken off
-        name="preprocess",
-    )(inputs)
-
-
 def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):
     """Convolution without bias, padded as PyTorch pads: `kernel // 2` on every side."""
     if kernel > 1 and stride > 1:
@@ -96,7 +87,7 @@ def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: 
     def batch_norm(x, name):
         return norm.BatchNorm(synchronized=synchronized, name=name)(x)
 
-    x = _preprocess(inputs, **_IMAGENET)
+    x = preprocess.Standardize(name="preprocess", **_IMAGENET)(inputs)
     x = batch_norm(_conv(x, 64, 7, stride=2, name="conv1"), "bn1")
     x = layers.ReLU(name="relu")(x)
     # The input is not negative after ReLU: zero padding is as good as PyTorch's minus infinity.
@@ -129,7 +120,7 @@ def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: 
 
 def _vgg16(inputs):
     """VGG-16 (Simonyan & Zisserman 2015) up to the 4096 features of fc7, as in VGG-Face."""
-    x = _preprocess(inputs, **_VGG_FACE)
+    x = preprocess.Standardize(name="preprocess", **_VGG_FACE)(inputs)
     for stage, (depth, filters) in enumerate(
         zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True)
     ):
@@ -162,7 +153,7 @@ def _mobilenet_v1(inputs, *, synchronized: bool):
         )(x)
         return norm_relu6(x, name)
 
-    x = _preprocess(inputs, **_CAFFE)
+    x = preprocess.Standardize(name="preprocess", **_CAFFE)(inputs)
     x = conv(x, 32, 3, 2, "conv1")
     for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         name = f"conv_dw_{i}"
@@ -182,6 +173,6 @@ def _from_applications(name: str, inputs):
         )
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.
-    preprocess = getattr(keras.applications, module).preprocess_input
+    scale_input = getattr(keras.applications, module).preprocess_input
     trunk = build(include_top=False, weights=None, pooling="avg", input_shape=inputs.shape[1:])
-    return trunk(preprocess(inputs))
+    return trunk(scale_input(inputs))
