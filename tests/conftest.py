@@ -13,9 +13,13 @@ tf.config.set_logical_device_configuration(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_replicas():
-    """A strategy over two logical CPUs."""
+    """A strategy over two logical CPUs.
+
+    One for the process: TensorFlow numbers the collective operations of each strategy from zero,
+    and those of a second strategy would meet the first one's shapes.
+    """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
