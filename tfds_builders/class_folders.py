@@ -1,11 +1,12 @@
 """Images in folders that are named by their class."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
 from tfds_builders import images
+from tfds_builders import landmarks as landmarks_lib
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,33 @@ class Face:
     id: str
     label: str
     image: epath.Path
+
+
+def make_example(
+    face: Face, *, conditions: Mapping, landmarks: landmarks_lib.Landmarks | None
+) -> tuple[str, dict]:
+    """The key and the example of a face, as TFDS wants them.
+
+    Args:
+        face: whose image is read.
+        conditions: its occlusion and pose flags.
+        landmarks: of the dataset, or None where none are known.
+
+    Raises:
+        ValueError: an image that does not decode.
+    """
+    # Upright, as the detector saw it that the landmarks are from.
+    image = images.load_image(face.image, named_by=f"folder {face.label}", upright=True)
+    return (
+        face.id,
+        {
+            "image": image.encoded,
+            "label": face.label,
+            "id": face.id,
+            **conditions,
+            "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
+        },
+    )
 
 
 def subfolders(folder: epath.Path) -> list[epath.Path]:

@@ -169,7 +169,8 @@ def _train_epoch(run: _Run, epoch: int) -> None:
         if number < last_step and time.monotonic() - last_save > _CHECKPOINT_SECONDS:
             run.hooks.on_step(epoch_meter.add(*pending))
             pending = None
-            _save(run)
+            _check_weights(run)
+            run.manager.save()
             last_save = time.monotonic()
     if pending is not None:
         run.hooks.on_step(epoch_meter.add(*pending))
@@ -198,13 +199,8 @@ def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: flo
     checkpoints.append_metrics(run.workdir, row)
     _write_scalars(run.writer, row)
     run.progress.sums.assign(tf.zeros_like(run.progress.sums))
-    _save(run)
-    run.hooks.on_epoch(row)
-
-
-def _save(run: _Run) -> None:
-    _check_weights(run)
     run.manager.save()
+    run.hooks.on_epoch(row)
 
 
 def _check_weights(run: _Run) -> None:

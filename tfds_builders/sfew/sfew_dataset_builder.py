@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders, images
+from tfds_builders import class_folders
 from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.conditions import CLEAR
 from tfds_builders.features import SFEW_EMOTIONS, face_features
@@ -70,14 +70,4 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         landmarks: landmarks_lib.Landmarks | None,
     ) -> Iterator[tuple[str, dict]]:
         for face in self.track(faces, description=split):
-            image = images.load_image(face.image, named_by=f"folder {face.label}", upright=True)
-            yield (
-                face.id,
-                {
-                    "image": image.encoded,
-                    "label": face.label,
-                    "id": face.id,
-                    **CLEAR,
-                    "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
-                },
-            )
+            yield class_folders.make_example(face, conditions=CLEAR, landmarks=landmarks)
