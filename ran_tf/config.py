@@ -86,8 +86,9 @@ class AugmentConfig:
       rotate: largest rotation, degrees.
       scale: largest relative change of scale.
       shift: largest shift, fraction of the side.
-      erase: probability that a rectangle of the face is replaced by noise-coloured paint.
-      erase_max: largest side of that rectangle, fraction of the face's side.
+      erase: probability of each of two occluders, turned rectangles and ellipses.
+      erase_max: largest side of an occluder, fraction of the face's side.
+      degrade: probability of blur and noise.
       light: largest relative change of contrast, and of brightness as a fraction of 255.
     """
 
@@ -97,6 +98,7 @@ class AugmentConfig:
     shift: float = 0.05
     erase: float = 0.25
     erase_max: float = 0.4
+    degrade: float = 0.0
     light: float = 0.2
 
     def __post_init__(self):
@@ -105,6 +107,7 @@ class AugmentConfig:
         check_range("augment.shift", self.shift, low=0.0, high=1.0)
         check_range("augment.erase", self.erase, low=0.0, high=1.0)
         check_range("augment.erase_max", self.erase_max, low=0.01, high=1.0)
+        check_range("augment.degrade", self.degrade, low=0.0, high=1.0)
         check_range("augment.light", self.light, low=0.0, high=1.0)
 
 
@@ -159,6 +162,10 @@ class TrainConfig:
       model: arguments of `RegionAttentionNetwork`.
       epochs: passes over the training split.
       batch_size: global batch, over all replicas.
+      regions_per_step: regions of a face that a step sees, the whole face and others at random;
+        0 is all.
+      freeze: name of the last backbone layer that keeps its weights and statistics, such as
+        "conv_pw_5_relu"; "" trains all.
       margin: of the region biased loss; its weight is `region_loss_weight` (paper: 1).
       label_smoothing: share of the target that is spread evenly over the classes.
       seed: of data order, augmentation, random regions, initialisation and dropout.
@@ -170,6 +177,8 @@ class TrainConfig:
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     epochs: int = 10
     batch_size: int = 64
+    regions_per_step: int = 0
+    freeze: str = ""
     margin: float = 0.02
     region_loss_weight: float = 1.0
     label_smoothing: float = 0.0
@@ -178,6 +187,9 @@ class TrainConfig:
     def __post_init__(self):
         check_range("train.epochs", self.epochs, low=1)
         check_range("train.batch_size", self.batch_size, low=1)
+        check_range(
+            "train.regions_per_step", self.regions_per_step, low=0, high=self.data.regions.k
+        )
         check_range("train.region_loss_weight", self.region_loss_weight, low=0.0)
         check_range("train.label_smoothing", self.label_smoothing, low=0.0, high=0.99)
         check_range("train.seed", self.seed, low=0, high=2**31 - 1)

@@ -16,7 +16,7 @@ NOTHING = AugmentConfig(
 def draws(batch=1, **chosen):
     """Draws in the middle (no change, no flip, no erasing) but for those chosen."""
     values = np.full((batch, augment.NUM_DRAWS), 0.5, np.float32)
-    values[:, augment._DRAWS.index("erase")] = 1.0
+    values[:, [i for i, name in enumerate(augment._DRAWS) if name.endswith("chance")]] = 1.0
     for name, value in chosen.items():
         values[:, augment._DRAWS.index(name)] = value
     return values
@@ -59,26 +59,37 @@ def test_shift_repeats_the_edge(faces):
 
 
 def test_light():
-    image = np.zeros((1, 2, 2, 3), np.float32) + np.array([100.0, 140.0])[None, :, None, None]
+    image = np.zeros((1, 8, 8, 3), np.float32) + np.repeat([100.0, 140.0], 4)[:, None, None]
     out = run(image, draws(contrast=1.0, brightness=0.0), light=0.1)["image"]
     # mean 120: contrast 1.1 spreads to 98 and 142; brightness takes off 25.5
-    np.testing.assert_allclose(out[0, :, 0, 0], [72.5, 116.5], atol=1e-3)
+    np.testing.assert_allclose(out[0, ::4, 0, 0], [72.5, 116.5], atol=1e-3)
 
 
-def test_erasing_paints_one_rectangle(faces):
+def test_an_occluder_and_nothing_else(faces):
+    """The parts are held against an oracle in test_occlude; here: that they are put to use."""
     drawn = draws(
         3,
-        erase=[0.1, 0.9, 0.1],
-        erase_height=1.0,
-        erase_width=1.0,
-        erase_y=0.0,
-        erase_x=1.0,
-        erase_colour=0.2,
+        occluder1_chance=[0.1, 0.9, 0.1],
+        occluder1_height=1.0,
+        occluder1_width=1.0,
+        occluder1_y=0.25,
+        occluder1_x=0.75,
+        occluder1_angle=0.0,
+        occluder1_shape=0.0,
+        occluder1_fill=0.0,
+        occluder1_colour=0.2,
     )
     image = run(faces, drawn, erase=0.5, erase_max=0.5)["image"]
     expected = faces.astype(np.float32)
     expected[[0, 2], :8, 8:] = 51.0
     np.testing.assert_allclose(image, expected, atol=1e-3)
+
+
+def test_degraded_faces_only(faces):
+    drawn = draws(3, degrade_chance=[0.1, 0.9, 0.9], degrade_blur=1.0, degrade_noise=0.0)
+    image = run(faces, drawn, degrade=0.5)["image"]
+    np.testing.assert_allclose(image[1:], faces[1:], atol=1e-3)
+    assert image[0].std() < 0.7 * faces[0].std()
 
 
 def test_landmark_boxes_follow_the_face():

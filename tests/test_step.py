@@ -10,7 +10,7 @@ import tensorflow as tf
 import ran_tf
 from ran_tf import losses
 from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
-from ran_tf.training import augment
+from ran_tf.training import augment, region_dropout
 from ran_tf.training import step as train_step
 
 STILL = AugmentConfig(flip=False, rotate=0, scale=0, shift=0, erase=0, light=0)
@@ -43,7 +43,7 @@ def make_batch(faces=7, k=3, seed=0):
         "boxes": np.tile(ran_tf.fixed_boxes(6)[:k], (faces, 1, 1)),
         "mask": mask,
         "labels": rng.dirichlet(np.ones(4), size=faces).astype(np.float32),
-        "draws": rng.uniform(size=(faces, augment.NUM_DRAWS)).astype(np.float32),
+        "draws": rng.uniform(size=(faces, augment.NUM_DRAWS + k - 1)).astype(np.float32),
     }
 
 
@@ -156,3 +156,38 @@ def test_region_loss_weight_and_sums():
     b, _ = run_steps(without, tf.distribute.get_strategy(), [make_batch()], weights)
     moved = a.model.self_attention.query.kernel - b.model.self_attention.query.kernel
     assert np.abs(moved).max() > 0
+
+
+def test_a_step_on_some_regions_is_the_step_on_those_alone():
+    """Region dropout and the region loss, against a step that never had the other regions."""
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.0), margin=0.3)
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    batch = make_batch()
+    kept = region_dropout.choose_regions(
+        batch["boxes"], batch["mask"], batch["draws"][:, augment.NUM_DRAWS :], count=2
+    )
+    some = dataclasses.replace(config, regions_per_step=2)
+    device = tf.distribute.get_strategy()
+    got, got_sums = run_steps(some, device, [batch], start)
+    want, want_sums = run_steps(
+        config, device, [{**batch, **{n: np.asarray(v) for n, v in kept.items()}}], start
+    )
+    np.testing.assert_allclose([*got_sums[0].values()], [*want_sums[0].values()], rtol=1e-4)
+    assert_same_movement(got.model.weights, want.model.weights, start)
+
+
+def test_frozen_layers_keep_weights_and_statistics():
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.0))
+    state = train_step.create_state(MODEL, optimizer=config.optimizer, freeze="layer2_1_relu")
+    before = {v.path: v.numpy() for v in state.model.weights}
+    step = train_step.make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
+    step({k: tf.constant(v) for k, v in make_batch().items()}, tf.constant(0, tf.int64))
+    moved = {v.path for v in state.model.weights if (v.numpy() != before[v.path]).any()}
+    frozen = ("conv1/", "bn1/", "layer1_", "layer2_")
+    assert not {path for path in moved if path.startswith(frozen)}
+    assert {"layer3_0_conv1/kernel", "layer3_0_bn1/moving_mean", "classifier/kernel"} <= moved
+
+
+def test_freezing_names_the_layers():
+    with pytest.raises(ValueError, match="conv1"):
+        train_step.create_state(MODEL, optimizer=OptimizerConfig(), freeze="conv_9")

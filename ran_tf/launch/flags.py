@@ -49,8 +49,9 @@ def define_training_flags() -> None:
     flags.DEFINE_float("rotate", _AUGMENT.rotate, "Largest rotation, degrees.")
     flags.DEFINE_float("scale", _AUGMENT.scale, "Largest relative change of scale.")
     flags.DEFINE_float("shift", _AUGMENT.shift, "Largest shift, fraction of the side.")
-    flags.DEFINE_float("erase", _AUGMENT.erase, "Probability of a painted rectangle.")
-    flags.DEFINE_float("erase_max", _AUGMENT.erase_max, "Its largest side, fraction.")
+    flags.DEFINE_float("erase", _AUGMENT.erase, "Probability of each of two occluders.")
+    flags.DEFINE_float("erase_max", _AUGMENT.erase_max, "Their largest side, fraction.")
+    flags.DEFINE_float("degrade", _AUGMENT.degrade, "Probability of blur and noise.")
     flags.DEFINE_float("light", _AUGMENT.light, "Largest change of contrast and brightness.")
 
     flags.DEFINE_enum("optimizer", _OPTIMIZER.name, ("sgd", "adamw"), "Update rule.")
@@ -69,6 +70,10 @@ def define_training_flags() -> None:
 
     flags.DEFINE_integer("epochs", _RUN.epochs, "Passes over the training split.")
     flags.DEFINE_integer("batch_size", _RUN.batch_size, "Global batch, faces.")
+    flags.DEFINE_integer(
+        "regions_per_step", _RUN.regions_per_step, "Regions of a face that a step sees; 0: all."
+    )
+    flags.DEFINE_string("freeze", _RUN.freeze, "Last backbone layer that is not trained.")
     flags.DEFINE_float("margin", _RUN.margin, "Of the region biased loss.")
     flags.DEFINE_float("region_loss_weight", _RUN.region_loss_weight, "Weight of that loss.")
     flags.DEFINE_float("label_smoothing", _RUN.label_smoothing, "Share spread over the classes.")
@@ -101,6 +106,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
             shift=values.shift,
             erase=values.erase,
             erase_max=values.erase_max,
+            degrade=values.degrade,
             light=values.light,
         ),
         optimizer=config.OptimizerConfig(
@@ -124,6 +130,8 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         },
         epochs=values.epochs,
         batch_size=values.batch_size,
+        regions_per_step=values.regions_per_step,
+        freeze=values.freeze,
         margin=values.margin,
         region_loss_weight=values.region_loss_weight,
         label_smoothing=values.label_smoothing,

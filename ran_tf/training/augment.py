@@ -1,8 +1,8 @@
 """Augmentation of a batch on the accelerator, a pure function of images and uniform draws.
 
-In Keras ops, so that it runs on any backend. Geometry first (one resampling), then light, then a
-painted rectangle. Fixed and random regions are taken from the augmented face; landmark regions
-move with it.
+In Keras ops, so that it runs on any backend. Geometry first (one resampling), then light, then
+occluders, then blur and noise over all. Fixed and random regions are taken from the augmented face;
+landmark regions move with it.
 """
 
 import math
@@ -10,6 +10,10 @@ import math
 from keras import ops
 
 from ran_tf.config import AugmentConfig
+from ran_tf.training import occlude
+
+# Occluders that a face may get, each with the probability `erase`.
+_OCCLUDERS = 2
 
 _DRAWS = (
     "flip",
@@ -19,18 +23,14 @@ _DRAWS = (
     "shift_y",
     "contrast",
     "brightness",
-    "erase",
-    "erase_height",
-    "erase_width",
-    "erase_y",
-    "erase_x",
-    "erase_colour",
+    *(f"occluder{i}_{name}" for i in range(_OCCLUDERS) for name in occlude.OCCLUDER_DRAWS),
+    *(f"degrade_{name}" for name in occlude.DEGRADE_DRAWS),
 )
 NUM_DRAWS = len(_DRAWS)
 
 
 def augment(image, boxes, draws, *, config: AugmentConfig, move_boxes: bool = False):
-    """Flips, turns, scales, shifts, relights and paints over faces.
+    """Flips, turns, scales, shifts, relights, covers and degrades faces.
 
     Args:
       image: u8 or f32 [b, H, W, C] in 0..255.
@@ -49,7 +49,18 @@ def augment(image, boxes, draws, *, config: AugmentConfig, move_boxes: bool = Fa
     matrix, shift = _face_to_source(draw, config=config)
     image = _resample(image, matrix, shift)
     image = _relight(image, draw, strength=config.light)
-    image = _erase(image, draw, config=config)
+    for i in range(_OCCLUDERS):
+        image = occlude.occlude(
+            image,
+            {name: draw[f"occluder{i}_{name}"] for name in occlude.OCCLUDER_DRAWS},
+            chance=config.erase,
+            largest=config.erase_max,
+        )
+    image = occlude.degrade(
+        image,
+        {name: draw[f"degrade_{name}"] for name in occlude.DEGRADE_DRAWS},
+        chance=config.degrade,
+    )
     if move_boxes:
         boxes = _move_boxes(boxes, matrix, shift, aspect=width / height)
     return {"image": image, "boxes": boxes}
@@ -123,22 +134,3 @@ def _relight(image, draw, *, strength: float):
     brightness = (_signed(draw["brightness"]) * strength * 255.0)[:, None, None, None]
     mean = ops.mean(image, axis=(1, 2, 3), keepdims=True)
     return ops.clip((image - mean) * contrast + mean + brightness, 0.0, 255.0)
-
-
-def _erase(image, draw, *, config: AugmentConfig):
-    """Paints a rectangle of 10 % of the side to `erase_max` in one grey (Zhong et al. 2020)."""
-    height, width, _ = image.shape[1:]
-    smallest = min(0.1, config.erase_max)
-
-    def covered(size_draw, place_draw, source):
-        side = smallest + size_draw * (config.erase_max - smallest)
-        low = place_draw * (1.0 - side)
-        pixels = (ops.arange(source, dtype="float32") + 0.5) / source
-        return (pixels >= low[:, None]) & (pixels < (low + side)[:, None])
-
-    rows = covered(draw["erase_height"], draw["erase_y"], height)
-    columns = covered(draw["erase_width"], draw["erase_x"], width)
-    chosen = (draw["erase"] < config.erase)[:, None, None]
-    painted = (chosen & rows[:, :, None] & columns[:, None, :])[..., None]
-    colour = (255.0 * draw["erase_colour"])[:, None, None, None]
-    return ops.where(painted, colour, image)

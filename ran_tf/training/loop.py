@@ -66,7 +66,7 @@ def train(
         config.data,
         dataset,
         batch_size=config.batch_size,
-        num_draws=augment.NUM_DRAWS,
+        num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
         seed=config.seed,
     )
     validation = pipeline.eval_batches(
@@ -79,7 +79,7 @@ def train(
         "synchronized": strategy.num_replicas_in_sync > 1,
     }
     with strategy.scope():
-        state = train_step.create_state(arguments, optimizer=config.optimizer)
+        state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
         progress = checkpoints.Progress()
     manager = checkpoints.make_manager(workdir, state, progress)
     if manager.latest_checkpoint:

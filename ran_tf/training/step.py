@@ -14,7 +14,7 @@ import tensorflow as tf
 from ran_tf import losses
 from ran_tf.config import OptimizerConfig, TrainConfig
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.training import augment
+from ran_tf.training import augment, region_dropout
 
 # Sums over the faces of a batch that a step returns.
 SUMS = ("faces", "cross_entropy", "region_loss", "correct")
@@ -35,9 +35,22 @@ class TrainState:
     optimizer: keras.optimizers.Optimizer
 
 
-def create_state(model_arguments: dict, *, optimizer: OptimizerConfig) -> TrainState:
-    """A new model, its EMA twin with equal weights, and a built optimizer (call in a scope)."""
+def create_state(
+    model_arguments: dict, *, optimizer: OptimizerConfig, freeze: str = ""
+) -> TrainState:
+    """A new model, its EMA twin with equal weights, and a built optimizer (call in a scope).
+
+    Args:
+      model_arguments: of `RegionAttentionNetwork`.
+      optimizer: the update rule.
+      freeze: last backbone layer that is not trained; "" trains all.
+
+    Raises:
+      ValueError: for a layer that the backbone does not have.
+    """
     model = RegionAttentionNetwork(**model_arguments)
+    if freeze:
+        _freeze(model.backbone, last=freeze)
     ema = model
     if optimizer.ema > 0:
         ema = RegionAttentionNetwork.from_config(model.get_config())
@@ -46,6 +59,16 @@ def create_state(model_arguments: dict, *, optimizer: OptimizerConfig) -> TrainS
     keras_optimizer = _make_optimizer(model, config=optimizer)
     keras_optimizer.build(model.trainable_variables)
     return TrainState(model=model, ema=ema, optimizer=keras_optimizer)
+
+
+def _freeze(backbone, *, last: str) -> None:
+    names = [layer.name for layer in backbone.layers]
+    if last not in names:
+        raise ValueError(
+            f"`freeze` must be one of the backbone's layers {names}. Received: {last!r}"
+        )
+    for layer in backbone.layers[: names.index(last) + 1]:
+        layer.trainable = False
 
 
 def _make_optimizer(model, *, config: OptimizerConfig):
@@ -80,6 +103,13 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
             move_boxes=config.data.regions.kind == "landmarks",
         )
         inputs["mask"] = batch["mask"]
+        if config.regions_per_step:
+            inputs |= region_dropout.choose_regions(
+                inputs["boxes"],
+                inputs["mask"],
+                batch["draws"][:, augment.NUM_DRAWS :],
+                count=config.regions_per_step,
+            )
         context = tf.distribute.get_replica_context()
         local = tf.cast(tf.shape(batch["labels"])[0], tf.float32)
         total = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
@@ -89,7 +119,7 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
                 outputs["logits"], batch["labels"], label_smoothing=config.label_smoothing
             )
             region = losses.region_biased_loss(
-                outputs["mu"], margin=config.margin, mask=batch["mask"]
+                outputs["mu"], margin=config.margin, mask=inputs["mask"]
             )
             per_face = entropy + config.region_loss_weight * region
             loss = tf.reduce_sum(per_face) / total
