@@ -185,5 +185,6 @@ def _from_applications(name: str, inputs):
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.
     scale_input = getattr(keras.applications, module).preprocess_input
-    trunk = build(include_top=False, weights=None, pooling="avg", input_shape=inputs.shape[1:])
-    return trunk(scale_input(inputs))
+    # Built on the input, its layers are the backbone's own: they can be named to freeze or split.
+    trunk = build(include_top=False, weights=None, pooling="avg", input_tensor=scale_input(inputs))
+    return trunk.output
