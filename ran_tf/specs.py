@@ -36,6 +36,8 @@ OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
 SUBSETS = ("all", "occlusion", "pose_30", "pose_45")
 
 ATTENTIONS = ("sigmoid", "softmax")
+# Whether the whole backbone sees every region, or its early layers the whole face only.
+TRUNKS = ("full", "shared")
 REGION_KINDS = ("fixed", "random", "landmarks")
 # Numbers of fixed regions that each variant has, the whole face included; 1 is the baseline.
 REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}

@@ -22,12 +22,29 @@ MODELS = {
     "float16": {**SMALL, "dtype": "mixed_float16"},
     "applications": {**SMALL, "backbone": "MobileNetV3Small"},
     "portable": {**SMALL, "portable": True},
+    "shared trunk": {**SMALL, "trunk": "shared"},
+    "shared trunk, bfloat16": {
+        **SMALL,
+        "backbone": "resnet18",
+        "dtype": "mixed_bfloat16",
+        "trunk": "shared",
+        "split": "layer2_1_relu",
+        "region_map": (3, 3),
+    },
 }
 LARGE = {
     "resnet34": {**SMALL, "backbone": "resnet34"},
     "resnet50": {**SMALL, "backbone": "resnet50"},
     "vgg16": {**SMALL, "backbone": "vgg16"},
     "efficientnet": {**SMALL, "backbone": "EfficientNetV2B0"},
+    "shared vgg16": {**SMALL, "backbone": "vgg16", "trunk": "shared"},
+    "shared efficientnet": {
+        **SMALL,
+        "backbone": "EfficientNetV2B0",
+        "trunk": "shared",
+        "split": "block4a_expand_activation",
+        "region_map": (3, 3),
+    },
 }
 
 
@@ -148,6 +165,9 @@ batch = {name: data[name] for name in ("image", "boxes", "mask")}
 model = ran_tf.RegionAttentionNetwork("resnet18", 5, size=(64, 64))
 model.load_weights(sys.argv[2])
 outputs = {name: np.asarray(value) for name, value in model(batch).items()}
+shared = ran_tf.RegionAttentionNetwork("resnet18", 5, size=(64, 64), trunk="shared")
+shared.load_weights(sys.argv[2])
+shared = {f"shared_{name}": np.asarray(value) for name, value in shared(batch).items()}
 model.compile(
     optimizer=keras.optimizers.SGD(float(sys.argv[4])),
     loss={
@@ -159,7 +179,7 @@ targets = {"logits": data["labels"], "mu": batch["mask"]}
 losses = [
     float(model.train_on_batch(batch, targets, return_dict=True)["loss"]) for _ in range(10)
 ]
-np.savez(sys.argv[3], losses=losses, **outputs)
+np.savez(sys.argv[3], losses=losses, **outputs, **shared)
 """
 
 
@@ -173,6 +193,9 @@ def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
         {"backbone": "resnet18", "num_classes": 5, "size": (64, 64)}, learning_rate=rate
     )
     want = arrays(model(batch))
+    shared = ran_tf.RegionAttentionNetwork("resnet18", 5, size=(64, 64), trunk="shared")
+    shared.set_weights(model.get_weights())
+    want |= {f"shared_{name}": value for name, value in arrays(shared(batch)).items()}
     np.savez(tmp_path / "batch.npz", **batch)
     model.save_weights(tmp_path / "model.weights.h5")
     inputs = {name: batch[name] for name in ("image", "boxes", "mask")}

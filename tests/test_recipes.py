@@ -60,12 +60,19 @@ def test_flags_reach_the_configuration(parse):
         "--milestones=0.3,0.5",
         "--region_size=96",
         "--margin=0.1",
+        "--trunk=shared",
+        "--split=layer2_1_relu",
+        "--region_map=7",
     )
     config = launch_flags.train_config(values)
     assert config.data.regions.k == 8 and config.data.regions.variant == "released"
     assert config.model["attention"] == "softmax" and config.model["relation"] is False
     assert config.optimizer.milestones == (0.3, 0.5)
     assert config.model["size"] == (96, 96) and config.margin == 0.1
+    assert config.model["trunk"] == "shared" and config.model["split"] == "layer2_1_relu"
+    assert config.model["region_map"] == (7, 7)
+    config = launch_flags.train_config(parse("--workdir=x"))
+    assert config.model["split"] is None and config.model["region_map"] is None
 
 
 def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch):

@@ -41,6 +41,11 @@ def define_training_flags() -> None:
     flags.DEFINE_enum("attention", "sigmoid", specs.ATTENTIONS, "sigmoid: paper; softmax: code.")
     flags.DEFINE_bool("relation", True, "Relation-attention; False is the paper's ablation.")
     flags.DEFINE_integer("region_size", 224, "Side of a region at the backbone, pixels.")
+    flags.DEFINE_enum("trunk", "full", specs.TRUNKS, "shared: early layers see a face only once.")
+    flags.DEFINE_string("split", "", "Last early layer of a shared trunk; the backbone's default.")
+    flags.DEFINE_integer(
+        "region_map", 0, "Side of a region's map in a shared trunk; 0: the face's.", lower_bound=0
+    )
     flags.DEFINE_float("dropout", 0.0, "On the feature that the classifier reads.")
     # float16 would need its loss scaled; bfloat16 has float32's range.
     flags.DEFINE_enum("dtype", "float32", ("float32", "mixed_bfloat16"), "Policy of the model.")
@@ -125,6 +130,9 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
             "attention": values.attention,
             "relation": values.relation,
             "size": (values.region_size, values.region_size),
+            "trunk": values.trunk,
+            "split": values.split or None,
+            "region_map": (values.region_map, values.region_map) if values.region_map else None,
             "dropout": values.dropout,
             "dtype": values.dtype,
         },

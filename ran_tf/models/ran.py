@@ -3,12 +3,16 @@
 import keras
 from keras import layers, ops
 
-from ran_tf import config
+from ran_tf import config, specs
 from ran_tf.models import attention as region_attention
-from ran_tf.models import backbones
+from ran_tf.models import backbones, shared_trunk
 from ran_tf.regions import crop
 
-TRUNKS = ("full",)
+_WHOLE_FACE = ((0.0, 0.0, 1.0, 1.0),)
+
+
+def _is_size(value) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2 and min(value) >= 1
 
 
 @keras.saving.register_keras_serializable("ran_tf")
@@ -24,8 +28,13 @@ class RegionAttentionNetwork(keras.Model):
       num_classes: number of expressions.
       attention: "sigmoid" (paper) or "softmax" (released code).
       relation: False is the ablation without relation-attention: the classifier reads `F_m`.
-      size: (height, width) of a region in pixels.
-      trunk: "full": the whole backbone sees every region, as in the paper.
+      size: (height, width) of a region in pixels; of the whole face with `trunk="shared"`.
+      trunk: "full": the whole backbone sees every region, as in the paper. "shared": its early
+        layers see the whole face once, and the late ones see each region cut out of their feature
+        map; region 0 is then the whole face, whatever its box. Weights fit either way.
+      split: name of the last early layer of a shared trunk; None is the backbone's own default.
+      region_map: (height, width) of a region's feature map in a shared trunk; None is that of the
+        whole face. Another size resizes the whole face's map too.
       dropout: rate on the feature the classifier reads.
       synchronized: batch statistics over all replicas.
       portable: crop with matrix products on TensorFlow too (for XLA).
@@ -49,17 +58,28 @@ class RegionAttentionNetwork(keras.Model):
         relation: bool = True,
         size: tuple[int, int] = (224, 224),
         trunk: str = "full",
+        split: str | None = None,
+        region_map: tuple[int, int] | None = None,
         dropout: float = 0.0,
         synchronized: bool = False,
         portable: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        config.check_choice("trunk", trunk, TRUNKS)
+        config.check_choice("trunk", trunk, specs.TRUNKS)
         config.check_range("num_classes", num_classes, low=2)
         config.check_range("dropout", dropout, low=0.0, high=0.99)
-        if not isinstance(size, (tuple, list)) or len(size) != 2 or min(size) < 1:
+        if not _is_size(size):
             raise ValueError(f"`size` must be (height, width) in pixels. Received: size={size!r}")
+        if region_map is not None and not _is_size(region_map):
+            raise ValueError(
+                f"`region_map` must be (height, width) or None. Received: region_map={region_map!r}"
+            )
+        if trunk == "full" and (split, region_map) != (None, None):
+            raise ValueError(
+                '`split` and `region_map` must be None unless trunk="shared". '
+                f"Received: trunk={trunk!r}, split={split!r}, region_map={region_map!r}"
+            )
         self._arguments = {
             "backbone": backbone,
             "num_classes": num_classes,
@@ -67,16 +87,24 @@ class RegionAttentionNetwork(keras.Model):
             "relation": relation,
             "size": tuple(size),
             "trunk": trunk,
+            "split": split,
+            "region_map": region_map and tuple(region_map),
             "dropout": dropout,
             "synchronized": synchronized,
             "portable": portable,
         }
         self.size = tuple(size)
         self.relation = relation
+        self.portable = portable
         self.crop = crop.RegionCrop(self.size, portable=portable, name="crop")
         self.backbone = backbones.build_backbone(
             backbone, size=self.size, dtype=self.dtype_policy, synchronized=synchronized
         )
+        self._stages = None
+        if trunk == "shared":
+            self._stages = shared_trunk.split_backbone(
+                self.backbone, split=split, region_map=region_map
+            )
         self.self_attention = region_attention.SelfAttention(attention, name="self_attention")
         if relation:
             self.relation_attention = region_attention.RelationAttention(
@@ -121,11 +149,20 @@ class RegionAttentionNetwork(keras.Model):
 
     def region_features(self, image, boxes, *, training=None):
         """Backbone features of every region: f32[b, k, d]."""
-        crops = self.crop(image, boxes)
-        k = ops.shape(crops)[1]
-        folded = ops.reshape(crops, (-1, *self.size, 3))
-        features = ops.cast(self.backbone(folded, training=training), "float32")
-        return ops.reshape(features, (-1, k, features.shape[-1]))
+        if self._stages is None:
+            crops = self.crop(image, boxes)
+            folded = ops.reshape(crops, (-1, *self.size, 3))
+            features = self.backbone(folded, training=training)
+        else:
+            features = shared_trunk.shared_features(
+                self._stages,
+                self.crop(image, ops.convert_to_tensor(_WHOLE_FACE))[:, 0],
+                boxes,
+                training=training,
+                portable=self.portable,
+            )
+        features = ops.cast(features, "float32")
+        return ops.reshape(features, (-1, ops.shape(boxes)[-2], features.shape[-1]))
 
     def get_config(self):
         return {**super().get_config(), **self._arguments}
