@@ -65,7 +65,8 @@ class RegionAttentionNetwork(keras.Model):
         portable: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
+        super().__init__(**{"autocast": False, **kwargs})
         config.check_choice("trunk", trunk, specs.TRUNKS)
         config.check_range("num_classes", num_classes, low=2)
         config.check_range("dropout", dropout, low=0.0, high=0.99)
