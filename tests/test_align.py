@@ -2,7 +2,9 @@
 
 import csv
 import fcntl
+import functools
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 import skimage.data
 from absl import flags
 
+from ran_tf.faces import Face, worker
 from ran_tf.faces import align as align_lib
 from ran_tf.faces.detect import DetectorConfig
 from ran_tf.faces.folder import align_folder
@@ -211,6 +214,76 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
     assert again.resumed == again.images == 240
 
 
+def find_at_once(config, *, threads=None):
+    """In place of `create_detector`: one face in the middle of every photo."""
+    face = Face(np.array([6, 6, 42, 42], np.float32), 0.9, align_lib.TEMPLATE * 48 - 0.5)
+    return lambda images: [[face]] * len(images)
+
+
+def start_worker(config, input_dir, output_dir):
+    """In place of `worker.start_worker`: no network, so that a start costs little."""
+    worker.create_detector = find_at_once
+    worker._process = worker.create_processor(config, input_dir=input_dir, output_dir=output_dir)
+
+
+def process_or_die(output_dir, paths):
+    """In place of `worker.process_in_worker`: one photo crashes native code, in mid-write."""
+    if "fer0000100.png" in paths:
+        (output_dir / ".partial-x.png").write_bytes(b"half")
+        signal.raise_signal(signal.SIGSEGV)
+    return worker.process_in_worker(paths)
+
+
+@pytest.fixture
+def quick_workers(monkeypatch):
+    monkeypatch.setattr("ran_tf.faces.folder.start_worker", start_worker)
+    monkeypatch.setattr("ran_tf.faces.worker.create_detector", find_at_once)
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monkeypatch, capsys):
+    task = functools.partial(process_or_die, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ran_tf.faces.folder.process_in_worker", task)
+        summary = run(tight_faces, tmp_path, processes=2)
+    assert summary.statuses == {"ok": 239, "crashed": 1}
+    assert "0 unreadable, 1 that crashed a process" in capsys.readouterr().out
+    report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
+    assert len(report) == 240 and report["fer0000100.png"]["status"] == "crashed"
+    assert report["fer0000100.png"]["note"].endswith("died: SIGSEGV")
+    assert len(read_rows(tmp_path / "landmarks.csv")) == 239
+    assert_whole(tmp_path, faces=239)
+    # Tried again where it no longer crashes, and nothing else is.
+    again = run(tight_faces, tmp_path)
+    assert again.resumed == 239 and again.statuses == {"ok": 240}
+
+
+@pytest.mark.usefixtures("quick_workers")
+def test_a_killed_worker_costs_nothing(tight_faces, tmp_path):
+    """As where memory is short: the system kills one of them, and no photo is to blame."""
+    killed = []
+
+    def kill_a_worker(done, total):
+        if done and not killed:
+            killed.append(multiprocessing.active_children()[0])
+            os.kill(killed[0].pid, signal.SIGKILL)
+
+    places = {"input_dir": tight_faces, "output_dir": tmp_path, "config": AlignConfig()}
+    summary = align_folder(**places, processes=2, progress=kill_a_worker)
+    assert killed and not killed[0].is_alive()
+    assert summary.statuses == {"ok": 240}
+    journal = [json.loads(x) for x in (tmp_path / JOURNAL).read_text().splitlines()[1:]]
+    assert sorted(x["path"] for x in journal) == sorted(x.name for x in tight_faces.iterdir())
+    assert_whole(tmp_path, faces=240)
+
+
+def assert_whole(output_dir, *, faces):
+    assert not list(output_dir.rglob(".partial-*")) and not multiprocessing.active_children()
+    written = list(output_dir.glob("fer*.png"))
+    assert len(written) == faces
+    assert all(cv2.imread(str(path)).shape == (224, 224, 3) for path in written)
+
+
 def children_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(x) for x in file.read().split()]
@@ -230,8 +303,6 @@ def flat(tmp_path, monkeypatch):
     folder = tmp_path / "flat"
     for name in ("a.png", "b.png"):
         write(folder / name, np.full((40, 40, 3), 90, np.uint8))
-    from ran_tf.faces import Face
-
     seen = []
     face = Face(np.array([5, 5, 35, 35], np.float32), 0.9, align_lib.TEMPLATE * 40 - 0.5)
 
