@@ -23,6 +23,8 @@ _RESNETS = {
 }
 BACKBONES = (*_RESNETS, "vgg16", "mobilenet_v1")
 
+_VGG_FEATURES = 4096
+
 
 @contextlib.contextmanager
 def _policy(dtype):
@@ -131,8 +133,8 @@ def _vgg16(inputs):
     # 7x7 at 224 px, as VGG-Face; the pooling lets other sizes use the same weights.
     x = pool.GridPool(7, name="pool")(x) if x.shape[1:3] != (7, 7) else x
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(4096, activation="relu", name="fc6")(x)
-    return layers.Dense(4096, activation="relu", name="fc7")(x)
+    x = layers.Dense(_VGG_FEATURES, activation="relu", name="fc6")(x)
+    return layers.Dense(_VGG_FEATURES, activation="relu", name="fc7")(x)
 
 
 def _mobilenet_v1(inputs, *, synchronized: bool):
