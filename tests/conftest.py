@@ -33,3 +33,30 @@ def synthetic_dir(tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("tfds")
     tfds.builder("synthetic_faces", data_dir=data_dir).download_and_prepare()
     return str(data_dir)
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """Parses arguments as the training command would, with flags of its own."""
+    from absl import flags
+
+    from ran_tf.launch import flags as launch_flags
+    from ran_tf.launch import train
+
+    def parse(*arguments):
+        values = flags.FlagValues()
+        for module in (launch_flags, train):
+            monkeypatch.setattr(module.flags, "FLAGS", values)
+        define = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
+        for name, function in define.items():
+            monkeypatch.setattr(
+                flags,
+                name,
+                lambda *a, _function=function, **k: _function(*a, **{"flag_values": values, **k}),
+            )
+        flags.DEFINE_multi_string("flagfile", [], "")
+        train.define_flags()
+        values(["train", *arguments])
+        return values
+
+    return parse

@@ -145,6 +145,11 @@ def test_the_original_release_gives_faces_cut_out_and_joined_to_the_lists(
     }
     assert f"original_{num_classes}: train: {len(kept('train', num_classes))} faces" in caplog.text
     assert "none 1, uncertain 1, non-face 1)" in caplog.text
+    published = {8: "287,651", 7: "283,901"}[num_classes]
+    assert (
+        f"train has {len(kept('train', num_classes))} faces, the published one {published}: "
+        in (caplog.text)
+    )
 
 
 def assert_cut_out(example, index):

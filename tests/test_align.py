@@ -1,56 +1,20 @@
-"""`ran_tf.launch.align`: folders of photos, what goes wrong in them, and kills."""
+"""`ran_tf.launch.align`: folders of photos, and what goes wrong in them."""
 
-import csv
 import fcntl
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
-from absl import flags
 
+from ran_tf.faces import Face
 from ran_tf.faces import align as align_lib
 from ran_tf.faces.detect import DetectorConfig
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
-from ran_tf.launch import align
-
-COLUMNS = [
-    f"{side}_{axis}"
-    for side in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-    for axis in "xy"
-]
-TIGHT = {"detector": "mtcnn", "pad": 0.25, "min_face": 0.5}
-
-
-def write(path, image):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))[1])
-
-
-def read_rows(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def points(row):
-    return np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
-
-
-def run(input_dir, output_dir, processes=1, **settings):
-    """Runs the command in this process, from its command line on."""
-    values = flags.FlagValues()
-    align.define_flags(values)
-    settings |= {"input_dir": input_dir, "output_dir": output_dir, "processes": processes}
-    values(["align", *(f"--{name}={value}" for name, value in settings.items())])
-    return align.run(values)
+from tests.align_files import COLUMNS, TIGHT, points, read_rows, run, write, write_tight_faces
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +101,7 @@ def test_no_face_and_many_faces_as_the_flags_say(photos, tmp_path):
 
 @pytest.fixture(scope="module")
 def tight_faces(tmp_path_factory):
-    """240 faces of 48 pixels, shifted and lit in many ways, and where they were cut."""
-    folder, rng = tmp_path_factory.mktemp("tight"), np.random.default_rng(0)
-    photo = skimage.data.astronaut()
-    for i in range(240):
-        y, x, side = rng.integers((52, 158, 112), (66, 172, 124))
-        crop = photo[y : y + side, x : x + side] * rng.uniform(0.7, 1.0)
-        crop = cv2.resize(crop.astype(np.uint8), (48, 48), interpolation=cv2.INTER_AREA)
-        write(folder / f"fer{i:07d}.png", crop)
-    return folder
+    return write_tight_faces(tmp_path_factory.mktemp("tight"))
 
 
 def test_landmarks_of_a_dataset(tight_faces, tmp_path):
@@ -163,75 +119,12 @@ def test_landmarks_of_a_dataset(tight_faces, tmp_path):
     )
 
 
-def test_a_killed_run_goes_on(tight_faces, tmp_path):
-    killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "ran_tf.launch.align", f"--input_dir={tight_faces}"]
-    command += [f"--output_dir={killed}", "--processes=2"]
-    command += [f"--{name}={value}" for name, value in TIGHT.items()]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    journal = killed / JOURNAL
-    deadline = time.monotonic() + 300
-    while not journal.exists() or journal.read_text().count("\n") < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    workers = children_of(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert workers
-    while any(alive(worker) for worker in workers):  # They do not outlive it.
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert not (killed / "landmarks.csv").exists()
-    written = list(killed.glob("fer*.png"))
-    assert 0 < len(written) < 240
-    assert all(cv2.imread(str(path)).shape == (224, 224, 3) for path in written)
-
-    # What a kill leaves in the middle of a write.
-    (killed / ".partial-x.png").write_bytes(b"half")
-    with journal.open("a") as file:
-        file.write('{"path": "fer00')
-    done_before = {path: path.stat().st_mtime_ns for path in written}
-    recorded = [json.loads(line)["path"] for line in journal.read_text().splitlines()[1:-1]]
-    summary = run(tight_faces, killed, **TIGHT)
-    assert summary.resumed == len(recorded) > 0
-    for name in recorded:
-        path = killed / name
-        assert path not in done_before or done_before[path] == path.stat().st_mtime_ns
-    assert not list(killed.glob(".partial-*"))
-
-    clean = tmp_path / "clean"
-    run(tight_faces, clean, **TIGHT)
-    assert len(read_rows(clean / "landmarks.csv")) == summary.faces > 200
-    for ours, theirs in zip(
-        read_rows(killed / "landmarks.csv"), read_rows(clean / "landmarks.csv"), strict=True
-    ):
-        assert ours["id"] == theirs["id"]
-        np.testing.assert_allclose(points(ours), points(theirs), atol=1e-4)
-    again = run(tight_faces, clean, **TIGHT)
-    assert again.resumed == again.images == 240
-
-
-def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(x) for x in file.read().split()]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.fixture
 def flat(tmp_path, monkeypatch):
     """Two photos, and a detector that finds a face in every photo at once."""
     folder = tmp_path / "flat"
     for name in ("a.png", "b.png"):
         write(folder / name, np.full((40, 40, 3), 90, np.uint8))
-    from ran_tf.faces import Face
-
     seen = []
     face = Face(np.array([5, 5, 35, 35], np.float32), 0.9, align_lib.TEMPLATE * 40 - 0.5)
 

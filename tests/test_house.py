@@ -1,6 +1,7 @@
 """The rules that the layout itself must keep."""
 
 import ast
+import configparser
 import os
 import pathlib
 import re
@@ -70,6 +71,11 @@ def test_ci_runs_the_readmes_test_command():
     commands = re.findall(r"^(python3\.11 .*pytest.*)$", (ROOT / "README.md").read_text(), re.M)
     assert len(commands) == 1
     assert commands[0] in (ROOT / ".ci" / "run").read_text()
+    # pip only warns of an extra that does not exist, and its tests would then skip.
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    asked = re.search(r"\[(.*?)\]", commands[0])[1].split(",")
+    assert set(asked) <= set(settings["options.extras_require"]) and "torch" in asked
 
 
 def test_the_readmes_python_runs_and_prints_what_it_says(tmp_path):

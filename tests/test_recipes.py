@@ -5,37 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
 
 import ran_tf
-from ran_tf.launch import command, train
+from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "launch").glob("*.flags"))
-
-
-@pytest.fixture
-def parse(monkeypatch):
-    """Parses arguments as the training command would, with flags of its own."""
-
-    def parse(*arguments):
-        values = flags.FlagValues()
-        for module in (launch_flags, train):
-            monkeypatch.setattr(module.flags, "FLAGS", values)
-        define = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
-        for name, function in define.items():
-            monkeypatch.setattr(
-                flags,
-                name,
-                lambda *a, _function=function, **k: _function(*a, **{"flag_values": values, **k}),
-            )
-        flags.DEFINE_multi_string("flagfile", [], "")
-        train.define_flags()
-        values(["train", *arguments])
-        return values
-
-    return parse
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)

@@ -1,13 +1,9 @@
 """A folder of photos becomes a folder of faces: in parallel, and resumable after a kill."""
 
 import collections
-import concurrent.futures
-import contextlib
 import dataclasses
-import multiprocessing
+import functools
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -15,9 +11,11 @@ from pathlib import Path, PurePosixPath
 from ran_tf.config import check_range
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
+from ran_tf.faces.processes import run_in_processes
 from ran_tf.faces.worker import (
     AlignConfig,
     Record,
+    crashed,
     create_processor,
     output_id,
     process_in_worker,
@@ -62,13 +60,14 @@ def align_folder(
 
     Everything in `output_dir` appears whole or not at all. What is finished is kept in a journal
     there; called again, with the same settings, only the rest is done, and photos that could not be
-    read are tried again.
+    read, or crashed their process, are tried again.
 
     Args:
       input_dir: searched in depth for files with `SUFFIXES`.
       output_dir: gets the faces in the same sub-folders, `landmarks.csv` and `report.csv`.
       config: what is made of a photo.
-      processes: 1 works in this process; more start that many, of one thread each.
+      processes: 1 works in this process, which a crash ends; more start that many, of one thread
+        each: a photo that crashes its process is skipped, with the status "crashed".
       progress: called with the number of finished photos and of all.
 
     Returns:
@@ -77,7 +76,7 @@ def align_folder(
     Raises:
       FileNotFoundError: no folder, no photos, or no weights.
       ValueError: two photos would get the same id; `output_dir` was begun with other settings.
-      RuntimeError: a worker process died.
+      RuntimeError: processes die as they start, or at each of three photos in a row.
     """
     check_range("processes", processes, low=1)
     started = time.monotonic()
@@ -95,10 +94,13 @@ def align_folder(
         finished = resumed
         progress(finished, len(paths))
         work = _chunks([x for x in paths if x not in done], processes=processes)
-        for records in _run(work, config, str(input_dir), str(output_dir), processes):
-            journal.append(records)
-            finished += len(records)
-            progress(finished, len(paths))
+        try:
+            for records in _run(work, config, str(input_dir), str(output_dir), processes):
+                journal.append(records)
+                finished += len(records)
+                progress(finished, len(paths))
+        finally:
+            _remove_temporary(output_dir)
         records = [journal.records[path] for path in paths]
         write_tables(output_dir, records, landmarks_only=config.landmarks_only)
     return Summary(
@@ -174,52 +176,23 @@ def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record
         process = create_processor(config, input_dir=input_dir, output_dir=output_dir)
         yield from map(process, work)
     elif work:
-        others = multiprocessing.active_children()
-        # Not forked: TensorFlow and ONNX Runtime do not survive a fork.
-        pool = concurrent.futures.ProcessPoolExecutor(
-            min(processes, len(work)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-            initargs=(config, input_dir, output_dir),
+        yield from run_in_processes(
+            work,
+            start=functools.partial(start_worker, config, input_dir, output_dir),
+            task=process_in_worker,
+            lost=crashed,
+            processes=processes,
         )
-        try:
-            with _interrupts_ignored():  # The workers, started here, inherit it.
-                futures = [pool.submit(process_in_worker, chunk) for chunk in work]
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-        except KeyboardInterrupt:
-            # At once, not after the work in hand: what they write is whole or absent.
-            for worker in set(multiprocessing.active_children()).difference(others):
-                worker.terminate()
-            raise
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise RuntimeError(
-                "A worker process died, perhaps for want of memory: run the same command again, "
-                f"with fewer processes, to go on. Received: processes={processes}"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignores Ctrl-C; does nothing in a thread, where Python cannot."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _is_finished(record: Record, output_dir: Path) -> bool:
     written = (output.path for output in record.outputs if output.path)
-    return record.status != "unreadable" and all((output_dir / x).exists() for x in written)
+    return record.status not in ("unreadable", "crashed") and all(
+        (output_dir / x).exists() for x in written
+    )
 
 
 def _remove_temporary(output_dir: Path) -> None:
-    """Removes what a killed run was writing (`files.atomic_path`)."""
+    """Removes what a killed process was writing (`files.atomic_path`)."""
     for partial in output_dir.rglob(".partial-*"):
         partial.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from ran_tf.files import atomic_path
 NO_FACE = ("skip", "keep")
 MANY_FACES = ("choose", "skip", "all")
 FORMATS = ("png", "jpg")
-STATUSES = ("ok", "no_face", "many_faces", "unreadable")
+STATUSES = ("ok", "no_face", "many_faces", "unreadable", "crashed")
 
 _JPEG_QUALITY = 95
 # Photos are searched together until they hold this many pixels: bounds a worker's memory.
@@ -85,7 +85,8 @@ class Record:
 
     Attributes:
       path: below the input folder, with forward slashes.
-      status: one of `STATUSES`; "many_faces" only where such photos are skipped.
+      status: one of `STATUSES`; "many_faces" only where such photos are skipped, "crashed" where
+        the worker process died of it.
       faces: how many were found.
       outputs: what was made of it.
       note: for people.
@@ -102,6 +103,11 @@ def output_id(path: str, config: AlignConfig) -> str:
     """The id of a photo's (first) row in landmarks.csv; unique within a run."""
     pure = PurePosixPath(path)
     return pure.stem if config.landmarks_only else str(pure.with_suffix(""))
+
+
+def crashed(path: str, ending: str) -> Record:
+    """The record of a photo that killed its process, which ended as `ending` says."""
+    return Record(path, "crashed", note=f"the process that worked on it died: {ending}")
 
 
 def start_worker(config: AlignConfig, input_dir: str, output_dir: str) -> None:

@@ -7,7 +7,7 @@ Writes below --output_dir:
     landmarks.csv: id, path (of the face, below --output_dir) and x, y in 0..1 of the face for
         left_eye, right_eye, nose, left_mouth, right_mouth; left is the left of the image;
     report.csv: path (of the photo, below --input_dir), status (ok, no_face, many_faces,
-        unreadable), faces (found), written, note;
+        unreadable, crashed), faces (found), written, note;
     align_journal.jsonl: what is done. After a kill, run the same command again to go on.
 
 Landmarks of a dataset that has none, whose images are already faces. FERPlus:
@@ -16,7 +16,7 @@ Landmarks of a dataset that has none, whose images are already faces. FERPlus:
         --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored
 
 landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the photo as
-it is, with a row for every photo: nan where no face was found.
+it is, with a row for every photo that could be read: nan where no face was found.
 
 Retinaface is the more accurate detector; it needs its weights, which are a download, and where that
 fails the error says where they belong.
@@ -118,7 +118,8 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_integer(
         "processes",
         len(os.sched_getaffinity(0)),
-        "Processes, of one thread each. 1 starts none, which is faster for a few hundred photos.",
+        "Processes, of one thread each; a photo that crashes one is listed and skipped. 1 starts "
+        "none, which is faster for a few hundred photos.",
         lower_bound=1,
         flag_values=values,
     )
@@ -156,10 +157,11 @@ def describe(summary: Summary) -> str:
     """The summary in words."""
     counts = summary.statuses
     rate = (summary.images - summary.resumed) / max(summary.seconds, 1e-9)
+    crashed = f", {counts['crashed']:,} that crashed a process" if "crashed" in counts else ""
     return (
         f"{summary.images:,} photos ({summary.resumed:,} done before): {summary.faces:,} faces; "
         f"{counts.get('no_face', 0):,} photos without a face, {summary.many:,} with many, "
-        f"{counts.get('unreadable', 0):,} unreadable; "
+        f"{counts.get('unreadable', 0):,} unreadable{crashed}; "
         f"{summary.seconds:.1f} s, {rate:.1f} photos/s with the start"
     )
 

@@ -9,7 +9,7 @@ import contextlib
 import keras
 from keras import layers
 
-from ran_tf.models import norm, preprocess
+from ran_tf.models import norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
 _IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
@@ -22,6 +22,8 @@ _RESNETS = {
     "resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
 }
 BACKBONES = (*_RESNETS, "vgg16", "mobilenet_v1")
+
+_VGG_FEATURES = 4096
 
 
 @contextlib.contextmanager
@@ -129,10 +131,10 @@ def _vgg16(inputs):
             x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
         x = layers.MaxPooling2D(2, name=f"pool{stage + 1}")(x)
     # 7x7 at 224 px, as VGG-Face; the pooling lets other sizes use the same weights.
-    x = layers.AdaptiveAveragePooling2D(7, name="pool")(x) if x.shape[1:3] != (7, 7) else x
+    x = pool.GridPool(7, name="pool")(x) if x.shape[1:3] != (7, 7) else x
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(4096, activation="relu", name="fc6")(x)
-    return layers.Dense(4096, activation="relu", name="fc7")(x)
+    x = layers.Dense(_VGG_FEATURES, activation="relu", name="fc6")(x)
+    return layers.Dense(_VGG_FEATURES, activation="relu", name="fc7")(x)
 
 
 def _mobilenet_v1(inputs, *, synchronized: bool):
