@@ -22,6 +22,7 @@ MODELS = {
     "float16": {**SMALL, "dtype": "mixed_float16"},
     "applications": {**SMALL, "backbone": "MobileNetV3Small"},
     "portable": {**SMALL, "portable": True},
+    "unit": {**SMALL, "preprocessing": "unit"},
 }
 LARGE = {
     "resnet34": {**SMALL, "backbone": "resnet34"},
