@@ -4,7 +4,7 @@ Each format accounts for every tensor of its file: it is loaded, checked against
 must be, or left out on purpose with a reason. Anything else that is unused or missing is an error
 that lists names, unless `allow_partial` turns it into a report.
 
-    faceres_tfjs   FaceRes, a TF.js graph model with folded BN, as `@vladmandic/human` ships it (MIT)
+    faceres_tfjs   FaceRes, a TF.js graph model with folded BN, of `@vladmandic/human` (MIT)
     ms1m_torch     ResNet-18, 34 or 50 of PyTorch, such as MS-Celeb-1M's `ijba_res18_naive.pth.tar`
     ran_torch      a whole network: a checkpoint of the paper's released code
 """
@@ -13,15 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ran_tf import config, specs
+from ran_tf.models.convert import faceres_tfjs, ms1m_torch, ran_torch
 from ran_tf.models.convert.accounting import Converted
-from ran_tf.models.convert.faceres_tfjs import faceres_tfjs
-from ran_tf.models.convert.ms1m_torch import ms1m_torch
-from ran_tf.models.convert.ran_torch import ran_torch
 
 FORMATS: dict[str, Callable[..., Converted]] = {
-    "faceres_tfjs": faceres_tfjs,
-    "ms1m_torch": ms1m_torch,
-    "ran_torch": ran_torch,
+    "faceres_tfjs": faceres_tfjs.convert_file,
+    "ms1m_torch": ms1m_torch.convert_file,
+    "ran_torch": ran_torch.convert_file,
 }
 
 # What the pixels were when the weights of each format were trained. The authors' loader, which

@@ -11,7 +11,7 @@ from ran_tf.models.convert.tfjs import read_tfjs
 _HEADS = ("feats", "age_pred", "gender_pred")
 
 
-def faceres_tfjs(
+def convert_file(
     source: Path, *, size: tuple[int, int], preprocessing: str, allow_partial: bool
 ) -> Converted:
     """FaceRes, a TF.js graph model with folded BN, into the backbone `mobilenet_v1`.

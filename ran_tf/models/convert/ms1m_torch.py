@@ -11,7 +11,7 @@ from ran_tf.models.convert.torch_resnet import find_backbone, resnet_arrays, ste
 _HEADS = {"fc": "classifier of the old identities", "feature": "embedding of the old head"}
 
 
-def ms1m_torch(
+def convert_file(
     source: Path, *, size: tuple[int, int], preprocessing: str, allow_partial: bool
 ) -> Converted:
     """A ResNet-18, 34 or 50 in torchvision's names into the backbone of that name.

@@ -15,7 +15,7 @@ from ran_tf.models.convert.torch_resnet import find_backbone, resnet_arrays, ste
 from ran_tf.models.ran import RegionAttentionNetwork
 
 
-def ran_torch(
+def convert_file(
     source: Path,
     *,
     size: tuple[int, int],

@@ -73,22 +73,22 @@ def _to_numpy(name: str, tensor) -> np.ndarray:
 def _first_line(error: Exception) -> str:
     """What went wrong, without PyTorch's advice to load the file unsafely."""
     text = str(error)
-    reason = re.search(r"(Unsupported (?:global: GLOBAL|class|operand) \S+)", text)
-    if reason:
+    refused = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) (\S+)", text)
+    if refused:
         return (
-            f"{reason[1]}, which is more than tensors and plain data and might run code; if you "
-            "trust the file, save its state dict alone where it was made"
+            f"it asks for {refused[1]}, which is more than tensors and plain data and might run "
+            "code; if you trust the file, save its state dict alone where it was made"
         )
     inner = re.search(r"WeightsUnpickler error: *(.+)", text)
-    lines = (inner[1] if inner else text).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    lines = (inner[1] if inner else text).strip().splitlines() or ["no message"]
+    return f"it is damaged or another kind of file ({type(error).__name__}: {lines[0][:120]})"
 
 
 def main(source: str, out: str) -> int:
     try:
         arrays = read_checkpoint(source)
     except ImportError as error:
-        print(json.dumps({"error": _first_line(error), "no_torch": True}))
+        print(json.dumps({"error": str(error), "no_torch": True}))
         return 1
     except ValueError as error:
         print(json.dumps({"error": str(error)}))
