@@ -100,5 +100,9 @@ def test_wrong_choices_are_named():
         ran_tf.RegionAttentionNetwork("resnet19")
     with pytest.raises(ValueError, match="Received: trunk='half'"):
         ran_tf.RegionAttentionNetwork("mobilenet_v1", trunk="half")
+    with pytest.raises(ValueError, match="Received: preprocessing='caffe'"):
+        ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32), preprocessing="caffe")
+    with pytest.raises(ValueError, match="'MobileNetV3Small'.*Received: preprocessing='unit'"):
+        ran_tf.RegionAttentionNetwork("MobileNetV3Small", size=(32, 32), preprocessing="unit")
     with pytest.raises(ValueError, match="Received: size=224"):
         ran_tf.RegionAttentionNetwork("mobilenet_v1", size=224)

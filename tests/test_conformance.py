@@ -31,6 +31,7 @@ MODELS = {
         "split": "layer2_1_relu",
         "region_map": (3, 3),
     },
+    "unit": {**SMALL, "preprocessing": "unit"},
 }
 LARGE = {
     "resnet34": {**SMALL, "backbone": "resnet34"},

@@ -17,7 +17,8 @@ from absl import flags
 
 from ran_tf.launch import convert as convert_command
 from ran_tf.models.backbones import build_backbone
-from ran_tf.models.convert import convert, read_tfjs
+from ran_tf.models.convert import convert
+from ran_tf.models.convert.tfjs import read_tfjs
 from ran_tf.models.reinflate import reinflate_batch_norm
 
 FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)

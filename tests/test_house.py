@@ -60,7 +60,7 @@ def test_flags_are_read_in_launch_only(path):
 
 def test_portable_modules_import_no_tensorflow_at_the_top():
     for name in ("models", "regions"):
-        for path in (ROOT / "ran_tf" / name).glob("*.py"):
+        for path in (ROOT / "ran_tf" / name).rglob("*.py"):
             tree = ast.parse(path.read_text())
             for node in tree.body:
                 if isinstance(node, ast.Import):

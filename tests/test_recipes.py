@@ -33,6 +33,7 @@ def test_flags_reach_the_configuration(parse):
         "--region_variant=released",
         "--attention=softmax",
         "--norelation",
+        "--preprocessing=unit",
         "--milestones=0.3,0.5",
         "--region_size=96",
         "--margin=0.1",
@@ -43,6 +44,7 @@ def test_flags_reach_the_configuration(parse):
     config = launch_flags.train_config(values)
     assert config.data.regions.k == 8 and config.data.regions.variant == "released"
     assert config.model["attention"] == "softmax" and config.model["relation"] is False
+    assert config.model["preprocessing"] == "unit"
     assert config.optimizer.milestones == (0.3, 0.5)
     assert config.model["size"] == (96, 96) and config.margin == 0.1
     assert config.model["trunk"] == "shared" and config.model["split"] == "layer2_1_relu"

@@ -2,6 +2,10 @@
 
     python -m ran_tf.launch.convert --source=faceres.json --format=faceres_tfjs \\
         --faces=ferplus/FER2013Train --size=128 --out=mobilenet_v1.weights.h5
+    python -m ran_tf.launch.convert --source=ijba_res18_naive.pth.tar --format=ms1m_torch \\
+        --out=resnet18.weights.h5
+    python -m ran_tf.launch.convert --source=checkpoint_40.pth.tar --format=ran_torch \\
+        --out=ran.weights.h5
 """
 
 from pathlib import Path
@@ -10,9 +14,10 @@ import cv2
 import numpy as np
 from absl import flags
 
-from ran_tf import images
+from ran_tf import images, specs
 from ran_tf.files import atomic_path
 from ran_tf.launch import command
+from ran_tf.models import weights_file
 from ran_tf.models.convert import FORMATS, convert
 from ran_tf.models.reinflate import reinflate_batch_norm
 
@@ -25,6 +30,28 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_string(
         "out", None, "Where to write, *.weights.h5.", required=True, flag_values=values
+    )
+    flags.DEFINE_enum(
+        "attention",
+        None,
+        specs.ATTENTIONS,
+        "Of a network (ran_torch); nothing in the file tells. Absent: as the released code with "
+        "such a head, softmax with relation-attention and sigmoid without.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "preprocessing",
+        None,
+        specs.PREPROCESSINGS,
+        "Of the pixels that --source was trained on. Absent: the format's own, which is unit (RGB "
+        "in 0..1) for ran_torch and ms1m_torch.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "allow_partial",
+        False,
+        "Report tensors that are unknown, and variables that have none, instead of stopping.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "faces",
@@ -61,15 +88,26 @@ def run(values: flags.FlagValues) -> None:
     size = (values.size, values.size)
     # Before the conversion, so that a wrong folder is known at once.
     faces = values.faces and read_faces(values.faces, count=values.num_faces, size=size)
-    converted = convert(source=values.source, format=values.format, size=size)
+    converted = convert(
+        source=values.source,
+        format=values.format,
+        size=size,
+        preprocessing=values.preprocessing,
+        attention=values.attention,
+        allow_partial=values.allow_partial,
+    )
     for name, reason in converted.left_out.items():
         print(f"left out: {name} ({reason})")
+    for name in converted.fresh:
+        print(f"not in the source, random: {name}")
     if faces is not None:
-        reinflate_batch_norm(converted.model, faces)
+        reinflate_batch_norm(getattr(converted.model, "backbone", converted.model), faces)
         print(f"measured the batch normalisations on {len(faces)} faces of {values.faces}")
     with atomic_path(out) as partial:
-        converted.model.save_weights(partial)
+        weights_file.save(converted.model, partial, arguments=converted.arguments)
     print(f"wrote {out} ({converted.model.count_params():,} parameters)")
+    # The flags of `train` that the weights need have the names of the arguments.
+    print("for:", ", ".join(f"{key}={value!r}" for key, value in converted.arguments.items()))
 
 
 def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:

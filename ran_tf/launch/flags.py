@@ -40,6 +40,12 @@ def define_training_flags() -> None:
     flags.DEFINE_string("backbone", "resnet18", "resnet18/34/50, vgg16, mobilenet_v1, or a name.")
     flags.DEFINE_enum("attention", "sigmoid", specs.ATTENTIONS, "sigmoid: paper; softmax: code.")
     flags.DEFINE_bool("relation", True, "Relation-attention; False is the paper's ablation.")
+    flags.DEFINE_enum(
+        "preprocessing",
+        "standard",
+        specs.PREPROCESSINGS,
+        "Of pixels at the backbone: its usual mean and scale, or unit, 0..1: the authors' weights.",
+    )
     flags.DEFINE_integer("region_size", 224, "Side of a region at the backbone, pixels.")
     flags.DEFINE_enum("trunk", "full", specs.TRUNKS, "shared: early layers see a face only once.")
     flags.DEFINE_string("split", "", "Last early layer of a shared trunk; the backbone's default.")
@@ -134,6 +140,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
             "split": values.split or None,
             "region_map": (values.region_map, values.region_map) if values.region_map else None,
             "dropout": values.dropout,
+            "preprocessing": values.preprocessing,
             "dtype": values.dtype,
         },
         epochs=values.epochs,

@@ -9,12 +9,16 @@ import contextlib
 import keras
 from keras import layers
 
+from ran_tf import config, specs
 from ran_tf.models import norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
 _IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
 _CAFFE = {"mean": (103.939, 116.779, 123.68), "std": (1.0, 1.0, 1.0)}
 _VGG_FACE = {"mean": (129.186, 104.762, 93.594), "std": (1.0, 1.0, 1.0)}
+# Not folded into the first convolution: its zero padding is 0 after preprocessing, so a folded
+# shift would be wrong along the border.
+_UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}
 
 _RESNETS = {
     "resnet18": {"blocks": (2, 2, 2, 2), "bottleneck": False},
@@ -37,7 +41,14 @@ def _policy(dtype):
         keras.config.set_dtype_policy(previous)
 
 
-def build_backbone(name: str, *, size: tuple[int, int], dtype=None, synchronized: bool = False):
+def build_backbone(
+    name: str,
+    *,
+    size: tuple[int, int],
+    dtype=None,
+    synchronized: bool = False,
+    preprocessing: str = "standard",
+):
     """Builds a backbone with random weights.
 
     Args:
@@ -46,24 +57,34 @@ def build_backbone(name: str, *, size: tuple[int, int], dtype=None, synchronized
       size: (height, width) of the input in pixels.
       dtype: dtype policy of all layers, such as "mixed_bfloat16"; None is the global policy.
       synchronized: batch statistics over all replicas (own backbones only).
+      preprocessing: what the backbone does to its pixels first. "standard": mean and scale of the
+        architecture's usual checkpoints; "unit": divides by 255 and no more (own backbones only).
 
     Returns:
       keras.Model, f32[b, h, w, 3] in 0..255 -> [b, d] in the policy's compute dtype.
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: for an unknown name or preprocessing.
     """
+    config.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
     inputs = keras.Input((*size, 3), name="image")
     with _policy(dtype):
         if name in _RESNETS:
-            features = _resnet(inputs, synchronized=synchronized, **_RESNETS[name])
+            x = _standardize(inputs, preprocessing, usual=_IMAGENET)
+            features = _resnet(x, synchronized=synchronized, **_RESNETS[name])
         elif name == "vgg16":
-            features = _vgg16(inputs)
+            features = _vgg16(_standardize(inputs, preprocessing, usual=_VGG_FACE))
         elif name == "mobilenet_v1":
-            features = _mobilenet_v1(inputs, synchronized=synchronized)
+            x = _standardize(inputs, preprocessing, usual=_CAFFE)
+            features = _mobilenet_v1(x, synchronized=synchronized)
         else:
-            features = _from_applications(name, inputs)
+            features = _from_applications(name, inputs, preprocessing=preprocessing)
     return keras.Model(inputs, features, name=name)
+
+
+def _standardize(inputs, preprocessing: str, *, usual: dict):
+    scaling = usual if preprocessing == "standard" else _UNIT
+    return preprocess.Standardize(name="preprocess", **scaling)(inputs)
 
 
 def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):
@@ -83,13 +104,12 @@ def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):
     )(x)
 
 
-def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: bool):
+def _resnet(x, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: bool):
     """ResNet (He et al. 2016) in torchvision's variant: the stride is in the 3x3 convolution."""
 
     def batch_norm(x, name):
         return norm.BatchNorm(synchronized=synchronized, name=name)(x)
 
-    x = preprocess.Standardize(name="preprocess", **_IMAGENET)(inputs)
     x = batch_norm(_conv(x, 64, 7, stride=2, name="conv1"), "bn1")
     x = layers.ReLU(name="relu")(x)
     # The input is not negative after ReLU: zero padding is as good as PyTorch's minus infinity.
@@ -120,9 +140,8 @@ def _resnet(inputs, *, blocks: tuple[int, ...], bottleneck: bool, synchronized: 
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
 
-def _vgg16(inputs):
+def _vgg16(x):
     """VGG-16 (Simonyan & Zisserman 2015) up to the 4096 features of fc7, as in VGG-Face."""
-    x = preprocess.Standardize(name="preprocess", **_VGG_FACE)(inputs)
     for stage, (depth, filters) in enumerate(
         zip((2, 2, 3, 3, 3), (64, 128, 256, 512, 512), strict=True)
     ):
@@ -137,7 +156,7 @@ def _vgg16(inputs):
     return layers.Dense(_VGG_FEATURES, activation="relu", name="fc7")(x)
 
 
-def _mobilenet_v1(inputs, *, synchronized: bool):
+def _mobilenet_v1(x, *, synchronized: bool):
     """MobileNetV1 (Howard et al. 2017) with 'same' padding throughout, the layout of FaceRes.
 
     Not `keras.applications.MobileNet`, which pads its strided layers otherwise.
@@ -159,7 +178,6 @@ def _mobilenet_v1(inputs, *, synchronized: bool):
     # times slower than float32's (measured), and the step then no faster than in float32.
     in_bfloat16 = keras.config.dtype_policy().compute_dtype == "bfloat16"
     strided_dtype = "float32" if in_bfloat16 else None
-    x = preprocess.Standardize(name="preprocess", **_CAFFE)(inputs)
     x = conv(x, 32, 3, 2, "conv1")
     for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         name = f"conv_dw_{i}"
@@ -176,13 +194,19 @@ def _mobilenet_v1(inputs, *, synchronized: bool):
     return layers.GlobalAveragePooling2D(name="pool")(x)
 
 
-def _from_applications(name: str, inputs):
+def _from_applications(name: str, inputs, *, preprocessing: str):
     """A headless model of `keras.applications`, with the input scaling of its own module."""
     build = getattr(keras.applications, name, None)
     if not callable(build) or not name[:1].isupper():
         raise ValueError(
             f"`backbone` must be one of {BACKBONES} or the name of a model in keras.applications. "
             f"Received: backbone={name!r}"
+        )
+    if preprocessing != "standard":
+        # Some of them scale inside, some do not: "unit" would not mean the same for all.
+        raise ValueError(
+            f"`preprocessing` must be 'standard' for {name!r}, a model of keras.applications. "
+            f"Received: preprocessing={preprocessing!r}"
         )
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.

@@ -38,6 +38,9 @@ class RegionAttentionNetwork(keras.Model):
       dropout: rate on the feature the classifier reads.
       synchronized: batch statistics over all replicas.
       portable: crop with matrix products on TensorFlow too (for XLA).
+      preprocessing: what the backbone does to pixels first. "standard": mean and scale of the
+        architecture's usual checkpoints; "unit": RGB in 0..1, which the authors' checkpoints were
+        trained with.
 
     Call, with a dict:
       image: u8 or f32 [b, H, W, 3] in 0..255, whole faces.
@@ -63,6 +66,7 @@ class RegionAttentionNetwork(keras.Model):
         dropout: float = 0.0,
         synchronized: bool = False,
         portable: bool = False,
+        preprocessing: str = "standard",
         **kwargs,
     ):
         # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
@@ -93,13 +97,18 @@ class RegionAttentionNetwork(keras.Model):
             "dropout": dropout,
             "synchronized": synchronized,
             "portable": portable,
+            "preprocessing": preprocessing,
         }
         self.size = tuple(size)
         self.relation = relation
         self.portable = portable
         self.crop = crop.RegionCrop(self.size, portable=portable, name="crop")
         self.backbone = backbones.build_backbone(
-            backbone, size=self.size, dtype=self.dtype_policy, synchronized=synchronized
+            backbone,
+            size=self.size,
+            dtype=self.dtype_policy,
+            synchronized=synchronized,
+            preprocessing=preprocessing,
         )
         self._stages = None
         if trunk == "shared":

@@ -5,6 +5,7 @@ import pathlib
 
 import h5py
 
+from ran_tf.models import weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import checkpoints
 
@@ -35,11 +36,13 @@ def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
 
     Raises:
       FileNotFoundError: if there is no such file or directory.
-      ValueError: if it does not fit.
+      ValueError: if it does not fit, or was trained with another preprocessing than the model's.
     """
     path = pathlib.Path(source)
     if path.is_dir():
-        return _from_network(model, checkpoints.load_workdir(path).model, source=source)
+        trained = checkpoints.load_workdir(path).model
+        _check_preprocessing(model, trained.get_config(), source=source)
+        return _from_network(model, trained, source=source)
     if not path.exists():
         raise FileNotFoundError(
             "`init_weights` must be a work directory or a .weights.h5 file that exists. "
@@ -51,6 +54,17 @@ def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
             f"ran_tf.launch.convert). Received: init_weights={source!r}"
         )
     return _from_file(model, path)
+
+
+def _check_preprocessing(model, arguments: dict, *, source: str) -> None:
+    # The shapes fit whatever the pixels were, so nothing else would notice.
+    ours = model.get_config()["preprocessing"]
+    theirs = arguments.get("preprocessing", ours)
+    if theirs != ours:
+        raise ValueError(
+            f"`init_weights` was trained with preprocessing={theirs!r}: make the model so "
+            f"(--preprocessing={theirs}). Received: init_weights={source!r}, preprocessing={ours!r}"
+        )
 
 
 def _weights_by_path(model) -> dict:
@@ -75,13 +89,22 @@ def _from_file(model, path) -> Initialised:
     try:
         with h5py.File(path, "r") as file:
             target = model if "backbone" in file else model.backbone
+        arguments = weights_file.read_arguments(path)
+    except OSError as error:
+        raise _unfit(model, path, error) from error
+    _check_preprocessing(model, arguments, source=str(path))
+    try:
         target.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(
-            f"`init_weights` must hold the weights of a {model.backbone.name!r} backbone, or of a "
-            f"whole network like this one. Received: init_weights={str(path)!r}: {error}"
-        ) from error
+        raise _unfit(model, path, error) from error
     return _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+
+
+def _unfit(model, path, error: Exception) -> ValueError:
+    return ValueError(
+        f"`init_weights` must hold the weights of a {model.backbone.name!r} backbone, or of a "
+        f"whole network like this one. Received: init_weights={str(path)!r}: {error}"
+    )
 
 
 def _sorted_out(weights, loaded: set[str]) -> Initialised:
