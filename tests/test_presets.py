@@ -6,13 +6,16 @@ import functools
 import hashlib
 import http.server
 import json
+import pathlib
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf import export, sources
+from ran_tf import export, sources, specs
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
 from ran_tf.models import fetch, presets
@@ -35,10 +38,39 @@ def workdir(tmp_path_factory):
 def small(workdir, synthetic_dir, tmp_path_factory):
     """A folder of presets with one that is called `small`."""
     folder = tmp_path_factory.mktemp("presets")
-    make_preset.make_preset(
-        workdir, preset_dir=folder / "small", split="test[:24]", data_dir=synthetic_dir
+    arguments = {
+        "workdir": workdir,
+        "preset_dir": folder / "small",
+        "split": "test[:24]",
+        "data_dir": synthetic_dir,
+        "backbone_origin": "Nobody's weights.",
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.make_preset",
+            *(f"--{name}={value}" for name, value in arguments.items()),
+        ],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "of 24 faces of test[:24]" in done.stdout
     return folder / "small"
+
+
+def test_faces_without_colour_make_a_grey_card():
+    """FERPlus' faces are grey, and framed as `specs.CROPS` says, whatever the run noted."""
+    faces = np.zeros((2, 8, 8, 3), np.uint8)
+    grey = make_preset._complete(make_card(), batches=[{"image": faces}])
+    assert (grey.colour, grey.crop_margin, grey.crop_drop) == ("grey", *specs.CROPS["ferplus"])
+    faces[1, 3, 3, 0] = 1
+    card = make_card(dataset="other", crop_margin=0.1)
+    rgb = make_preset._complete(card, batches=[{"image": faces}])
+    assert (rgb.colour, rgb.crop_margin) == ("rgb", 0.1)
 
 
 @pytest.fixture
@@ -72,7 +104,7 @@ def test_a_preset_is_the_model_rounded(small, packaged):
             np.testing.assert_array_equal(new, old.astype(np.float16).astype(np.float32))
     check_known_output(small)
     text = (small / presets.README).read_text()
-    for wanted in ("## Not for", "research", "neutral, happiness", "SHA-256"):
+    for wanted in ("## Not for", "research", "Nobody's weights.", "neutral, happiness", "SHA-256"):
         assert wanted in text
     card = presets.load_preset(small).card
     assert card.labels == ran_tf.LABELS["synthetic_faces"]
