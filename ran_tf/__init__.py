@@ -16,6 +16,7 @@ _HOMES = {
     "RelationAttention": "ran_tf.models.attention",
     "SelfAttention": "ran_tf.models.attention",
     "crop_regions": "ran_tf.regions.crop",
+    "from_preset": "ran_tf.models.presets",
     "fixed_boxes": "ran_tf.regions.boxes",
     "landmark_boxes": "ran_tf.regions.boxes",
     "random_boxes": "ran_tf.regions.boxes",

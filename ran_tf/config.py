@@ -206,6 +206,8 @@ class ModelCard:
       regions: the regions the model was trained with.
       model: arguments of `RegionAttentionNetwork`.
       colour: "rgb", or "grey" when colour must be taken out first.
+      crop_margin, crop_drop: how faces were framed, see `faces.align.align_face`: photos are cut
+        like this.
     """
 
     dataset: str
@@ -214,9 +216,13 @@ class ModelCard:
     regions: RegionConfig
     model: dict[str, Any]
     colour: str = "rgb"
+    crop_margin: float = 0.0
+    crop_drop: float = 0.0
 
     def __post_init__(self):
         check_choice("card.colour", self.colour, ("rgb", "grey"))
+        check_range("card.crop_margin", self.crop_margin, low=-0.4, high=4.0)
+        check_range("card.crop_drop", self.crop_drop, low=-1.0, high=1.0)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

@@ -2,17 +2,15 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import config, export
+from ran_tf import config, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image
-from ran_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,10 +39,11 @@ class Predictor:
     """Classifies face crops.
 
     Args:
-      name_or_dir: EXPORT_DIR (its newest version), EXPORT_DIR/<version>, or the work directory of a
-        training run (its best epoch).
-      align: the images are photos: the largest face of each is found, turned upright and cut out.
-        False: they are face crops.
+      name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
+        EXPORT_DIR/<version>, or the work directory of a training run (its best epoch); see
+        `ran_tf.sources`.
+      align: the images are photos: the largest face of each is found, turned upright and cut out as
+        the faces that the model was trained on. False: they are face crops.
       detector: that finds faces with `align=True`, see `ran_tf.faces.detect`; MTCNN brings its
         weights along.
       batch_size: faces that the model sees at once.
@@ -54,8 +53,8 @@ class Predictor:
       labels: class names, in the order of the probabilities.
 
     Raises:
-      FileNotFoundError: if there is neither an export nor a finished epoch.
-      ValueError: for a run with landmark regions.
+      FileNotFoundError: if there is no such model.
+      ValueError: for a model with landmark regions.
     """
 
     def __init__(
@@ -67,25 +66,17 @@ class Predictor:
         batch_size: int = 32,
     ):
         config.check_range("batch_size", batch_size, low=1)
-        path = pathlib.Path(name_or_dir).expanduser()
-        version = export.find_version(path)
-        if version is not None:
-            self.card = export.read_card(version)
+        source = sources.resolve(name_or_dir)
+        if source.kind == "export":
+            self.card = export.read_card(source.path)
             # The signature lives only as long as what it was loaded with.
-            self._loaded = tf.saved_model.load(str(version))
+            self._loaded = tf.saved_model.load(str(source.path))
             self._classify = self._loaded.signatures["images"]
-        elif (path / checkpoints.CARD).is_file():
-            trained = checkpoints.load_workdir(path)
+        else:
+            trained = sources.load_trained(source)
             self.card = trained.card
             self._loaded = export.FaceClassifier(trained.model, trained.card)
             self._classify = self._loaded.images
-        else:
-            raise FileNotFoundError(
-                "`name_or_dir` must be a folder written by ran_tf.launch.export, one of its "
-                "versions, or the work directory of a training run with at least one finished "
-                f"epoch. Received: name_or_dir={str(name_or_dir)!r}"
-                + ("" if path.exists() else ", which does not exist")
-            )
         self._batch_size = batch_size
         self._detect = None
         if align:
@@ -134,8 +125,14 @@ class Predictor:
                     f"Received: {name}.shape={photo.shape}"
                 )
             face = detect.choose_face(faces, shape=photo.shape)
-            size = max(8, *self.card.image_size)
-            aligned.append(face_align.align_face(photo, face.landmarks, size=size).image)
+            square = face_align.align_face(
+                photo,
+                face.landmarks,
+                size=max(8, *self.card.image_size),
+                margin=self.card.crop_margin,
+                drop=self.card.crop_drop,
+            )
+            aligned.append(square.image)
         return aligned
 
     def _predict(self, faces) -> list[Prediction]:

@@ -200,3 +200,12 @@ def test_errors_name_the_remedy(flat, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="many_faces='all'"):
         AlignConfig(landmarks_only=True, many_faces="all")
     assert os.path.exists(out / "a.png")
+
+
+def test_margin_and_drop_frame_the_face():
+    """The square grows by the margin on every side and lies lower by the drop."""
+    photo = np.zeros((200, 200, 3), np.uint8)
+    landmarks = align_lib.TEMPLATE * 112 + 30 - 0.5  # an upright face of 112 pixels at 30, 30
+    face = align_lib.align_face(photo, landmarks, size=60, margin=0.1, drop=0.05)
+    corners = np.array([[18.8, 153.2], [24.4, 158.8], [1.5, 1.5]]) - 0.5  # x, y, 1
+    np.testing.assert_allclose(face.matrix @ corners + 0.5, [[0, 60], [0, 60]], atol=1e-6)

@@ -133,7 +133,7 @@ def test_initialise_lists_what_it_takes_and_what_it_leaves(tmp_path):
 
     with pytest.raises(ValueError, match="whole network like this one"):
         initialise.init_weights(network(num_classes=4), str(network_file))
-    with pytest.raises(FileNotFoundError, match="Received: init_weights='nowhere'"):
+    with pytest.raises(FileNotFoundError, match="Received: source='nowhere'"):
         initialise.init_weights(target, "nowhere")
     with pytest.raises(FileNotFoundError, match="finished epoch"):
         initialise.init_weights(target, str(tmp_path))

@@ -27,7 +27,7 @@ from tests.test_export import (
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """What a finished epoch leaves."""
-    folder, card = tmp_path_factory.mktemp("run"), make_card()
+    folder, card = tmp_path_factory.mktemp("run"), make_card(crop_margin=0.2, crop_drop=0.1)
     checkpoints.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
     return folder
 
@@ -200,7 +200,7 @@ def test_align_takes_the_largest_face(workdir, monkeypatch):
 
     monkeypatch.setattr(detect, "create_detector", create_detector)
     predictor = ran_tf.Predictor(workdir, align=True)
-    by_hand = align.align_face(photo, large, size=32).image
+    by_hand = align.align_face(photo, large, size=32, margin=0.2, drop=0.1).image
     expected = expected_outputs(make_model(), by_hand[None], ran_tf.fixed_boxes(6))
     check_prediction(predictor([photo])[0], expected, 0)
     with pytest.raises(ValueError, match=r"images\[1\]` shows no face.*shape=\(9, 9, 3\)"):

@@ -277,7 +277,7 @@ def test_a_network_and_its_export_agree(tmp_path):
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"training run .* or of an export .*'.*nowhere'"):
+    with pytest.raises(FileNotFoundError, match=r"work directory of a training run .*'.*nowhere'"):
         evaluate.load_classifier(tmp_path / "nowhere")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"at least one finished epoch; card.json"):

@@ -8,6 +8,7 @@ An evaluation batch has, in place of `draws`: "label" i64[b], "id" string[b], "o
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -48,6 +49,18 @@ class Dataset:
                 f"`split` must be one of {sorted(self.builder.info.splits)} or a slice of one. "
                 f"Received: split={split!r}"
             ) from error
+
+    def knows_landmarks(self, split: str) -> bool:
+        """Whether any of the first 64 faces of a split has landmarks: the feature may be NaN."""
+        if "landmarks" not in self.builder.info.features:
+            return False
+        examples = self.builder.as_dataset(
+            split=split,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(try_autocache=False),
+        )
+        points = [example["landmarks"].numpy() for example in examples.take(64)]
+        return bool(np.isfinite(points).any())
 
 
 def open_dataset(data: DataConfig) -> Dataset:

@@ -40,7 +40,12 @@ class AlignedFace:
 
 
 def align_face(
-    image: np.ndarray, landmarks: np.ndarray, *, size: int = 224, margin: float = 0.0
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    *,
+    size: int = 224,
+    margin: float = 0.0,
+    drop: float = 0.0,
 ) -> AlignedFace:
     """Cuts an upright square face out of a photo.
 
@@ -49,7 +54,9 @@ def align_face(
       landmarks: [5,2], x,y in pixels, in the order of `specs.LANDMARKS`.
       size: side of the result, in pixels.
       margin: what is added on every side of the ArcFace square, as a fraction of its side. 0 shows
-        a face from fringe to chin, 0.15 the whole head; FERPlus cuts its faces like -0.06.
+        a face from fringe to chin, 0.15 the whole head.
+      drop: how far below the ArcFace square the result lies, as a fraction of its side. FERPlus
+        cuts its faces like margin -0.05 and drop 0.07, see `specs.CROPS`.
 
     Returns:
       An `AlignedFace`. Where the square leaves the photo, the photo's border is repeated.
@@ -59,10 +66,11 @@ def align_face(
     """
     check_range("size", size, low=8)
     check_range("margin", margin, low=-0.4, high=4.0)
+    check_range("drop", drop, low=-1.0, high=1.0)
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         raise ValueError(f"`landmarks` must be five finite x,y. Received: landmarks={landmarks!r}")
-    target = (TEMPLATE + margin) / (1 + 2 * margin) * size - 0.5
+    target = (TEMPLATE + np.array([margin, margin - drop])) / (1 + 2 * margin) * size - 0.5
     matrix = similarity(landmarks, target)
     scale = np.hypot(*matrix[0, :2])
     # Bilinear sampling skips pixels when it shrinks to less than half: shrink by area before.

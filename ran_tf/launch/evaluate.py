@@ -1,4 +1,4 @@
-"""python -m ran_tf.launch.evaluate --workdir=DIR|--model=EXPORT_DIR --out=DIR
+"""python -m ran_tf.launch.evaluate --workdir=DIR|--model=EXPORT_DIR|PRESET --out=DIR
 
 Evaluates a model on a split of its dataset, in one pass: report.json, report.md and figures by
 subset of the faces. With --baseline, a second model on the same faces and the differences.
@@ -20,9 +20,9 @@ _COMMAND = "python -m ran_tf.launch.evaluate"
 def define_flags() -> None:
     """Defines this command's flags; not on import, since training imports `evaluate_workdir`."""
     flags.DEFINE_string("workdir", None, "Directory of a training run.")
-    flags.DEFINE_string("model", None, "Directory of an export or of a training run.")
+    flags.DEFINE_string("model", None, "A preset, or directory of an export or a run.")
     flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
-    flags.DEFINE_string("baseline", None, "Directory of a run or export to compare with.")
+    flags.DEFINE_string("baseline", None, "A preset, run or export to compare with.")
     flags.DEFINE_string("split", "test", "TFDS split: test or validation.")
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
@@ -80,7 +80,7 @@ def evaluate(
     """Evaluates a model, writes the report to `out` and prints its main table.
 
     Args:
-      model: directory of a training run or of an export.
+      model: a preset, an export or the directory of a training run, see `ran_tf.sources`.
       baseline: the same for a model to compare with.
       out: directory of the report.
       split: TFDS split expression.
@@ -107,7 +107,7 @@ def evaluate(
     classifiers = [load_classifier(path) for path in (model, baseline) if path is not None]
     name = dataset or classifiers[0].card.dataset
     runs = [
-        _open(c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size)
+        open_split(c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size)
         for c in classifiers
     ]
     evaluated = [
@@ -133,29 +133,24 @@ def evaluate(
 
 
 def load_classifier(path: str | os.PathLike):
-    """A training run or an export, whichever the directory holds.
+    """A preset, an export or a training run, whichever `path` is.
 
     Raises:
-      FileNotFoundError: if it holds neither.
+      FileNotFoundError: if it is none of them.
     """
-    from ran_tf import export
+    from ran_tf import sources
     from ran_tf.evaluation import classifier
-    from ran_tf.training import checkpoints
 
-    directory = pathlib.Path(path).expanduser()
-    if export.find_version(directory) is not None:
-        return classifier.from_export(directory, name=str(path))
-    if not (directory / checkpoints.RUN).exists() and not (directory / checkpoints.CARD).exists():
-        raise FileNotFoundError(
-            "a model must be the directory of a training run (with best.weights.h5 and card.json) "
-            "or of an export (with a SavedModel in a folder named by an integer). "
-            f"Received: {str(path)!r}"
-        )
-    trained = checkpoints.load_workdir(directory)
+    source = sources.resolve(path)
+    if source.kind == "export":
+        return classifier.from_export(source.path, name=str(path))
+    trained = sources.load_trained(source)
     return classifier.from_network(trained.model, trained.card, name=str(path))
 
 
-def _open(classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int) -> dict:
+def open_split(
+    classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int
+) -> dict:
     """The batches for a classifier, checked to carry its labels."""
     from ran_tf.data import pipeline
 

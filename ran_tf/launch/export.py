@@ -1,8 +1,8 @@
-"""python -m ran_tf.launch.export --workdir=DIR --export_dir=DIR [--version=N]
+"""python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N]
 
-Writes the best epoch of a training run as EXPORT_DIR/<version>/, a SavedModel for TensorFlow
-Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is reloaded in a
-fresh process without Keras and compared with the model.
+Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
+TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
+reloaded in a fresh process without Keras and compared with the model.
 """
 
 import os
@@ -14,7 +14,9 @@ from ran_tf.launch import command
 
 def define_flags() -> None:
     """Not on import: `ran_tf.launch.train` has flags of the same names."""
-    flags.DEFINE_string("workdir", None, "Directory of a training run.", required=True)
+    flags.DEFINE_string("workdir", None, "Directory of a training run.")
+    flags.DEFINE_string("model", None, "Name, folder, zip file or URL of a preset.")
+    flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
     flags.DEFINE_string("export_dir", None, "Where versions are written.", required=True)
     flags.DEFINE_integer("version", None, "Folder name; by default the next free integer.")
 
@@ -22,16 +24,15 @@ def define_flags() -> None:
 def export_workdir(
     workdir: str | os.PathLike, *, export_dir: str | os.PathLike, version: int | None = None
 ) -> None:
-    """Exports the best epoch of a run and says how far the export is from the model.
+    """Exports a preset or the best epoch of a run, and says how far the export is from the model.
 
     Raises:
-      FileNotFoundError: if the run has no finished epoch.
+      FileNotFoundError: if there is no such preset or run, or the run has no finished epoch.
       FileExistsError: if `version` exists.
     """
-    from ran_tf import export
-    from ran_tf.training import checkpoints
+    from ran_tf import export, sources
 
-    trained = checkpoints.load_workdir(workdir)
+    trained = sources.load_trained(workdir)
     written = export.write_export(
         trained.model, trained.card, export_dir=export_dir, version=version
     )
@@ -44,7 +45,9 @@ def export_workdir(
 
 def main() -> None:
     values = flags.FLAGS
-    export_workdir(values.workdir, export_dir=values.export_dir, version=values.version)
+    export_workdir(
+        values.workdir or values.model, export_dir=values.export_dir, version=values.version
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python -m ran_tf.launch.predict --model=EXPORT_DIR|WORKDIR PATH... [--json|--csv]
+"""python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR PATH... [--json|--csv]
 
 Classifies face crops: image files, folders (searched in depth) and globs. Shows a table, or with
 --json or --csv prints all probabilities, weights and boxes. What cannot be read is listed and does
@@ -20,7 +20,7 @@ from ran_tf.launch import command
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("model", None, "An export or the workdir of a run.", required=True)
+    flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON in place of a table.")
     flags.DEFINE_bool("csv", False, "Print CSV in place of a table.")

@@ -23,7 +23,9 @@ _PACKAGES = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
-    flags.DEFINE_string("init_weights", None, "A work directory or .weights.h5 file to start from.")
+    flags.DEFINE_string(
+        "init_weights", None, "A preset, work directory or .weights.h5 file to start from."
+    )
     flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
     flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
     launch_flags.define_training_flags()

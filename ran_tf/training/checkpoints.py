@@ -10,7 +10,6 @@ best.json              its epoch and validation metrics
 """
 
 import csv
-import dataclasses
 import json
 import pathlib
 
@@ -19,6 +18,7 @@ import tensorflow as tf
 
 from ran_tf import files
 from ran_tf.config import ModelCard
+from ran_tf.models.presets import TrainedModel
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import step as train_step
 
@@ -73,16 +73,12 @@ def read_best(workdir) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedModel:
-    """A network with its weights, and what is needed to use it."""
-
-    model: RegionAttentionNetwork
-    card: ModelCard
-
-
-def load_workdir(workdir) -> TrainedModel:
+def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
     """Loads the best weights of a training run.
+
+    Args:
+      workdir: directory of the run.
+      dtype: policy of the network; the run's own when None.
 
     Raises:
       FileNotFoundError: if `workdir` holds no finished epoch.
@@ -97,7 +93,8 @@ def load_workdir(workdir) -> TrainedModel:
             )
     card = ModelCard.from_json(card_path.read_text(encoding="utf-8"))
     # Weights are read the same on one device and on many.
-    model = RegionAttentionNetwork(**{**card.model, "synchronized": False})
+    changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
+    model = RegionAttentionNetwork(**{**card.model, **changes})
     model.load_weights(weights_path)
     return TrainedModel(model=model, card=card)
 

@@ -1,13 +1,12 @@
 """Weights from elsewhere into a new network (`--init_weights`)."""
 
 import dataclasses
-import pathlib
 
 import h5py
 
+from ran_tf import sources
 from ran_tf.models import weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,37 +22,28 @@ class Initialised:
 
 
 def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
-    """Fills a network from a work directory, or a `.weights.h5` file of a backbone or a network.
+    """Fills a network from a trained one, or a `.weights.h5` file of a backbone or a network.
 
-    From a work directory weights are matched by name and shape: what it lacks (a head for other
-    classes, the attention of a model without) keeps its random start. A file must fit as a whole:
-    to the backbone, or to the network.
+    From a work directory or a preset weights are matched by name and shape: what it lacks (a head
+    for other classes, the attention of a model without) keeps its random start. A file must fit as
+    a whole: to the backbone, or to the network.
 
     Args:
       model: the network to fill, in place.
-      source: a work directory of `ran_tf.launch.train`, or a weights file: `ran_tf.launch.convert`
-        makes one of a backbone, `model.save_weights` one of a network.
+      source: a work directory of `ran_tf.launch.train`, a preset, or a weights file:
+        `ran_tf.launch.convert` makes one of a backbone, `model.save_weights` one of a network.
+        Files may be URLs, see `ran_tf.sources`.
 
     Raises:
       FileNotFoundError: if there is no such file or directory.
       ValueError: if it does not fit, or was trained with another preprocessing than the model's.
     """
-    path = pathlib.Path(source)
-    if path.is_dir():
-        trained = checkpoints.load_workdir(path).model
-        _check_preprocessing(model, trained.get_config(), source=source)
-        return _from_network(model, trained, source=source)
-    if not path.exists():
-        raise FileNotFoundError(
-            "`init_weights` must be a work directory or a .weights.h5 file that exists. "
-            f"Received: init_weights={source!r}"
-        )
-    if not path.name.endswith(".weights.h5"):
-        raise ValueError(
-            "`init_weights` must be a work directory or end in .weights.h5 (see "
-            f"ran_tf.launch.convert). Received: init_weights={source!r}"
-        )
-    return _from_file(model, path)
+    found = sources.resolve(source)
+    if found.kind == "weights":
+        return _from_file(model, found.path)
+    trained = sources.load_trained(found).model
+    _check_preprocessing(model, trained.get_config(), source=source)
+    return _from_network(model, trained, source=source)
 
 
 def _check_preprocessing(model, arguments: dict, *, source: str) -> None:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import losses
+from ran_tf import losses, specs
 from ran_tf.config import ModelCard, TrainConfig
 from ran_tf.data import pipeline
 from ran_tf.training import augment, checkpoints, initialise, meter, schedule
@@ -88,12 +88,15 @@ def train(
     elif init_weights:
         _initialise(state, init_weights, hooks=hooks)
     run_config = dataclasses.replace(config, model=arguments)
+    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
     card = ModelCard(
         dataset=dataset.builder.name,
         labels=dataset.labels,
         image_size=config.data.image_size,
         regions=config.data.regions,
         model=arguments,
+        crop_margin=margin,
+        crop_drop=drop,
     )
     run = _Run(
         config=run_config,

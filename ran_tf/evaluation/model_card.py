@@ -1,0 +1,118 @@
+"""README.md of a preset: what a person must know before using the weights."""
+
+from ran_tf.config import ModelCard
+from ran_tf.evaluation import markdown
+
+# Terms of the data that presets may be trained on; others are named by the maker.
+_TERMS = {
+    "ferplus": "Images of FER2013 (Goodfellow et al. 2013) with the labels of FERPlus (Barsoum et "
+    "al. 2016): given out for research.",
+}
+
+
+def render(
+    name: str,
+    *,
+    card: ModelCard,
+    made: dict,
+    run: dict | None,
+    report: dict | None,
+    backbone_origin: str | None,
+) -> str:
+    """Markdown of the model card.
+
+    Args:
+      name: of the preset.
+      card: its card.
+      made: contents of known_output.json.
+      run: contents of the training run's run.json.
+      report: report.json of an evaluation.
+      backbone_origin: whose weights training started from, with licence and data.
+    """
+    height, width = card.image_size
+    start = run["starts"][-1] if run else None
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Facial expression recognition: {markdown.describe_model(_as_dict(card))}.",
+            "",
+            "```python",
+            "import ran_tf",
+            "",
+            f'predictor = ran_tf.Predictor("{name}", align=True)  # align=False for face crops',
+            "```",
+            "",
+            f"- Classes, in order: {', '.join(card.labels)}.",
+            f"- Input: RGB faces of any size; brought to {height}x{width} px, colour "
+            + ("taken out" if card.colour == "grey" else "kept")
+            + " by the predictor and by exports.",
+            f"- Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
+            f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
+            f"- Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
+            f"`{made['weights_sha256']}`. Rounding changed the class of "
+            f"{made['changed']:,} of {made['count']:,} faces of `{made['split']}`.",
+            "",
+            "## Data and protocol",
+            "",
+            f"Trained on `{start['dataset'] if start else card.dataset}`"
+            + (
+                f", split `{start['flags']['train_split']}`; the epoch was chosen on "
+                f"`{start['flags']['validation_split']}`."
+                if start
+                else "."
+            ),
+            "",
+            *(_numbers(report) if report else []),
+            "## Origin of the backbone",
+            "",
+            backbone_origin or "Random initialisation.",
+            "",
+            "## Terms",
+            "",
+            _TERMS.get(card.dataset, f"Those of the dataset `{card.dataset}`."),
+            "Use the weights for research only; see NOTICE in the repository of ran_tf.",
+            "",
+            "## Not for",
+            "",
+            "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, "
+            "border control, surveillance. The model names the expression that a handful of "
+            "raters would see in a picture, not what a person feels. Its data are web images with "
+            "unknown shares of age, sex and origin; accuracy differs between groups and was not "
+            "measured for them. Rare classes (disgust, fear, contempt) are recognised far less "
+            "well than common ones.",
+            "",
+        ]
+    )
+
+
+def _as_dict(card: ModelCard) -> dict:
+    return {
+        "regions": vars(card.regions),
+        "image_size": card.image_size,
+        "model": card.model,
+    }
+
+
+def _numbers(report: dict) -> list[str]:
+    flips = "averaged over each face and its mirror image" if report["flip_average"] else "as is"
+    return [
+        "## Numbers",
+        "",
+        f"`{report['dataset']}`, split `{report['split']}`, faces {flips}; before the weights were "
+        "rounded; written by `ran_tf.launch.evaluate`.",
+        "",
+        *markdown.table(markdown.subset_rows(report["subsets"])),
+        "",
+        markdown.ABOUT_SUBSETS,
+        "",
+        "Recall by class: "
+        + ", ".join(
+            f"{label} {markdown.percent(recall)}"
+            for label, recall in zip(
+                report["labels"], report["subsets"]["all"]["class_recall"], strict=True
+            )
+        )
+        + " %.",
+        "",
+    ]

@@ -1,0 +1,170 @@
+"""robustness.md and its plot: a robustness report as a person reads it."""
+
+import json
+import os
+import pathlib
+
+from matplotlib.figure import Figure
+
+from ran_tf import files
+from ran_tf.evaluation import markdown, plots, robustness
+
+JSON, MARKDOWN, PLOT = "robustness.json", "robustness.md", "covered.png"
+
+_MEANS = {
+    "seen": "seen in training",
+    "occluder": "held-out occluders",
+    "degradation": "held-out degradations",
+    "held_out": "all held out",
+}
+
+
+def write(report: dict, out: str | os.PathLike) -> None:
+    """Writes robustness.json (last), robustness.md and covered.png.
+
+    Args:
+      report: from `robustness.build_report`.
+      out: directory, made if absent.
+    """
+    out = pathlib.Path(out)
+    with files.atomic_path(out / PLOT) as partial:
+        curve_figure(report).savefig(partial, format="png", dpi=plots.DPI)
+    files.write_text(out / MARKDOWN, render(report))
+    files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def render(report: dict) -> str:
+    """Markdown of a report."""
+    model = report["model"]
+    facts = [
+        f"- Dataset: `{report['dataset']}`, split `{report['split']}`, {report['faces']:,} faces",
+        f"- Model: `{model['path']}` ({markdown.describe_model(model['card'])})",
+    ]
+    if "baseline" in report:
+        other = report["baseline"]
+        facts.append(f"- Baseline: `{other['path']}` ({markdown.describe_model(other['card'])})")
+    return "\n".join(
+        [
+            f"# Robustness of {model['path']}",
+            "",
+            *facts,
+            f"- Command: `{report['command']}`",
+            "",
+            "## By kind",
+            "",
+            *markdown.table(rows(report)),
+            "",
+            "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss "
+            "in points against clean faces. Difference: model minus baseline in points, with a "
+            "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of "
+            "the face, at a place drawn for each face. `seen` are kinds that training may show "
+            "(--erase, --degrade); `occluder` and `degradation` are never shown in training.",
+            "",
+            *_means(report),
+            "## Covered share",
+            "",
+            f"![accuracy against covered share]({PLOT})",
+            "",
+        ]
+    )
+
+
+def rows(report: dict) -> list[list[str]]:
+    """The table by condition, its head first; also for a terminal."""
+    compared = "baseline" in report
+    head = ["condition", "group", "accuracy %", "95 % interval", "loss"]
+    head += ["baseline %", "baseline loss", "difference", "95 % interval"] if compared else []
+    table = [head]
+    for name, row in report["model"]["conditions"].items():
+        cells = [
+            name,
+            row["group"],
+            markdown.percent(row["accuracy"]),
+            markdown.interval(row["accuracy_ci95"]),
+            markdown.percent(row["loss"]),
+        ]
+        if compared:
+            other = report["baseline"]["conditions"][name]
+            gap = report["differences"]["conditions"][name]
+            cells += [
+                markdown.percent(other["accuracy"]),
+                markdown.percent(other["loss"]),
+                f"{100 * gap['accuracy']:+.2f}",
+                markdown.interval(gap["accuracy_ci95"], signed=True),
+            ]
+        table.append(cells)
+    return table
+
+
+def mean_rows(report: dict) -> list[list[str]]:
+    """The table of means over kinds, its head first; also for a terminal."""
+    compared = "baseline" in report
+    head = ["mean over", "kinds", "accuracy %", "loss"]
+    head += ["baseline %", "baseline loss", "difference of losses", "95 % interval"] * compared
+    table = [head]
+    for group, row in report["model"]["means"].items():
+        cells = [
+            _MEANS[group],
+            str(row["kinds"]),
+            markdown.percent(row["accuracy"]),
+            markdown.percent(row["loss"]),
+        ]
+        if compared:
+            other = report["baseline"]["means"][group]
+            gap = report["differences"]["means"][group]
+            cells += [
+                markdown.percent(other["accuracy"]),
+                markdown.percent(other["loss"]),
+                f"{100 * gap['loss']:+.2f}",
+                markdown.interval(gap["loss_ci95"], signed=True),
+            ]
+        table.append(cells)
+    return table
+
+
+def curve_figure(report: dict) -> Figure:
+    """Accuracy against the covered share, with Wilson's intervals as bands."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for role, colour in (("model", "#1f5fa8"), ("baseline", "#c2571a")):
+        if role not in report:
+            continue
+        points = {0: report[role]["conditions"][robustness.CLEAN]} | {
+            int(name.split()[1].rstrip("%")): row
+            for name, row in report[role]["conditions"].items()
+            if row["group"] == "covered"
+        }
+        shares = list(points)
+        low, high = zip(*(row["accuracy_ci95"] for row in points.values()), strict=True)
+        axis.fill_between(
+            shares, [100 * v for v in low], [100 * v for v in high], color=colour, alpha=0.15, lw=0
+        )
+        axis.plot(
+            shares,
+            [100 * row["accuracy"] for row in points.values()],
+            color=colour,
+            marker="o",
+            label=f"{role}: {markdown.describe_model(report[role]['card'])}",
+        )
+    axis.set_xlabel("face covered by a rectangle, %")
+    axis.set_ylabel("accuracy, %")
+    axis.set_title(
+        f"{report['dataset']}, {report['split']}, {report['faces']:,} faces", fontsize=10
+    )
+    axis.grid(color="#dddddd", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+def _means(report: dict) -> list[str]:
+    if not report["model"]["means"]:
+        return []
+    return [
+        "## Means",
+        "",
+        *markdown.table(mean_rows(report)),
+        "",
+        "A negative difference of losses: the model loses less than the baseline.",
+        "",
+    ]

@@ -1,0 +1,191 @@
+"""python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR|FILE.zip [--report=FILE]
+
+Packs the best epoch of a training run as a preset: float16 weights, card, a known output and a
+README. It is loaded again and compared on --split before it appears. To ship one with the package,
+write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#sha256=HEX.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+
+import numpy as np
+from absl import flags
+
+from ran_tf import files, specs
+from ran_tf.launch import command
+
+# What a package may carry; zip files may be larger.
+_MOST_BYTES = 15_000_000
+
+
+def define_flags() -> None:
+    """Not on import: other commands have flags of the same names."""
+    flags.DEFINE_string("workdir", None, "Directory of a training run.", required=True)
+    flags.DEFINE_string("preset_dir", None, "Folder or *.zip to write.", required=True)
+    flags.DEFINE_bool("overwrite", False, "Replace what is there.")
+    flags.DEFINE_string("split", "validation", "TFDS split on which rounding is measured.")
+    flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the run when absent.")
+    flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_string("report", None, "report.json of the run, for the numbers in README.md.")
+    flags.DEFINE_string("backbone_origin", None, "Whose weights training started from, and terms.")
+
+
+def make_preset(
+    workdir: str | os.PathLike,
+    *,
+    preset_dir: str | os.PathLike,
+    overwrite: bool = False,
+    split: str = "validation",
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    report: str | os.PathLike | None = None,
+    backbone_origin: str | None = None,
+) -> dict:
+    """Packs a training run; see the flags.
+
+    Colour is taken out of faces if no face of `split` has any: such a model never saw colour.
+
+    Returns:
+      The contents of known_output.json.
+
+    Raises:
+      FileNotFoundError: if the run has no finished epoch, or the report is not there.
+      FileExistsError: if `preset_dir` exists, unless `overwrite`.
+      ValueError: if the weights are too large, or rounding changes the network too much.
+    """
+    from ran_tf.evaluation import model_card, rounding
+    from ran_tf.models import presets
+    from ran_tf.training import checkpoints
+
+    target = pathlib.Path(preset_dir).expanduser()
+    if target.exists() and not overwrite:
+        raise FileExistsError(
+            f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
+        )
+    run_file = pathlib.Path(workdir).expanduser() / checkpoints.RUN
+    run = json.loads(run_file.read_text()) if run_file.is_file() else None
+    numbers = json.loads(pathlib.Path(report).read_text()) if report else None
+    trained = checkpoints.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
+    batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
+    trained = dataclasses.replace(trained, card=_complete(trained.card, batches=batches))
+    packed = presets.pack_weights(trained.model)
+    if target.suffix != ".zip" and len(packed) > _MOST_BYTES:
+        raise ValueError(
+            f"the weights of a packaged preset must have at most {_MOST_BYTES:,} bytes; write a "
+            f".zip. Received: {len(packed):,} bytes"
+        )
+    made = {"weights_sha256": hashlib.sha256(packed).hexdigest(), "weights_bytes": len(packed)}
+    with _partial_folder(target) as folder:
+        (folder / presets.WEIGHTS).write_bytes(packed)
+        (folder / presets.CARD).write_text(trained.card.to_json() + "\n", encoding="utf-8")
+        known = folder / presets.KNOWN
+        known.write_text(json.dumps(made), encoding="utf-8")  # loading asks for the checksum
+        rounded = presets.load_preset(folder)
+        made |= {"split": split, **vars(rounding.compare(trained, rounded, batches=batches))}
+        made |= _known_output(rounded)
+        known.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        text = model_card.render(
+            target.stem,
+            card=trained.card,
+            made=made,
+            run=run,
+            report=numbers,
+            backbone_origin=backbone_origin,
+        )
+        (folder / presets.README).write_text(text, encoding="utf-8")
+        _publish(folder, target)
+    return made
+
+
+def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> list[dict]:
+    from ran_tf.data import pipeline
+
+    config = pipeline.data_config_of(card, name=dataset, data_dir=data_dir)
+    opened = pipeline.open_dataset(config)
+    batches = pipeline.eval_batches(config, opened, split=split, batch_size=64)
+    return list(batches.as_numpy_iterator())
+
+
+def _complete(card, *, batches: list[dict]):
+    """The card with what a run does not know, or that was not noted when it began."""
+    grey = all((b["image"] == b["image"][..., :1]).all() for b in batches)
+    margin, drop = specs.CROPS.get(card.dataset, (card.crop_margin, card.crop_drop))
+    return dataclasses.replace(
+        card,
+        colour="grey" if grey else card.colour,
+        crop_margin=margin,
+        crop_drop=drop,
+        model={**card.model, "synchronized": False, "dtype": "float32"},
+    )
+
+
+def _known_output(trained) -> dict:
+    from ran_tf import export
+    from ran_tf.models import presets
+
+    outputs = export.FaceClassifier(trained.model, trained.card).images(presets.known_faces())
+    return {
+        name: np.round(outputs[name].numpy().astype(np.float64), 6).tolist()
+        for name in ("probabilities", "weights")
+    }
+
+
+@contextlib.contextmanager
+def _partial_folder(target: pathlib.Path):
+    """A new folder beside the target; removed unless it was renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _publish(folder: pathlib.Path, target: pathlib.Path) -> None:
+    if target.suffix == ".zip":
+        with files.atomic_path(target) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for path in sorted(folder.iterdir()):
+                # Without the time of day, equal contents give equal checksums.
+                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+        return
+    # mkdtemp makes folders private.
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(folder, 0o777 & ~mask)
+    with _partial_folder(target) as old:
+        if target.exists():
+            os.rename(target, old / target.name)
+        os.rename(folder, target)
+
+
+def main() -> None:
+    values = flags.FLAGS
+    made = make_preset(
+        values.workdir,
+        preset_dir=values.preset_dir,
+        overwrite=values.overwrite,
+        split=values.split,
+        dataset=values.dataset,
+        data_dir=values.data_dir,
+        report=values.report,
+        backbone_origin=values.backbone_origin,
+    )
+    print(f"preset: {values.preset_dir}, weights of {made['weights_bytes'] / 1e6:.1f} MB")
+    print(
+        f"float16 changed the class of {made['changed']} of {made['count']} faces of "
+        f"{made['split']}; accuracy {made['correct'] / made['count']:.2%}"
+    )
+    target = pathlib.Path(values.preset_dir).expanduser()
+    if target.suffix == ".zip":
+        print(f"sha256: {hashlib.sha256(target.read_bytes()).hexdigest()}")
+
+
+if __name__ == "__main__":
+    command.run(main, define_flags=define_flags)

@@ -1,0 +1,134 @@
+"""python -m ran_tf.launch.robustness --model=PRESET|EXPORT_DIR|WORKDIR [--baseline=...] --out=DIR
+
+Accuracy under occluders and degradations, some of which training never shows: robustness.json,
+robustness.md and a plot. One pass over the split for each condition, so --limit saves time.
+"""
+
+import os
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+from rich import box, console, progress, table
+
+from ran_tf.launch import command as launch_command
+from ran_tf.launch import evaluate
+
+_COMMAND = "python -m ran_tf.launch.robustness"
+
+
+def define_flags() -> None:
+    """Not on import: other commands have flags of the same names."""
+    flags.DEFINE_string("model", None, "A preset, export or run.", required=True)
+    flags.DEFINE_string("baseline", None, "A preset, export or run to compare with.")
+    flags.DEFINE_string("split", "validation", "TFDS split: validation or test.")
+    flags.DEFINE_integer("limit", None, "Only so many faces of the split.", lower_bound=1)
+    flags.DEFINE_list("kinds", None, "Only these kinds, by name; all when absent.")
+    flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
+    flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
+    flags.DEFINE_string("out", None, "Directory of the report.", required=True)
+
+
+def robustness(
+    model: str | os.PathLike,
+    *,
+    baseline: str | os.PathLike | None = None,
+    out: str | os.PathLike,
+    split: str = "validation",
+    limit: int | None = None,
+    kinds: Sequence[str] | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    batch_size: int = 64,
+    command: str,
+) -> dict:
+    """Tries a model, writes the report to `out` and prints its tables; see the flags.
+
+    Returns:
+      The report, as in robustness.json.
+
+    Raises:
+      FileNotFoundError: for a model or dataset that is not there.
+      ValueError: for models whose labels are not those of the dataset, or unknown kinds.
+    """
+    from ran_tf import config
+    from ran_tf.evaluation import corruptions, robustness_report
+    from ran_tf.evaluation import robustness as trials
+
+    kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
+    for kind in kinds:
+        config.check_choice("kinds", kind, corruptions.KINDS)
+    if limit is not None:
+        # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
+        split = f"{split}[:{limit}]"
+    classifiers = [evaluate.load_classifier(p) for p in (model, baseline) if p is not None]
+    name = dataset or classifiers[0].card.dataset
+    screen = console.Console(highlight=False)
+    opened, tried = None, []
+    for classifier in classifiers:
+        opened = evaluate.open_split(
+            classifier, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
+        )
+        bar = progress.Progress(console=screen, disable=not screen.is_terminal)
+        with bar:
+            total = opened["faces"] * len(trials.conditions(kinds))
+            task = bar.add_task(classifier.name, total=total)
+            tried.append(
+                trials.run(
+                    classifier,
+                    opened["batches"],
+                    kinds=kinds,
+                    on_faces=lambda count, bar=bar, task=task: bar.advance(task, count),
+                )
+            )
+    report = trials.build_report(
+        tried[0],
+        baseline=tried[1] if baseline is not None else None,
+        dataset=opened["version"],
+        split=split,
+        command=command,
+    )
+    robustness_report.write(report, out := pathlib.Path(out).expanduser())
+    _print(report, screen=screen)
+    screen.print(f"report: {out / robustness_report.MARKDOWN}", soft_wrap=True)
+    return report
+
+
+def _print(report: dict, *, screen: console.Console) -> None:
+    from ran_tf.evaluation import robustness_report
+
+    # As many columns as a terminal of usual width has room for; robustness.md has the intervals.
+    rows = [
+        [row[i] for i in (0, 2, 4, 5, 6, 7) if i < len(row)]
+        for row in robustness_report.rows(report)
+    ]
+    for head, *body in (rows, robustness_report.mean_rows(report)):
+        grid = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, column in enumerate(head):
+            grid.add_column(column, justify="left" if i == 0 else "right")
+        for row in body:
+            grid.add_row(*row)
+        screen.print(grid)
+
+
+def main() -> None:
+    values = flags.FLAGS
+    robustness(
+        values.model,
+        baseline=values.baseline,
+        out=values.out,
+        split=values.split,
+        limit=values.limit,
+        kinds=values.kinds,
+        dataset=values.dataset,
+        data_dir=values.data_dir,
+        batch_size=values.batch_size,
+        command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
+    )
+
+
+if __name__ == "__main__":
+    launch_command.run(main, define_flags=define_flags)

@@ -1,0 +1,64 @@
+"""A file from a URL with its checksum, kept beside Keras' own downloads."""
+
+import hashlib
+import os
+import pathlib
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from ran_tf import files
+
+_MARK = "#sha256="
+
+
+def is_url(source: str | os.PathLike) -> bool:
+    """Whether a source names a scheme, as `https://...` does."""
+    return "://" in str(source)
+
+
+def fetch(url: str) -> pathlib.Path:
+    """Downloads a file once.
+
+    Args:
+      url: `https://.../NAME#sha256=HEX`; the checksum is not optional, a download is not trusted.
+
+    Returns:
+      The file, under a name that ends as the URL does.
+
+    Raises:
+      ValueError: without a checksum, or if the file has another one; it is not kept then.
+      OSError: if there is no such file, or no network.
+    """
+    address, mark, expected = url.partition(_MARK)
+    expected = expected.lower()
+    if not mark or not re.fullmatch("[0-9a-f]{64}", expected):
+        raise ValueError(
+            f"a URL must end in {_MARK} and the 64 hexadecimal digits of the file's SHA-256. "
+            f"Received: {url!r}"
+        )
+    name = pathlib.PurePosixPath(urllib.parse.urlsplit(address).path).name
+    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    path = home / "ran_tf" / f"{expected[:16]}-{name}"
+    if path.is_file() and _sha256(path) == expected:
+        return path
+    with files.atomic_path(path) as partial:
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer, partial.open("wb") as out:
+                while block := answer.read(1 << 20):
+                    out.write(block)
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise OSError(f"{address} cannot be downloaded: {error}") from error
+        found = _sha256(partial)
+        if found != expected:
+            raise ValueError(
+                f"the file at {address} must have the SHA-256 {expected}; nothing was kept. "
+                f"Received: {found}, {partial.stat().st_size:,} bytes"
+            )
+    return path
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

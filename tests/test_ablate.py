@@ -1,0 +1,88 @@
+"""The ablation table: its rows, and the command that trains them, goes on and refuses."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.training import ablation
+
+BASE = TrainConfig(
+    data=DataConfig(regions=RegionConfig(k=1)),
+    model={"backbone": "mobilenet_v1", "attention": "softmax", "relation": False},
+    regions_per_step=1,
+)
+
+
+def test_rows_change_one_thing_each():
+    rows = ablation.make_rows(BASE, landmarks=True)
+    assert len(rows) == 14
+    paper = rows["self_relation_rb"].config
+    assert paper.model == {"backbone": "mobilenet_v1", "attention": "sigmoid", "relation": True}
+    for row in rows.values():
+        assert row.config.optimizer == BASE.optimizer and row.config.augment == BASE.augment
+        assert row.config.epochs == BASE.epochs
+    assert rows["self"].config.region_loss_weight == 0
+    assert rows["self_rb"].config.region_loss_weight == 1
+    assert not rows["self_rb"].config.model["relation"]
+    assert rows["self_relation"].config.region_loss_weight == 0
+    assert rows["softmax"].config.margin == 0.1
+    assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6)
+    numbers = {k: rows[f"regions_{k}"].config.data.regions for k in (1, 2, 3, 4, 5, 7, 8)}
+    assert all(regions.k == k for k, regions in numbers.items())
+    assert {k for k, regions in numbers.items() if regions.kind == "random"} == {2, 3, 4, 5, 7}
+    assert numbers[8].variant == "released"
+
+
+def test_choosing_rows():
+    rows = ablation.make_rows(BASE, landmarks=False)
+    assert [row.name for row in ablation.choose(rows, ["softmax", "self"])] == ["self", "softmax"]
+    assert len(ablation.choose(rows, None)) == 13
+    with pytest.raises(ValueError, match=r"`rows` must be some of self.*Received: landmarks; the"):
+        ablation.choose(rows, ["landmarks"])
+
+
+def run(synthetic_dir, out, *arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.ablate",
+            f"--data_dir={synthetic_dir}",
+            f"--out={out}",
+            "--backbone=mobilenet_v1",
+            "--region_size=32",
+            "--image_size=24",
+            "--batch_size=16",
+            "--epochs=1",
+            "--ema=0",
+            "--train_split=train[:16]",
+            "--validation_split=validation[:16]",
+            *arguments,
+        ],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
+    done = run(synthetic_dir, tmp_path, "--rows=landmarks")
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = run(synthetic_dir, tmp_path, "--rows=regions_1,landmarks")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "row regions_1" in done.stdout and "row landmarks" not in done.stdout
+    table = json.loads((tmp_path / "ablation.json").read_text())
+    assert list(table["rows"]) == ["landmarks", "regions_1"] and table["train_faces"] == 16
+    for row in table["rows"].values():
+        low, high = row["accuracy_ci95"]
+        assert row["count"] == 16 and low <= row["accuracy"] <= high
+    text = (tmp_path / "ablation.md").read_text()
+    assert "| regions_1 | number | whole face |" in text
+    assert (tmp_path / "regions_1" / "best.weights.h5").is_file()
+    other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seed=1")
+    assert other.returncode == 1 and "the row regions_1 of another run" in other.stderr

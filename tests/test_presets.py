@@ -1,0 +1,238 @@
+"""Presets: made by the command, loaded by name, folder, zip and URL; those that are packaged."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import ran_tf
+from ran_tf import export, sources, specs
+from ran_tf.launch import evaluate, make_preset
+from ran_tf.launch import export as export_command
+from ran_tf.models import fetch, presets
+from ran_tf.training import checkpoints, initialise
+from tests.test_export import make_card, make_model
+
+PACKAGED = presets.known_presets()
+KNOWN_FACES = "289fce1f41b33fd8"
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    card = make_card(dataset="synthetic_faces")
+    checkpoints.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(workdir, synthetic_dir, tmp_path_factory):
+    """A folder of presets with one that is called `small`."""
+    folder = tmp_path_factory.mktemp("presets")
+    arguments = {
+        "workdir": workdir,
+        "preset_dir": folder / "small",
+        "split": "test[:24]",
+        "data_dir": synthetic_dir,
+        "backbone_origin": "Nobody's weights.",
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.make_preset",
+            *(f"--{name}={value}" for name, value in arguments.items()),
+        ],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "of 24 faces of test[:24]" in done.stdout
+    return folder / "small"
+
+
+def test_faces_without_colour_make_a_grey_card():
+    """FERPlus' faces are grey, and framed as `specs.CROPS` says, whatever the run noted."""
+    faces = np.zeros((2, 8, 8, 3), np.uint8)
+    grey = make_preset._complete(make_card(), batches=[{"image": faces}])
+    assert (grey.colour, grey.crop_margin, grey.crop_drop) == ("grey", *specs.CROPS["ferplus"])
+    faces[1, 3, 3, 0] = 1
+    card = make_card(dataset="other", crop_margin=0.1)
+    rgb = make_preset._complete(card, batches=[{"image": faces}])
+    assert (rgb.colour, rgb.crop_margin) == ("rgb", 0.1)
+
+
+@pytest.fixture
+def packaged(small, monkeypatch):
+    monkeypatch.setattr(presets, "FOLDER", small.parent)
+
+
+def check_known_output(path):
+    known = json.loads((path / presets.KNOWN).read_text())
+    faces = presets.known_faces()
+    for prediction, expected in zip(
+        ran_tf.Predictor(path)(faces), known["probabilities"], strict=True
+    ):
+        np.testing.assert_allclose(prediction.probabilities, expected, atol=2e-3)
+
+
+def test_known_faces_never_change():
+    faces = presets.known_faces()
+    assert faces.shape == (4, 48, 48, 3) and (faces[0] == faces[0, ..., :1]).all()
+    assert hashlib.sha256(faces.tobytes()).hexdigest().startswith(KNOWN_FACES)
+
+
+def test_a_preset_is_the_model_rounded(small, packaged):
+    model = ran_tf.from_preset("small")
+    assert model.dtype_policy.name == "float32"
+    for new, old in zip(model.weights, make_model().weights, strict=True):
+        new, old = np.asarray(new), np.asarray(old)
+        if old.ndim < 2:
+            np.testing.assert_array_equal(new, old)
+        else:
+            np.testing.assert_array_equal(new, old.astype(np.float16).astype(np.float32))
+    check_known_output(small)
+    text = (small / presets.README).read_text()
+    for wanted in ("## Not for", "research", "Nobody's weights.", "neutral, happiness", "SHA-256"):
+        assert wanted in text
+    card = presets.load_preset(small).card
+    assert card.labels == ran_tf.LABELS["synthetic_faces"]
+    assert card.colour == "rgb", "drawn faces have colour"
+
+
+def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
+    predictor = ran_tf.Predictor("small")
+    assert predictor.labels == ran_tf.LABELS["ferplus"]
+    report = evaluate.evaluate(
+        "small",
+        baseline=small,
+        out=tmp_path / "report",
+        split="test[:16]",
+        data_dir=synthetic_dir,
+        command="",
+    )
+    assert report["model"]["path"] == "small"
+    assert report["differences"]["all"]["accuracy"] == 0.0
+    target = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=3, size=(32, 32))
+    taken = initialise.init_weights(target, "small")
+    assert taken.fresh == ("classifier/kernel", "classifier/bias")
+    with pytest.raises(ValueError, match=r"cannot become a network. Received: source='.*export'"):
+        (tmp_path / "export" / "1").mkdir(parents=True)
+        (tmp_path / "export" / "1" / export.SAVED_MODEL).touch()
+        sources.load_trained(tmp_path / "export")
+
+
+def test_export_of_a_preset_carries_its_card(small, packaged, tmp_path, monkeypatch):
+    unchecked = functools.partial(export.write_export, check=False)
+    monkeypatch.setattr(
+        export,
+        "write_export",
+        lambda *a, **k: dataclasses.replace(unchecked(*a, **k), difference=0.0),
+    )
+    export_command.export_workdir("small", export_dir=tmp_path)
+    assert export.read_card(tmp_path / "1") == presets.load_preset(small).card
+
+
+def test_unknown_names_name_the_known(packaged, tmp_path):
+    with pytest.raises(ValueError, match="one of the presets small. Received: name='smal'"):
+        ran_tf.from_preset("smal")
+    with pytest.raises(FileNotFoundError, match=r"preset \(small\).*source='smal', which does not"):
+        ran_tf.Predictor("smal")
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(ValueError, match=r"Received: source='.*note\.txt'"):
+        sources.resolve(tmp_path / "note.txt")
+
+
+def test_broken_presets(small, tmp_path):
+    for name in (presets.CARD, presets.KNOWN, presets.WEIGHTS):
+        (tmp_path / name).write_bytes((small / name).read_bytes())
+    (tmp_path / presets.WEIGHTS).write_bytes(b"version https://git-lfs")
+    with pytest.raises(ValueError, match="must have the SHA-256 .* Received: .*, 23 bytes"):
+        presets.load_preset(tmp_path)
+    (tmp_path / presets.KNOWN).unlink()
+    with pytest.raises(FileNotFoundError, match=r"known_output\.json is missing"):
+        presets.load_preset(tmp_path)
+    (tmp_path / "x.zip").write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="folder or a zip file"):
+        presets.load_preset(tmp_path / "x.zip")
+
+
+def test_pack_refuses_what_float16_cannot_hold():
+    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32))
+    model.classifier.kernel.assign(model.classifier.kernel + 1e5)
+    with pytest.raises(ValueError, match="largest float16. Received: classifier/kernel"):
+        presets.pack_weights(model)
+
+
+@contextlib.contextmanager
+def serve(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_zip_and_url(workdir, small, synthetic_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    path = tmp_path / "served" / "large.zip"
+    options = {"split": "test[:24]", "data_dir": synthetic_dir}
+    make_preset.make_preset(workdir, preset_dir=path, **options)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    make_preset.make_preset(workdir, preset_dir=path, overwrite=True, **options)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    kernel = presets.load_preset(small).model.classifier.kernel
+    with serve(path.parent) as address:
+        url = f"{address}/large.zip"
+        trained = sources.load_trained(f"{url}#sha256={digest}")
+        np.testing.assert_array_equal(trained.model.classifier.kernel, kernel)
+        with pytest.raises(ValueError, match="must end in #sha256="):
+            sources.resolve(url)
+        with pytest.raises(ValueError, match=f"nothing was kept. Received: {digest}"):
+            fetch.fetch(f"{url}#sha256={'0' * 64}")
+        with pytest.raises(OSError, match="cannot be downloaded: HTTP Error 404"):
+            fetch.fetch(f"{address}/none.zip#sha256={'0' * 64}")
+    # From the cache: nobody answers any more.
+    assert sources.resolve(f"{url}#sha256={digest}").kind == "preset"
+    assert len(list((tmp_path / "home" / "ran_tf").iterdir())) == 1
+
+
+def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        make_preset.make_preset(workdir, preset_dir=small)
+    monkeypatch.setattr(
+        presets, "known_faces", lambda: (_ for _ in ()).throw(RuntimeError("stopped"))
+    )
+    with pytest.raises(RuntimeError, match="stopped"):
+        make_preset.make_preset(
+            workdir, preset_dir=tmp_path / "new", split="test[:8]", data_dir=synthetic_dir
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_presets_say_what_they_said(name):
+    path = presets.preset_path(name)
+    assert sum(f.stat().st_size for f in path.iterdir()) < 15_100_000
+    check_known_output(path)
+    card = presets.load_preset(path).card
+    assert card.labels == ran_tf.LABELS[card.dataset]
+    assert (path / presets.README).is_file()

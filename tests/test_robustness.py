@@ -1,0 +1,163 @@
+"""Robustness: what is done to faces, the numbers of known answers, and the command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ran_tf.evaluation import corruptions, robustness, robustness_report
+from ran_tf.evaluation.classifier import Classifier
+from ran_tf.training import checkpoints
+from tests.test_export import make_card, make_model
+
+IDS = [f"face{i}" for i in range(40)]
+
+
+def grey_faces(size=48):
+    """Half light, half dark, like no occluder: u8[40, size, size, 3]."""
+    ramp = np.linspace(60, 200, size).round().astype(np.uint8)
+    return np.broadcast_to(ramp[:, None, None], (len(IDS), size, size, 3)).copy()
+
+
+@pytest.mark.parametrize("kind", corruptions.KINDS)
+def test_kinds_change_faces_and_depend_on_the_id_alone(kind):
+    faces = grey_faces()
+    changed = corruptions.corrupt(faces, IDS, kind=kind)
+    assert changed.shape == faces.shape and changed.dtype == np.uint8
+    np.testing.assert_array_equal(faces, grey_faces(), err_msg="the faces themselves are kept")
+    differ = (changed != faces).any(axis=(1, 2, 3))
+    assert differ.mean() > 0.9
+    # Grey stays grey, but for JPEG's rounding.
+    assert np.ptp(changed.astype(int), axis=-1).max() <= 1
+    alone = corruptions.corrupt(faces[7:9], IDS[7:9], kind=kind)
+    np.testing.assert_array_equal(alone, changed[7:9])
+    if kind not in ("12 pixels", "blur"):  # which draw nothing
+        assert len(np.unique(changed.reshape(40, -1), axis=0)) > 1, "faces differ"
+
+
+@pytest.mark.parametrize("kind", ["sunglasses", "hand", "zoom", "own texture", "JPEG"])
+@pytest.mark.parametrize("shape", [(17, 23), (224, 224)])
+def test_kinds_take_faces_of_any_size(kind, shape):
+    faces = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+    assert corruptions.corrupt(faces, IDS[:2], kind=kind).shape == faces.shape
+
+
+def test_props_cover_what_they_should():
+    """The same share of a face at every size, in the right place."""
+    for size in (48, 192):
+        black = np.zeros((8, size, size, 3), np.uint8)
+        masked = corruptions.corrupt(black, IDS[:8], kind="surgical mask") > 0
+        assert not masked[:, : size // 3].any()
+        assert masked[:, -size // 4, size // 2].all()
+        assert 0.2 < masked.mean() < 0.5
+        glasses = corruptions.corrupt(black + 255, IDS[:8], kind="sunglasses") < 128
+        assert glasses[:, round(0.38 * size), round(0.32 * size)].all()
+        assert not glasses[:, size // 2 + size // 8 :].any()
+
+
+@pytest.mark.parametrize("share", corruptions.SHARES)
+def test_a_rectangle_covers_its_share(share):
+    faces = np.random.default_rng(0).integers(0, 256, (40, 48, 48, 3), np.uint8)
+    covered = (corruptions.cover(faces, IDS, share=share) != faces).any(axis=-1)
+    np.testing.assert_allclose(covered.mean(axis=(1, 2)), share, atol=0.015)
+    if share:
+        places = {tuple(np.argwhere(face).mean(axis=0)) for face in covered}
+        assert len(places) > 20
+
+
+def test_unknown_kinds_are_named():
+    with pytest.raises(ValueError, match="`kind` must be one of .* Received: kind='rain'"):
+        corruptions.corrupt(grey_faces(), IDS, kind="rain")
+
+
+def batches_of(faces, label):
+    return [
+        {
+            "image": faces,
+            "id": np.array([name.encode() for name in IDS]),
+            "label": label,
+            "occlusion": np.zeros(40, np.int64),
+            "pose_30": np.zeros(40, bool),
+            "pose_45": np.zeros(40, bool),
+        }
+    ]
+
+
+def make_classifier(name, *, floor):
+    """Says class 0 where the mean is above `floor`, else class 1."""
+
+    def predict(batch):
+        light = batch["image"].mean(axis=(1, 2, 3)) > floor
+        probabilities = np.zeros((len(light), 8), np.float32)
+        probabilities[np.arange(len(light)), np.where(light, 0, 1)] = 1
+        return {"probabilities": probabilities, "weights": np.ones((len(light), 1), np.float32)}
+
+    return Classifier(name=name, card=make_card(), predict=predict)
+
+
+@pytest.fixture(scope="module")
+def report():
+    """A model that the dark defeats, and a baseline that nothing does."""
+    batches = batches_of(grey_faces(), np.zeros(40, np.int64))
+    kinds = ["grey rectangle", "hat", "darkness"]
+    model, baseline = (
+        robustness.run(make_classifier(name, floor=floor), batches, kinds=kinds)
+        for name, floor in (("model", 60), ("baseline", -1))
+    )
+    return robustness.build_report(
+        model, baseline=baseline, dataset="d", split="validation", command="c"
+    )
+
+
+def test_numbers_of_known_answers(report):
+    names = ["clean", *(f"covered {i}0%" for i in range(1, 7)), "grey rectangle", "hat", "darkness"]
+    assert list(report["model"]["conditions"]) == names
+    clean, dark = (report["model"]["conditions"][n] for n in ("clean", "darkness"))
+    assert (clean["accuracy"], clean["loss"], dark["accuracy"], dark["loss"]) == (1, 0, 0, 1)
+    assert (dark["group"], dark["count"]) == ("degradation", 40)
+    means = report["model"]["means"]
+    hat = report["model"]["conditions"]["hat"]["accuracy"]
+    assert means["held_out"]["kinds"] == 2
+    assert means["held_out"]["accuracy"] == pytest.approx(hat / 2)
+    assert report["baseline"]["means"]["held_out"]["loss"] == 0
+    gap = report["differences"]["conditions"]["darkness"]
+    assert gap["accuracy"] == -1 and gap["only_baseline_right"] == 40
+    held_out = report["differences"]["means"]["held_out"]
+    assert held_out["loss"] == pytest.approx(1 - hat / 2) == pytest.approx(-held_out["accuracy"])
+
+
+def test_the_report_as_text_and_plot(report, tmp_path):
+    robustness_report.write(report, tmp_path)
+    written = json.loads((tmp_path / "robustness.json").read_text())
+    assert written["differences"] == report["differences"]
+    text = (tmp_path / "robustness.md").read_text()
+    assert "| darkness | degradation | 0.00 |" in text and "| all held out | 2 |" in text
+    assert (tmp_path / "covered.png").read_bytes().startswith(b"\x89PNG")
+    alone = {k: v for k, v in report.items() if k not in ("baseline", "differences")}
+    robustness_report.write(alone, tmp_path)
+    assert "baseline %" not in (tmp_path / "robustness.md").read_text()
+
+
+def test_other_faces_are_refused():
+    batches = batches_of(grey_faces(), np.zeros(40, np.int64))
+    model = robustness.run(make_classifier("model", floor=0), batches, kinds=["hat"])
+    other = robustness.run(make_classifier("model", floor=0), batches, kinds=[])
+    with pytest.raises(ValueError, match="same faces and conditions"):
+        robustness.build_report(model, baseline=other, dataset="d", split="s", command="c")
+
+
+def test_the_command(synthetic_dir, tmp_path):
+    card = make_card(dataset="synthetic_faces")
+    checkpoints.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+    arguments = [f"--model={tmp_path / 'run'}", "--limit=8", f"--data_dir={synthetic_dir}"]
+    command = [sys.executable, "-m", "ran_tf.launch.robustness", *arguments]
+    done = subprocess.run(
+        [*command, "--kinds=hat,blur", f"--out={tmp_path / 'out'}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((tmp_path / "out" / "robustness.json").read_text())
+    assert report["faces"] == 8 and report["split"] == "validation[:8]"
+    assert list(report["model"]["means"]) == ["seen", "occluder", "held_out"]
+    assert "all held out" in done.stdout
