@@ -18,7 +18,8 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 # A module imports only what stands further to the right.
 LAYERS = [
     {"launch"},
-    {"training", "evaluation", "export", "predictor", "reload"},
+    {"benchmark"},
+    {"training", "evaluation", "export", "freeze", "predictor", "reload"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"config", "specs", "files", "images"},
