@@ -41,7 +41,7 @@ class Timing:
 
 
 def time_in_turns(
-    calls: dict[str, Callable[[], object]], *, warmup: int, repeats: int
+    calls: dict[str, Callable[[], object]], *, warmup: int, repeats: int, pause: float = 0.0
 ) -> dict[str, Timing]:
     """Times calls one after the other, again and again.
 
@@ -49,15 +49,21 @@ def time_in_turns(
       calls: name -> function that returns only when its work is done.
       warmup: rounds that are not counted (compilation, caches).
       repeats: rounds that are.
+      pause: seconds of rest before each turn; its call is then made once without being counted.
+        Some libraries' threads wait by spinning, and would slow down whoever is next.
 
     Returns:
       name -> Timing.
     """
     config.check_range("warmup", warmup, low=0)
     config.check_range("repeats", repeats, low=1)
+    config.check_range("pause", pause, low=0.0)
     seconds = {name: [] for name in calls}
     for turn in range(warmup + repeats):
         for name, call in calls.items():
+            if pause:
+                time.sleep(pause)
+                call()
             start = time.perf_counter()
             call()
             if turn >= warmup:
