@@ -32,11 +32,15 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[*VARIANTS][:-1])
+    parser.add_argument("--authors_file", type=pathlib.Path, help="see README.md")
     parser.add_argument("--out", type=pathlib.Path, help="JSON file")
     arguments = parser.parse_args()
 
     sizes = [f"--{name}={getattr(arguments, name)}" for name in ("batch", "regions", "size")]
-    workers = {name: _start(VARIANTS[name], sizes) for name in arguments.variants}
+    commands = {name: VARIANTS[name] for name in arguments.variants}
+    if arguments.authors_file:
+        commands["authors_float32"] = ("torch_step.py", f"--authors_file={arguments.authors_file}")
+    workers = {name: _start(command, sizes) for name, command in commands.items()}
     seconds = {name: [] for name in workers}
     try:
         for turn in range(arguments.warmup + arguments.rounds):
@@ -52,7 +56,7 @@ def main() -> None:
     for name, row in rows.items():
         print(f"{name:26} {row['faces_per_s']:8.2f} faces/s   ours is {row['ours_over']}")
     if arguments.out:
-        result = {"arguments": {**vars(arguments), "out": str(arguments.out)}, "rows": rows}
+        result = {"arguments": {name: str(v) for name, v in vars(arguments).items()}, "rows": rows}
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -98,7 +98,7 @@ def test_serve_rows_and_what_is_not_installed(monkeypatch):
     monkeypatch.setitem(serve.runtimes.NEEDS, "openvino", ("no_such_package",))
     monkeypatch.setitem(serve.runtimes.NEEDS, "onnxruntime", ("neither_this",))
     plan = serve.ServePlan(
-        size=32, image_size=24, k=2, batches=(1, 3), dtypes=("float32",), warmup=0, repeats=2
+        size=32, image_size=24, k=2, batches=(1, 3), dtypes=("float32",), repeats=2
     )
     rows = serve.measure(plan, peak=PEAK)
     absent = {row["runtime"]: row["absent"] for row in rows if "absent" in row}

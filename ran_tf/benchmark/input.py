@@ -48,7 +48,7 @@ class InputPlan:
 
 
 def measure(plan: InputPlan) -> list[dict]:
-    """Rows "cached", "uncached", "uncached, with crops", "Pillow loader" and "training"."""
+    """Rows "cached", "uncached", "cached, with crops", Pillow's and training's."""
     dataset = pipeline.open_dataset(plan.data)
     rows = [
         _read(plan, dataset, name="cached", cache=True),

@@ -18,6 +18,8 @@ from ran_tf.specs import LABELS
 _DATASET = "ferplus"
 # Seconds in which the threads of a runtime whose turn is over go to sleep; large batches hide them.
 _PAUSE = 0.05
+# Calls of a turn, for small batches.
+_IN_A_ROW = 10
 _POLICIES = {"float32": "f32", "mixed_bfloat16": "bf16"}
 
 
@@ -34,7 +36,7 @@ class ServePlan:
       k: regions.
       batches: faces in a call.
       dtypes: policies of the export.
-      warmup, repeats: calls that are not counted, and that are.
+      repeats: calls that are counted, of one face; fewer of large batches.
     """
 
     workdir: str | None = None
@@ -44,8 +46,7 @@ class ServePlan:
     k: int = 6
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     dtypes: tuple[str, ...] = ("float32", "mixed_bfloat16")
-    warmup: int = 5
-    repeats: int = 50
+    repeats: int = 100
 
 
 def measure(plan: ServePlan, *, peak: dict[str, float]) -> list[dict]:
@@ -140,10 +141,12 @@ def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -
     faces = rng.integers(0, 256, (batch, *card.image_size, 3), np.uint8)
     # Large batches take long and spread little.
     repeats = max(5, plan.repeats // max(1, batch // 4))
+    in_a_row = min(_IN_A_ROW, repeats) if batch <= 8 else 1
     taken = timing.time_in_turns(
         {key: lambda call=call: call(faces) for key, call in served.items()},
-        warmup=plan.warmup if batch < 16 else 1,
-        repeats=repeats,
+        warmup=1,
+        repeats=-(-repeats // in_a_row),
+        in_a_row=in_a_row,
         pause=_PAUSE if batch <= 8 else 0.0,
     )
     reference = served["SavedModel", plan.dtypes[0]](faces)

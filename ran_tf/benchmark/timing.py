@@ -41,7 +41,12 @@ class Timing:
 
 
 def time_in_turns(
-    calls: dict[str, Callable[[], object]], *, warmup: int, repeats: int, pause: float = 0.0
+    calls: dict[str, Callable[[], object]],
+    *,
+    warmup: int,
+    repeats: int,
+    in_a_row: int = 1,
+    pause: float = 0.0,
 ) -> dict[str, Timing]:
     """Times calls one after the other, again and again.
 
@@ -49,14 +54,16 @@ def time_in_turns(
       calls: name -> function that returns only when its work is done.
       warmup: rounds that are not counted (compilation, caches).
       repeats: rounds that are.
-      pause: seconds of rest before each turn; its call is then made once without being counted.
-        Some libraries' threads wait by spinning, and would slow down whoever is next.
+      in_a_row: counted calls of a turn, as a server under load makes them.
+      pause: seconds of rest before each turn, which then begins with two calls that are not
+        counted. Some libraries' threads wait by spinning, and would slow down whoever is next.
 
     Returns:
       name -> Timing.
     """
     config.check_range("warmup", warmup, low=0)
     config.check_range("repeats", repeats, low=1)
+    config.check_range("in_a_row", in_a_row, low=1)
     config.check_range("pause", pause, low=0.0)
     seconds = {name: [] for name in calls}
     for turn in range(warmup + repeats):
@@ -64,10 +71,12 @@ def time_in_turns(
             if pause:
                 time.sleep(pause)
                 call()
-            start = time.perf_counter()
-            call()
-            if turn >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                call()
+            for _ in range(in_a_row):
+                start = time.perf_counter()
+                call()
+                if turn >= warmup:
+                    seconds[name].append(time.perf_counter() - start)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

@@ -108,7 +108,6 @@ def _plan(values):
                 k=_one("num_regions", _numbers(values.num_regions)),
                 batches=_numbers(values.batch_size),
                 dtypes=_names(values.dtype),
-                warmup=values.warmup,
                 repeats=values.repeats,
             )
         )
