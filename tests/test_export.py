@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf import export
+from ran_tf import export, freeze
 from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.models.norm import BatchNorm
 
 _LABELS = ran_tf.LABELS["ferplus"]
 
@@ -221,7 +222,64 @@ def test_grey_cards_take_colour_out():
 def test_bfloat16_models_give_float32():
     model, faces = make_model(dtype="mixed_bfloat16"), random_faces(2, 32, 32)
     out = export.FaceClassifier(model, make_card()).images(tf.constant(faces))
-    check_outputs(out, expected_outputs(model, faces, ran_tf.fixed_boxes(6)), atol=2e-2)
+    # Folded kernels are rounded anew: as far from the model as the model is from float32.
+    check_outputs(out, expected_outputs(model, faces, ran_tf.fixed_boxes(6)), atol=5e-2)
+
+
+def test_an_export_may_compute_in_another_precision(tmp_path):
+    """The weights stay, the kernels become bfloat16, and what comes out is float32."""
+    model, faces = make_model(), random_faces(2, 32, 32)
+    result = export.write_export(
+        model, make_card(), export_dir=tmp_path, dtype="mixed_bfloat16", check=False
+    )
+    loaded = tf.saved_model.load(str(result.path))
+    out = loaded.signatures["images"](images=tf.constant(faces))
+    expected = expected_outputs(model, faces, ran_tf.fixed_boxes(6))
+    check_outputs(out, expected, atol=0.1)
+    assert np.abs(out["weights"] - expected["weights"]).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("backbone", "norms"), [("mobilenet_v1", 27), ("resnet18", 20), ("EfficientNetV2B0", None)]
+)
+def test_batch_norm_is_folded_and_weights_are_constants(backbone, norms):
+    """The plain graph normalises, the exported one does not; both say the same."""
+    keras.utils.set_random_seed(0)
+    arguments = {**make_card().model, "backbone": backbone}
+    model = ran_tf.RegionAttentionNetwork(**arguments)
+    draw = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name in ("gamma", "beta", "moving_mean", "moving_variance"):
+            weight.assign(draw.uniform(0.5, 1.5, tuple(weight.shape)))
+    card, faces = make_card(model=arguments), random_faces(2, 32, 32)
+    spec = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+    plain = tf.function(export._make_classify(model, card), input_signature=[spec])
+    frozen = freeze.freeze(plain)
+    assert not frozen.variables
+
+    def count(function):
+        return [n.op for n in function.graph.as_graph_def().node].count("FusedBatchNormV3")
+
+    if norms is not None:
+        assert (count(plain.get_concrete_function()), count(frozen)) == (norms, 0)
+    got, want = frozen(tf.constant(faces)), plain(tf.constant(faces))
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, atol=1e-4, err_msg=name)
+
+
+def test_a_convolution_that_others_read_is_not_folded():
+    norm = BatchNorm()
+    norm.build((None, 4, 4, 3))
+    norm.gamma.assign([2.0, 3.0, 4.0])
+    kernel = tf.Variable(tf.random.stateless_normal([3, 3, 3, 3], seed=[0, 0]))
+
+    @tf.function(input_signature=[tf.TensorSpec([2, 4, 4, 3])])
+    def twice(x):
+        values = tf.nn.conv2d(x, kernel, 1, "SAME")
+        return {"sum": norm(values, training=False) + values}
+
+    x = tf.random.stateless_normal([2, 4, 4, 3], seed=[1, 0])
+    np.testing.assert_allclose(freeze.freeze(twice)(x)["sum"], twice(x)["sum"], atol=1e-5)
 
 
 def test_versions_are_never_overwritten(tmp_path):

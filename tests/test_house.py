@@ -19,7 +19,8 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 # A module imports only what stands further to the right.
 LAYERS = [
     {"launch"},
-    {"training", "evaluation", "export", "predictor", "reload", "sources"},
+    {"benchmark"},
+    {"training", "evaluation", "export", "freeze", "predictor", "reload", "sources"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"config", "specs", "files", "images"},

@@ -162,3 +162,11 @@ def test_the_uncached_path_gives_the_same_batches(data, balanced):
         np.testing.assert_array_equal(
             together(batches(True), name), together(batches(False), name), err_msg=name
         )
+
+
+def test_draws_of_a_batch_are_those_of_its_faces():
+    positions = np.array([0, 7, 123_456_789_012], np.int64)
+    batch = ops.batch_draws(tf.constant(positions), count=5, seed=3, stream=1)
+    faces = [ops.uniform_draws(p, count=5, seed=3, stream=1) for p in positions]
+    np.testing.assert_array_equal(batch, np.stack(faces))
+    assert ops.batch_draws(tf.constant(positions), count=0, seed=3, stream=1).shape == (3, 0)

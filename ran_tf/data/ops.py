@@ -45,6 +45,17 @@ def uniform_draws(position, *, count: int, seed: int, stream: int):
     return tf.random.stateless_uniform([count], seed=key)
 
 
+def batch_draws(positions, *, count: int, seed: int, stream: int):
+    """`uniform_draws` of each position: i64[b] -> f32[b, count]."""
+    if count == 0:
+        return tf.zeros([tf.shape(positions)[0], 0])
+    return tf.map_fn(
+        lambda position: uniform_draws(position, count=count, seed=seed, stream=stream),
+        positions,
+        fn_output_signature=tf.TensorSpec([count], tf.float32),
+    )
+
+
 def batch_regions(landmarks, draws, *, regions: RegionConfig):
     """Boxes and mask of a batch of faces.
 

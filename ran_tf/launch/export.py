@@ -1,4 +1,7 @@
-"""python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N]
+"""Exports a model for serving.
+
+    python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \
+        [--dtype=POLICY]
 
 Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
 TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
@@ -19,10 +22,20 @@ def define_flags() -> None:
     flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
     flags.DEFINE_string("export_dir", None, "Where versions are written.", required=True)
     flags.DEFINE_integer("version", None, "Folder name; by default the next free integer.")
+    flags.DEFINE_enum(
+        "dtype",
+        None,
+        ("float32", "mixed_bfloat16"),
+        "Policy that the export computes in; by default the one that the model was trained in.",
+    )
 
 
 def export_workdir(
-    workdir: str | os.PathLike, *, export_dir: str | os.PathLike, version: int | None = None
+    workdir: str | os.PathLike,
+    *,
+    export_dir: str | os.PathLike,
+    version: int | None = None,
+    dtype: str | None = None,
 ) -> None:
     """Exports a preset or the best epoch of a run, and says how far the export is from the model.
 
@@ -34,7 +47,7 @@ def export_workdir(
 
     trained = sources.load_trained(workdir)
     written = export.write_export(
-        trained.model, trained.card, export_dir=export_dir, version=version
+        trained.model, trained.card, export_dir=export_dir, version=version, dtype=dtype
     )
     print(f"export: {written.path}")
     print(
@@ -46,7 +59,10 @@ def export_workdir(
 def main() -> None:
     values = flags.FLAGS
     export_workdir(
-        values.workdir or values.model, export_dir=values.export_dir, version=values.version
+        values.workdir or values.model,
+        export_dir=values.export_dir,
+        version=values.version,
+        dtype=values.dtype,
     )
 
 

@@ -1,0 +1,77 @@
+"""What the machine is, what it can do, and how much of its memory is in use."""
+
+import os
+import pathlib
+import platform
+import resource
+import sys
+from importlib import metadata
+
+import tensorflow as tf
+
+from ran_tf.benchmark import timing
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime", "openvino")
+# Processor features that decide how fast matrix products are.
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+def describe() -> dict:
+    """Processor, accelerators and versions."""
+    return {
+        "processor": _cpu_field("model name") or platform.processor(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "features": [f for f in _FEATURES if f in _cpu_field("flags").split()],
+        "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def matrix_peak(*, size: int = 2048, repeats: int = 7) -> dict[str, float]:
+    """The fastest matrix product seen, in FLOP/s, by dtype: the limit that shares refer to.
+
+    The fastest and not the median, because a limit is never exceeded.
+    """
+    return {name: _peak(name, size=size, repeats=repeats) for name in ("float32", "bfloat16")}
+
+
+def _peak(dtype: str, *, size: int, repeats: int) -> float:
+    matrix = tf.cast(tf.random.stateless_normal([size, size], seed=[0, 0]), dtype)
+    product = tf.function(lambda a: tf.linalg.matmul(a, a))
+    # Reading one element waits for the product.
+    taken = timing.time_call(lambda: product(matrix)[0, 0].numpy(), warmup=3, repeats=repeats)
+    return 2.0 * size**3 / min(taken.seconds)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, GiB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def memory_now() -> float | None:
+    """Memory that this process holds, GiB; None where the system does not say (not Linux)."""
+    path = pathlib.Path("/proc/self/statm")
+    if not path.exists():
+        return None
+    return int(path.read_text().split()[1]) * resource.getpagesize() / 2**30
+
+
+def _cpu_field(name: str) -> str:
+    path = pathlib.Path("/proc/cpuinfo")
+    if not path.exists():
+        return ""
+    lines = (line.partition(":") for line in path.read_text().splitlines())
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

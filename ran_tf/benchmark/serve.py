@@ -1,0 +1,174 @@
+"""The exported SavedModel: latency by batch, beside other runtimes on the same weights."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ran_tf import export
+from ran_tf.benchmark import flops, machine, runtimes, timing
+from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.specs import LABELS
+
+_DATASET = "ferplus"
+# Seconds in which the threads of a runtime whose turn is over go to sleep; large batches hide them.
+_PAUSE = 0.05
+# Calls of a turn, for small batches.
+_IN_A_ROW = 10
+_POLICIES = {"float32": "f32", "mixed_bfloat16": "bf16"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ServePlan:
+    """What is served.
+
+    Attributes:
+      workdir: training run whose best epoch is served; None is a network with random weights, of
+        the next four.
+      backbone: name.
+      size: side of a region, pixels.
+      image_size: side of the faces that are sent, pixels.
+      k: regions.
+      batches: faces in a call.
+      dtypes: policies of the export.
+      repeats: calls that are counted, of one face; fewer of large batches.
+    """
+
+    workdir: str | None = None
+    backbone: str = "mobilenet_v1"
+    size: int = 128
+    image_size: int = 48
+    k: int = 6
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    dtypes: tuple[str, ...] = ("float32", "mixed_bfloat16")
+    repeats: int = 100
+
+
+def measure(plan: ServePlan, *, peak: dict[str, float]) -> list[dict]:
+    """A row for each runtime, precision and batch; runtimes take turns, call by call.
+
+    A runtime that is not installed has one row with "absent": the packages that it needs.
+
+    Args:
+      plan: what is timed.
+      peak: from `machine.matrix_peak`, in the same process.
+    """
+    model, card = _subject(plan)
+    rows = [
+        {"runtime": name, "absent": list(packages)}
+        for name in runtimes.NEEDS
+        if (packages := runtimes.missing(name))
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        served = _load_all(plan, model, card, folder=pathlib.Path(folder))
+        for batch in plan.batches:
+            rows.extend(_measure_batch(plan, model, card, served=served, batch=batch, peak=peak))
+    return rows
+
+
+def _subject(plan: ServePlan):
+    """The network and its card."""
+    if plan.workdir:
+        from ran_tf.training import checkpoints
+
+        trained = checkpoints.load_workdir(plan.workdir)
+        return trained.model, trained.card
+    side = (plan.size, plan.size)
+    labels = LABELS[_DATASET]
+    arguments = {"backbone": plan.backbone, "num_classes": len(labels), "size": side}
+    card = ModelCard(
+        dataset=_DATASET,
+        labels=labels,
+        image_size=(plan.image_size, plan.image_size),
+        regions=RegionConfig(kind="random", k=plan.k),
+        model=arguments,
+    )
+    model = RegionAttentionNetwork(**arguments)
+    _settle(model, card)
+    return model, card
+
+
+def _settle(model, card: ModelCard) -> None:
+    """Gives normalisation the statistics of noise: without them random weights say nothing."""
+    norms = [
+        layer
+        for layer in model.backbone.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    for layer in norms:
+        layer.momentum = 0.0
+    faces = np.random.default_rng(0).integers(0, 256, (4, *card.image_size, 3), np.uint8)
+    boxes = np.repeat(export.serving_boxes(card)[np.newaxis], len(faces), axis=0)
+    model({"image": faces, "boxes": boxes}, training=True)
+
+
+def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
+    """(runtime, policy) -> `faces u8[b, h, w, 3] -> probabilities f32[b, n]`."""
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    served = {}
+    for policy in plan.dtypes:
+        written = export.write_export(
+            model, card, export_dir=folder / policy, check=False, dtype=policy
+        )
+        loaded = tf.saved_model.load(str(written.path))
+        served["SavedModel", policy] = _signature(loaded)
+    function = runtimes.portable_function(model, card)
+    if not runtimes.missing("onnxruntime"):
+        # Its CPU kernels compute in float32 alone.
+        served["onnxruntime", "float32"] = runtimes.load_onnxruntime(
+            function, folder=folder, threads=threads
+        )
+    if not runtimes.missing("openvino"):
+        for policy in plan.dtypes:
+            served["openvino", policy] = runtimes.load_openvino(
+                function, folder=folder, threads=threads, precision=_POLICIES[policy]
+            )
+    return served
+
+
+def _signature(loaded):
+    call = loaded.signatures["images"]
+    return lambda faces: call(images=tf.constant(faces))["probabilities"].numpy()
+
+
+def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -> list[dict]:
+    rng = np.random.default_rng(batch)
+    faces = rng.integers(0, 256, (batch, *card.image_size, 3), np.uint8)
+    # Large batches take long and spread little.
+    repeats = max(5, plan.repeats // max(1, batch // 4))
+    in_a_row = min(_IN_A_ROW, repeats) if batch <= 8 else 1
+    taken = timing.time_in_turns(
+        {key: lambda call=call: call(faces) for key, call in served.items()},
+        warmup=1,
+        repeats=-(-repeats // in_a_row),
+        in_a_row=in_a_row,
+        pause=_PAUSE if batch <= 8 else 0.0,
+    )
+    reference = served["SavedModel", plan.dtypes[0]](faces)
+    work = batch * flops.face_flops(model, k=card.regions.k)
+    rows = []
+    for (runtime, policy), times in taken.items():
+        answers = served[runtime, policy](faces)
+        limit = peak["bfloat16" if "bfloat16" in policy else "float32"]
+        rows.append(
+            {
+                "runtime": runtime,
+                "dtype": policy,
+                "batch": batch,
+                "regions": card.regions.k,
+                **times.summary(),
+                "ms_p50": 1e3 * times.quantile(0.5),
+                "ms_p99": 1e3 * times.quantile(0.99),
+                "faces_per_s": batch / times.median,
+                "share_of_peak": work / times.median / limit,
+                "difference": float(np.abs(answers - reference).max()),
+                "same_label": float((answers.argmax(-1) == reference.argmax(-1)).mean()),
+                "peak_memory_gib": machine.peak_memory(),
+            }
+        )
+    return rows

@@ -1,0 +1,135 @@
+"""From a function with variables to one with constants, batch normalisation folded into kernels.
+
+A served network never changes: constant kernels are laid out for the processor once instead of in
+every call, and `gamma (conv(x, w) - mean) / deviation + beta` is one convolution with a bias, which
+TensorFlow then fuses with the activation that follows.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
+
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+# What may stand between a constant or a convolution and its reader without changing values.
+_TRANSPARENT = ("Identity", "Cast", "ReadVariableOp")
+
+
+def freeze(function: tf.function):
+    """A function of constants alone.
+
+    Args:
+      function: with an input signature, returns a dict of tensors.
+
+    Returns:
+      A callable that takes the same tensors and returns the same dict, to rounding.
+    """
+    concrete = function.get_concrete_function()
+    frozen = convert_to_constants.convert_variables_to_constants_v2(
+        concrete, lower_control_flow=False
+    )
+    graph_def = fold_batch_norm(frozen.graph.as_graph_def())
+    outputs = tf.nest.pack_sequence_as(
+        concrete.structured_outputs, [tensor.name for tensor in frozen.outputs]
+    )
+    inputs = [tensor.name for tensor in frozen.inputs]
+    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
+    find = imported.graph.as_graph_element
+    return imported.prune([find(name) for name in inputs], tf.nest.map_structure(find, outputs))
+
+
+def fold_batch_norm(graph_def):
+    """Puts scale and offset of inference-mode batch normalisation into the convolution before it.
+
+    Left alone: normalisation that follows something else, or a convolution that is read twice.
+
+    Args:
+      graph_def: a frozen GraphDef; not changed.
+
+    Returns:
+      GraphDef with the same names.
+    """
+    graph = _Graph(graph_def)
+    for node in list(graph.nodes.values()):
+        if node.op == "FusedBatchNormV3" and not node.attr["is_training"].b:
+            _fold(node, graph=graph)
+    return graph.to_graph_def()
+
+
+@dataclasses.dataclass
+class _Graph:
+    """Nodes by name, with the counts of their readers."""
+
+    source: object
+
+    def __post_init__(self):
+        self.nodes = {}
+        self.readers = {}
+        for original in self.source.node:
+            node = type(original)()
+            node.CopyFrom(original)
+            self.nodes[node.name] = node
+            for name in node.input:
+                self.readers[_plain(name)] = self.readers.get(_plain(name), 0) + 1
+
+    def before(self, name: str):
+        """The node that makes a value, looking through casts, and whether others read it too."""
+        node, shared = self.nodes[_plain(name)], False
+        while True:
+            shared = shared or self.readers[node.name] > 1
+            if node.op not in _TRANSPARENT:
+                return node, shared
+            node = self.nodes[_plain(node.input[0])]
+
+    def constant(self, name: str) -> np.ndarray | None:
+        node, _ = self.before(name)
+        return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+    def add_constant(self, name: str, value: np.ndarray, *, dtype: tf.DType) -> str:
+        node = self.nodes[name] = type(self.source.node[0])(name=name, op="Const")
+        node.attr["dtype"].type = dtype.as_datatype_enum
+        tensor = tf.make_tensor_proto(value.astype(dtype.as_numpy_dtype), dtype=dtype)
+        node.attr["value"].tensor.CopyFrom(tensor)
+        return name
+
+    def to_graph_def(self):
+        result = type(self.source)()
+        result.CopyFrom(self.source)
+        del result.node[:]
+        result.node.extend(self.nodes.values())
+        return result
+
+
+def _plain(name: str) -> str:
+    """The node of an input: "^node" and "node:1" are of node "node"."""
+    return name.removeprefix("^").partition(":")[0]
+
+
+def _fold(norm, *, graph: _Graph) -> None:
+    conv, shared = graph.before(norm.input[0])
+    if conv.op not in _CONVOLUTIONS or shared:
+        return
+    kernel, *statistics = (graph.constant(name) for name in (conv.input[1], *norm.input[1:5]))
+    if kernel is None or any(value is None for value in statistics):
+        return
+    gamma, beta, mean, variance = (np.asarray(value, np.float64) for value in statistics)
+    scale = gamma / np.sqrt(variance + norm.attr["epsilon"].f)
+    # Kernels are [h, w, in, out]; a depthwise one is [h, w, channel, copies].
+    by_channel = scale.reshape(kernel.shape[2:]) if conv.op != "Conv2D" else scale
+    conv.input[1] = graph.add_constant(
+        f"{conv.name}/folded_kernel",
+        np.asarray(kernel, np.float64) * by_channel,
+        dtype=tf.as_dtype(conv.attr["T"].type),
+    )
+    value_type = norm.attr["T"].type
+    bias = graph.add_constant(
+        f"{norm.name}/folded_bias", beta - mean * scale, dtype=tf.as_dtype(value_type)
+    )
+    # Under its old name, so that its readers find it.
+    name, values, layout = norm.name, norm.input[0], norm.attr["data_format"].s
+    norm.Clear()
+    norm.name, norm.op = name, "BiasAdd"
+    norm.input.extend([values, bias])
+    norm.attr["T"].type = value_type
+    norm.attr["data_format"].s = layout

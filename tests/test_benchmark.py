@@ -1,0 +1,153 @@
+"""Every suite measures something at a tiny size; no time is asserted."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import ran_tf
+from ran_tf.benchmark import crop, flops, machine, pillow_loader, results, serve, step, table
+from ran_tf.benchmark import input as input_suite
+from ran_tf.config import DataConfig
+
+ROOT = pathlib.Path(__file__).parents[1]
+PEAK = {"float32": 1e12, "bfloat16": 2e12}
+
+
+def test_step_rows():
+    plan = step.StepPlan(
+        backbone="mobilenet_v1",
+        size=32,
+        image_size=24,
+        regions=(1, 3),
+        batches=(2,),
+        dtypes=("float32",),
+        warmup=1,
+        repeats=2,
+    )
+    rows = step.measure(plan, peak=PEAK)
+    assert [(row["regions"], row["batch"], row["dtype"]) for row in rows] == [
+        (1, 2, "float32"),
+        (3, 2, "float32"),
+    ]
+    for row in rows:
+        assert row["crops_per_s"] == pytest.approx(row["regions"] * row["faces_per_s"])
+        # A step does three forward passes' work, and a share is of the peak that was given.
+        assert row["tflop_per_s"] == pytest.approx(row["gflop"] / row["ms"])
+        assert row["share_of_peak"] == pytest.approx(row["tflop_per_s"])
+    assert rows[1]["gflop"] == pytest.approx(3 * rows[0]["gflop"], rel=0.01)
+
+
+def test_flops_are_those_of_the_papers():
+    """MobileNetV1 at 224 px: 569 million multiply-adds; ResNet-18: 1.8 thousand million."""
+    for backbone, multiply_adds in (("mobilenet_v1", 568e6), ("resnet18", 1.814e9)):
+        model = ran_tf.RegionAttentionNetwork(backbone, size=(224, 224))
+        assert flops.backbone_flops(model.backbone) == pytest.approx(2 * multiply_adds, rel=0.01)
+    dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)])
+    assert flops.backbone_flops(dense) == 40
+
+
+def test_crop_rows():
+    plan = crop.CropPlan(
+        batch=2,
+        k=3,
+        image_size=24,
+        size=32,
+        backbone="mobilenet_v1",
+        dtype="float32",
+        step_batch=2,
+        warmup=1,
+        repeats=2,
+    )
+    rows = crop.measure(plan)
+    assert [r["implementation"] for r in rows] == ["crop_and_resize", "matrices", "matrices, XLA"]
+    assert rows[0]["over_kernel"] == 1.0
+    assert all(row["share_of_step"] > 0 for row in rows)
+
+
+def test_input_rows(synthetic_dir):
+    plan = input_suite.InputPlan(
+        data=DataConfig(data_dir=synthetic_dir, train_split="train[:96]", image_size=(32, 32)),
+        batch=16,
+        passes=1,
+        size=32,
+        peer_faces=2,
+        wait_steps=2,
+    )
+    rows = input_suite.measure(plan)
+    assert [row["loader"] for row in rows[:2]] == ["cached", "uncached"]
+    assert all(row["faces_per_core_s"] > 0 for row in rows[:-1])
+    assert 0 <= rows[-1]["waiting_share"] < 1
+    assert rows[-1]["faces"] == 2 * 16
+
+
+def test_the_pillow_loader_reads_what_was_written(tmp_path):
+    face = np.full((48, 48, 3), (10, 20, 30), np.uint8)
+    (paths,) = pillow_loader.write_regions(face[np.newaxis], tmp_path)
+    loaded = pillow_loader.load_face(paths)
+    assert loaded.shape == (6, 3, 224, 224)
+    np.testing.assert_allclose(loaded[:, :, 0, 0] * 255, np.tile([10, 20, 30], (6, 1)), atol=1e-4)
+
+
+def test_serve_rows_and_what_is_not_installed(monkeypatch):
+    monkeypatch.setitem(serve.runtimes.NEEDS, "openvino", ("no_such_package",))
+    monkeypatch.setitem(serve.runtimes.NEEDS, "onnxruntime", ("neither_this",))
+    plan = serve.ServePlan(
+        size=32, image_size=24, k=2, batches=(1, 3), dtypes=("float32",), repeats=2
+    )
+    rows = serve.measure(plan, peak=PEAK)
+    absent = {row["runtime"]: row["absent"] for row in rows if "absent" in row}
+    assert absent == {"openvino": ["no_such_package"], "onnxruntime": ["neither_this"]}
+    measured = [row for row in rows if "absent" not in row]
+    assert [row["batch"] for row in measured] == [1, 3]
+    assert all(row["ms_p99"] >= row["ms_p50"] > 0 for row in measured)
+    table.print_result(results.collect("serve", lambda peak: rows, arguments={}))
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_other_runtimes_say_the_same(runtime, tmp_path):
+    if serve.runtimes.missing(runtime):
+        pytest.skip(f"{runtime} needs {serve.runtimes.missing(runtime)}")
+    model, card = serve._subject(serve.ServePlan(size=32, image_size=24, k=3))
+    function = serve.runtimes.portable_function(model, card)
+    more = {"precision": "f32"} if runtime == "openvino" else {}
+    load = getattr(serve.runtimes, f"load_{runtime}")
+    answer = load(function, folder=tmp_path, threads=1, **more)
+    faces = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
+    want = serve.export.FaceClassifier(model, card).images(faces)["probabilities"]
+    assert np.ptp(want) > 1e-3, "equal probabilities would hide a mistake"
+    np.testing.assert_allclose(answer(faces), want, atol=1e-4)
+
+
+def test_memory_is_read():
+    assert machine.peak_memory() > 0.05
+    held = machine.memory_now()
+    assert held is None or 0.05 < held < 1024
+
+
+def test_the_command_writes_json_and_refuses_what_makes_no_sense(tmp_path):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "ran_tf.launch.benchmark", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+
+    path = tmp_path / "crop.json"
+    tiny = ("--batch_size=1", "--region_size=16", "--image_size=16", "--step_batch=0")
+    done = run("--suite=crop", f"--out={path}", "--warmup=0", "--repeats=1", *tiny)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())
+    assert result["suite"] == "crop"
+    assert len(result["rows"]) == 3
+    assert set(result["peak_tflop_per_s"]) == {"float32", "bfloat16"}
+    assert "crop_and_resize" in done.stdout
+    refused = run("--suite=crop", f"--out={path}", "--batch_size=1,2")
+    assert refused.returncode == 1
+    assert "--batch_size takes one value with this suite" in refused.stderr
