@@ -87,7 +87,8 @@ class FaceClassifier(tf.Module):
             spec = tf.TensorSpec([*card.image_size, 3], tf.uint8)
             return frozen(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
 
-        self.images = tf.function(frozen, input_signature=[faces_spec])
+        # A function of its own, so that the argument has its name.
+        self.images = tf.function(lambda images: frozen(images), input_signature=[faces_spec])
         self.image_bytes = tf.function(
             classify_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
         )

@@ -202,7 +202,7 @@ def test_label_indexes_the_labels_file(written):
 def test_regions_of_the_card(regions, boxes):
     model, faces = make_model(), random_faces(2, 32, 32)
     classifier = export.FaceClassifier(model, make_card(regions=regions))
-    out = classifier.images(tf.constant(faces))
+    out = classifier.images(images=tf.constant(faces))
     check_outputs(out, expected_outputs(model, faces, boxes))
 
 
