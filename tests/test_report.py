@@ -269,9 +269,10 @@ def test_a_network_and_its_export_agree(tmp_path):
     network = classifier.from_network(model, card, name="network").predict(batch)
     exported = evaluate.load_classifier(tmp_path / "export")
     assert (exported.card.labels, exported.card.regions) == (card.labels, card.regions)
+    # The export multiplies by folded kernels: equal to rounding, as `export` itself demands.
     answers = exported.predict(batch)
     for key in ("probabilities", "weights"):
-        np.testing.assert_allclose(answers[key], network[key], atol=1e-5)
+        np.testing.assert_allclose(answers[key], network[key], atol=1e-4)
     assert np.ptp(network["probabilities"]) > 0.1 and np.ptp(network["weights"]) > 0.01
     assert network["mu"].shape == (3, 6)
 
