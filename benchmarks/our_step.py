@@ -3,8 +3,6 @@
 Ours does more than the peers': it augments faces, cuts their regions and averages weights.
 """
 
-import argparse
-
 import tensorflow as tf
 import turns
 
@@ -12,10 +10,7 @@ from ran_tf.benchmark import step as benchmark_step
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--regions", type=int, required=True)
-    parser.add_argument("--size", type=int, required=True)
+    parser = turns.make_parser(__doc__)
     parser.add_argument("--bfloat16", action="store_true", help="mixed_bfloat16")
     arguments = parser.parse_args()
 

@@ -1,6 +1,5 @@
 """Training steps of the PyTorch network, one for each line on stdin (see `compare.py`)."""
 
-import argparse
 import contextlib
 import importlib.util
 import pathlib
@@ -28,10 +27,7 @@ class _Authors(torch.nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--regions", type=int, required=True)
-    parser.add_argument("--size", type=int, required=True)
+    parser = turns.make_parser(__doc__)
     parser.add_argument("--folded", action="store_true", help="regions in the batch, channels_last")
     parser.add_argument("--bfloat16", action="store_true", help="autocast")
     parser.add_argument("--compile", action="store_true", help="torch.compile (needs g++)")

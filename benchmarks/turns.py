@@ -1,8 +1,17 @@
 """A worker of `compare.py`: does one step for each line on stdin, and answers with its seconds."""
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments that `compare.py` gives every worker."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in ("batch", "regions", "size"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    return parser
 
 
 def serve_turns(step: Callable[[], object]) -> None:

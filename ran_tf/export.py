@@ -16,11 +16,9 @@ Faces are resized as in training and evaluation (bilinear, half-pixel centres, r
 that are no image fail the whole request; EXIF orientation is not applied.
 """
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -188,10 +186,9 @@ def write_export(
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
     if dtype is not None:
-        model = _with_dtype(model, dtype)
+        model = twin(model, dtype=dtype)
     classifier = FaceClassifier(model, card)
-    export_dir.mkdir(parents=True, exist_ok=True)
-    with _partial_folder(export_dir) as partial:
+    with files.partial_folder(export_dir) as partial:
         with tempfile.TemporaryDirectory() as assets:
             classifier.assets = _write_assets(assets, card=card)
             tf.saved_model.save(
@@ -268,22 +265,8 @@ def _write_assets(folder: str, *, card: ModelCard) -> list[tf.saved_model.Asset]
     return [tf.saved_model.Asset(str(pathlib.Path(folder) / name)) for name in contents]
 
 
-@contextlib.contextmanager
-def _partial_folder(export_dir: pathlib.Path):
-    """A new folder beside the versions; removed unless it was renamed."""
-    partial = pathlib.Path(tempfile.mkdtemp(dir=export_dir, prefix=".partial-"))
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _publish(partial: pathlib.Path, *, export_dir: pathlib.Path, version: int | None):
     """Renames the finished folder; a version that another process has just made is left alone."""
-    # mkdtemp makes folders private; a server may run as another user.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(partial, 0o777 & ~mask)
     _check_version(export_dir, version)
     path = export_dir / str(version or max(_versions(export_dir), default=0) + 1)
     # Refused by the system when `path` has become a folder with anything in it.
@@ -291,11 +274,11 @@ def _publish(partial: pathlib.Path, *, export_dir: pathlib.Path, version: int | 
     return path
 
 
-def _with_dtype(model, dtype: str):
-    """A twin with equal weights that computes in another precision."""
-    twin = type(model).from_config({**model.get_config(), "dtype": dtype})
-    twin.set_weights(model.get_weights())
-    return twin
+def twin(model, **changes):
+    """A network with equal weights and some arguments changed, such as `dtype`."""
+    other = type(model).from_config({**model.get_config(), **changes})
+    other.set_weights(model.get_weights())
+    return other
 
 
 def _compare(path: pathlib.Path, *, model, card: ModelCard) -> float:

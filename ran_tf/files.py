@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 
 
@@ -20,14 +21,30 @@ def atomic_path(path: str | os.PathLike):
     os.close(handle)
     try:
         yield pathlib.Path(name)
-        # mkstemp makes files private; the result gets the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
+        _make_public(name, mode=0o666)
         os.replace(name, path)
     except BaseException:
         pathlib.Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def partial_folder(parent: str | os.PathLike):
+    """Yields a new folder in `parent`, to be renamed when it is whole; removed if it was not."""
+    pathlib.Path(parent).mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=".partial-"))
+    _make_public(partial, mode=0o777)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_public(path: str | os.PathLike, *, mode: int) -> None:
+    """What `tempfile` makes is private; this gives it the permissions of anything new."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, mode & ~mask)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -75,18 +75,12 @@ def measure(plan: CropPlan) -> list[dict]:
 
 
 def _step_seconds_a_face(plan: CropPlan) -> float:
-    _, train = step.make_step(
+    train = step.StepPlan(
         backbone=plan.backbone,
         size=plan.size,
         image_size=plan.image_size,
-        k=plan.k,
-        dtype=plan.dtype,
-        strategy=tf.distribute.get_strategy(),
+        warmup=2,
+        repeats=max(3, plan.repeats // 3),
     )
-    faces = step.random_batch(faces=plan.step_batch, k=plan.k, image_size=plan.image_size)
-    faces = {name: tf.constant(value) for name, value in faces.items()}
-    number = tf.constant(1, tf.int64)
-    taken = timing.time_call(
-        lambda: train(faces, number)["correct"].numpy(), warmup=2, repeats=max(3, plan.repeats // 3)
-    )
+    _, taken = step.time_step(train, k=plan.k, batch=plan.step_batch, dtype=plan.dtype)
     return taken.median / plan.step_batch

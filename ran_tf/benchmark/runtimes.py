@@ -31,8 +31,7 @@ def portable_function(model, card: ModelCard):
     Returns:
       tf.function of constants, `images u8[b, h, w, 3]` -> {"probabilities" f32[b, n]}.
     """
-    portable = type(model).from_config({**model.get_config(), "portable": True})
-    portable.set_weights(model.get_weights())
+    portable = export.twin(model, portable=True)
     boxes = export.serving_boxes(card)
     spec = tf.TensorSpec([None, *card.image_size, 3], tf.uint8, name="images")
 

@@ -1,7 +1,6 @@
 """The exported SavedModel: latency by batch, beside other runtimes on the same weights."""
 
 import dataclasses
-import os
 import pathlib
 import tempfile
 
@@ -9,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export
+from ran_tf import export, sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
 from ran_tf.config import ModelCard, RegionConfig
 from ran_tf.models.ran import RegionAttentionNetwork
@@ -74,9 +73,7 @@ def measure(plan: ServePlan, *, peak: dict[str, float]) -> list[dict]:
 def _subject(plan: ServePlan):
     """The network and its card."""
     if plan.workdir:
-        from ran_tf.training import checkpoints
-
-        trained = checkpoints.load_workdir(plan.workdir)
+        trained = sources.load_trained(plan.workdir)
         return trained.model, trained.card
     side = (plan.size, plan.size)
     labels = LABELS[_DATASET]
@@ -109,7 +106,7 @@ def _settle(model, card: ModelCard) -> None:
 
 def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
     """(runtime, policy) -> `faces u8[b, h, w, 3] -> probabilities f32[b, n]`."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = machine.cpus()
     served = {}
     for policy in plan.dtypes:
         written = export.write_export(

@@ -102,7 +102,8 @@ def random_batch(*, faces: int, k: int, image_size: int) -> dict[str, np.ndarray
     }
 
 
-def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) -> dict:
+def time_step(plan: StepPlan, *, k: int, batch: int, dtype: str):
+    """Times the step of one combination: (state, Timing)."""
     strategy = _strategy(plan.replicas)
     state, step = make_step(
         backbone=plan.backbone,
@@ -119,6 +120,11 @@ def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) 
     taken = timing.time_call(
         lambda: step(faces, number)["correct"].numpy(), warmup=plan.warmup, repeats=plan.repeats
     )
+    return state, taken
+
+
+def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) -> dict:
+    state, taken = time_step(plan, k=k, batch=batch, dtype=dtype)
     work = flops.TRAINING * batch * flops.face_flops(state.model, k=k)
     rate = work / taken.median
     limit = peak["bfloat16" if "bfloat16" in dtype else "float32"]

@@ -192,12 +192,18 @@ def _difference(model: Predictions, baseline: Predictions, *, faces: np.ndarray)
             "only_model_right": 0,
             "only_baseline_right": 0,
         }
-    found = metrics.paired_bootstrap(
-        (model.predicted == model.label)[faces],
-        (baseline.predicted == baseline.label)[faces],
-    )
     return {
         "count": count,
+        **paired_difference(
+            (model.predicted == model.label)[faces], (baseline.predicted == baseline.label)[faces]
+        ),
+    }
+
+
+def paired_difference(model: np.ndarray, baseline: np.ndarray) -> dict:
+    """Model minus baseline, from which faces each got right: bool[b], the same faces."""
+    found = metrics.paired_bootstrap(model, baseline)
+    return {
         "accuracy": found.mean,
         "accuracy_ci95": [found.ci95.low, found.ci95.high],
         "only_model_right": found.wins,

@@ -12,9 +12,12 @@ import numpy as np
 from ran_tf import metrics
 from ran_tf.config import ModelCard
 from ran_tf.evaluation import corruptions, predictions
+from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.classifier import Classifier
 
 CLEAN = "clean"
+# Name of a condition to the share of the face that is covered.
+COVERED = {f"covered {share:.0%}": share for share in corruptions.SHARES if share}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Trial:
 
 def conditions(kinds: Sequence[str] = tuple(corruptions.KINDS)) -> dict[str, str]:
     """Name of every condition to its group: clean, covered, seen, occluder or degradation."""
-    shares = {_share_name(s): "covered" for s in corruptions.SHARES if s}
-    return {CLEAN: CLEAN, **shares, **{kind: corruptions.KINDS[kind] for kind in kinds}}
+    covered = dict.fromkeys(COVERED, "covered")
+    return {CLEAN: CLEAN, **covered, **{kind: corruptions.KINDS[kind] for kind in kinds}}
 
 
 def run(
@@ -109,7 +112,10 @@ def build_report(
             )
         report["baseline"] = _numbers(baseline)
         report["differences"] = {
-            "conditions": {n: _difference(model.right[n], baseline.right[n]) for n in model.right},
+            "conditions": {
+                n: reports.paired_difference(right, baseline.right[n])
+                for n, right in model.right.items()
+            },
             "means": {
                 group: _mean_difference(model, baseline, names=names)
                 for group, names in _groups(model).items()
@@ -118,17 +124,12 @@ def build_report(
     return report
 
 
-def _share_name(share: float) -> str:
-    return f"covered {share:.0%}"
-
-
 def _change(batch: dict, name: str) -> dict:
     if name == CLEAN:
         return batch
     ids = [str(i, "utf-8") for i in batch["id"]]
-    for share in corruptions.SHARES:
-        if name == _share_name(share):
-            return {**batch, "image": corruptions.cover(batch["image"], ids, share=share)}
+    if name in COVERED:
+        return {**batch, "image": corruptions.cover(batch["image"], ids, share=COVERED[name])}
     return {**batch, "image": corruptions.corrupt(batch["image"], ids, kind=name)}
 
 
@@ -168,16 +169,6 @@ def _numbers(trial: Trial) -> dict:
 def _mean(trial: Trial, names: Sequence[str]) -> np.ndarray:
     """f64[b], the share of conditions under which each face is right."""
     return np.mean([trial.right[name] for name in names], axis=0, dtype=np.float64)
-
-
-def _difference(model: np.ndarray, baseline: np.ndarray) -> dict:
-    found = metrics.paired_bootstrap(model, baseline)
-    return {
-        "accuracy": found.mean,
-        "accuracy_ci95": [found.ci95.low, found.ci95.high],
-        "only_model_right": found.wins,
-        "only_baseline_right": found.losses,
-    }
 
 
 def _mean_difference(model: Trial, baseline: Trial, *, names: Sequence[str]) -> dict:

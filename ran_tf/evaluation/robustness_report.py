@@ -84,14 +84,7 @@ def rows(report: dict) -> list[list[str]]:
             markdown.percent(row["loss"]),
         ]
         if compared:
-            other = report["baseline"]["conditions"][name]
-            gap = report["differences"]["conditions"][name]
-            cells += [
-                markdown.percent(other["accuracy"]),
-                markdown.percent(other["loss"]),
-                f"{100 * gap['accuracy']:+.2f}",
-                markdown.interval(gap["accuracy_ci95"], signed=True),
-            ]
+            cells += _against_baseline(report, "conditions", name, measure="accuracy")
         table.append(cells)
     return table
 
@@ -110,16 +103,21 @@ def mean_rows(report: dict) -> list[list[str]]:
             markdown.percent(row["loss"]),
         ]
         if compared:
-            other = report["baseline"]["means"][group]
-            gap = report["differences"]["means"][group]
-            cells += [
-                markdown.percent(other["accuracy"]),
-                markdown.percent(other["loss"]),
-                f"{100 * gap['loss']:+.2f}",
-                markdown.interval(gap["loss_ci95"], signed=True),
-            ]
+            cells += _against_baseline(report, "means", group, measure="loss")
         table.append(cells)
     return table
+
+
+def _against_baseline(report: dict, section: str, name: str, *, measure: str) -> list[str]:
+    """The cells of a row that compare: the baseline's numbers, and the difference in `measure`."""
+    other = report["baseline"][section][name]
+    gap = report["differences"][section][name]
+    return [
+        markdown.percent(other["accuracy"]),
+        markdown.percent(other["loss"]),
+        f"{100 * gap[measure]:+.2f}",
+        markdown.interval(gap[f"{measure}_ci95"], signed=True),
+    ]
 
 
 def curve_figure(report: dict) -> Figure:
@@ -130,9 +128,8 @@ def curve_figure(report: dict) -> Figure:
         if role not in report:
             continue
         points = {0: report[role]["conditions"][robustness.CLEAN]} | {
-            int(name.split()[1].rstrip("%")): row
-            for name, row in report[role]["conditions"].items()
-            if row["group"] == "covered"
+            100 * share: report[role]["conditions"][name]
+            for name, share in robustness.COVERED.items()
         }
         shares = list(points)
         low, high = zip(*(row["accuracy_ci95"] for row in points.values()), strict=True)

@@ -5,14 +5,11 @@ README. It is loaded again and compared on --split before it appears. To ship on
 write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#sha256=HEX.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 import zipfile
 
 import numpy as np
@@ -82,7 +79,7 @@ def make_preset(
             f".zip. Received: {len(packed):,} bytes"
         )
     made = {"weights_sha256": hashlib.sha256(packed).hexdigest(), "weights_bytes": len(packed)}
-    with _partial_folder(target) as folder:
+    with files.partial_folder(target.parent) as folder:
         (folder / presets.WEIGHTS).write_bytes(packed)
         (folder / presets.CARD).write_text(trained.card.to_json() + "\n", encoding="utf-8")
         known = folder / presets.KNOWN
@@ -137,17 +134,6 @@ def _known_output(trained) -> dict:
     }
 
 
-@contextlib.contextmanager
-def _partial_folder(target: pathlib.Path):
-    """A new folder beside the target; removed unless it was renamed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(dir=target.parent, prefix=".partial-"))
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _publish(folder: pathlib.Path, target: pathlib.Path) -> None:
     if target.suffix == ".zip":
         with files.atomic_path(target) as partial, zipfile.ZipFile(partial, "w") as archive:
@@ -155,11 +141,7 @@ def _publish(folder: pathlib.Path, target: pathlib.Path) -> None:
                 # Without the time of day, equal contents give equal checksums.
                 archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
         return
-    # mkdtemp makes folders private.
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(folder, 0o777 & ~mask)
-    with _partial_folder(target) as old:
+    with files.partial_folder(target.parent) as old:
         if target.exists():
             os.rename(target, old / target.name)
         os.rename(folder, target)

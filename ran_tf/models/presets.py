@@ -21,6 +21,7 @@ import zipfile
 import numpy as np
 
 from ran_tf.config import ModelCard
+from ran_tf.models import weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 
 WEIGHTS, CARD, KNOWN, README = "weights.npz", "card.json", "known_output.json", "README.md"
@@ -158,8 +159,7 @@ def _read(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _weights(model) -> dict:
-    # The states of dropout's random generators are no weights.
-    weights = [v for v in model.weights if v.dtype.startswith("float")]
+    weights = weights_file.float_weights(model)
     named = {v.path: v for v in weights}
     if len(named) != len(weights):
         raise ValueError(

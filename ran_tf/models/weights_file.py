@@ -15,6 +15,11 @@ import keras
 _ATTRIBUTE = "ran_tf"
 
 
+def float_weights(model: keras.Model) -> list[keras.Variable]:
+    """The weights of `model`; the states of dropout's random generators are none."""
+    return [v for v in model.weights if v.dtype.startswith("float")]
+
+
 def save(model: keras.Model, path: str | os.PathLike, *, arguments: Mapping[str, Any]) -> None:
     """Writes the weights of `model` and, as JSON in an attribute, the `arguments` that make it."""
     model.save_weights(path)

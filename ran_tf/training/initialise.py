@@ -58,8 +58,7 @@ def _check_preprocessing(model, arguments: dict, *, source: str) -> None:
 
 
 def _weights_by_path(model) -> dict:
-    # The states of dropout's random generators are no weights.
-    return {v.path: v for v in model.weights if v.dtype.startswith("float")}
+    return {v.path: v for v in weights_file.float_weights(model)}
 
 
 def _from_network(model, trained, *, source: str) -> Initialised:
