@@ -220,3 +220,22 @@ def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
     assert_same({name: on_jax[name] for name in want}, want, atol=1e-4)
     np.testing.assert_allclose(on_jax["losses"], losses, atol=1e-3)
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_bfloat16_leaves_pixels_and_boxes_as_they_are(monkeypatch):
+    """Keras would cast what a network is called with: .9 to .8984, 128.3 to 128."""
+    model = ran_tf.RegionAttentionNetwork(**SMALL, dtype="mixed_bfloat16")
+    given = {
+        "image": np.full((1, 24, 24, 3), 128.3, np.float32),
+        "boxes": np.array([[[0, 0, 1, 1], [0, 0, 0.9, 0.9]]], np.float32),
+    }
+    cut, received = model.crop.call, {}
+
+    def spy(image, boxes):
+        received.update(image=np.asarray(image), boxes=np.asarray(boxes))
+        return cut(image, boxes)
+
+    monkeypatch.setattr(model.crop, "call", spy)
+    model(given)
+    for name, value in given.items():
+        np.testing.assert_array_equal(received[name], value)

@@ -128,6 +128,35 @@ def test_numbers_of_known_answers(report):
     assert held_out["loss"] == pytest.approx(1 - hat / 2) == pytest.approx(-held_out["accuracy"])
 
 
+def test_each_condition_covers_the_share_in_its_name():
+    seen = []
+
+    def predict(batch):
+        seen.append((np.asarray(batch["image"]) != grey_faces()).any(axis=-1).mean())
+        return {
+            "probabilities": np.eye(8, dtype=np.float32)[np.zeros(40, int)],
+            "weights": np.ones((40, 1), np.float32),
+        }
+
+    batches = batches_of(grey_faces(), np.zeros(40, np.int64))
+    assert len(batches) == 1
+    classifier = Classifier(name="model", card=make_card(), predict=predict)
+    trial = robustness.run(classifier, batches, kinds=[])
+    # A rectangle may have the grey of a pixel that it covers.
+    np.testing.assert_allclose(seen, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], atol=0.03)
+    assert list(trial.right) == ["clean", *(f"covered {i}0%" for i in range(1, 7))]
+
+
+def test_means_compare_losses_and_conditions_accuracies(report):
+    for rows, section, measure in (
+        (robustness_report.rows(report), "conditions", "accuracy"),
+        (robustness_report.mean_rows(report), "means", "loss"),
+    ):
+        head, *body = rows
+        for cells, gap in zip(body, report["differences"][section].values(), strict=True):
+            assert cells[-2] == f"{100 * gap[measure]:+.2f}" and len(cells) == len(head)
+
+
 def test_the_report_as_text_and_plot(report, tmp_path):
     robustness_report.write(report, tmp_path)
     written = json.loads((tmp_path / "robustness.json").read_text())
