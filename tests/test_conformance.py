@@ -187,9 +187,11 @@ np.savez(sys.argv[3], losses=losses, **outputs, **shared)
 def test_jax_gives_the_same_outputs_and_ten_equal_losses(tmp_path):
     """And neither the model nor the augmentation needs TensorFlow to be there."""
     batch = {**make_batch(faces=16), "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5]}
-    # Batch norm over few crops amplifies rounding from step to step: hence the small steps, and
-    # a backbone whose last maps are larger than a pixel.
-    rate = 2e-4
+    # Batch norm over few crops amplifies rounding from step to step: hence the small steps, a
+    # backbone whose last maps are larger than a pixel, and a start that is the same every time.
+    # Twice the rate ends 5e-4 to 1.3e-3 apart, from start to start; this one at most 4e-4 of four.
+    keras.utils.set_random_seed(0)
+    rate = 1e-4
     model = compiled(
         {"backbone": "resnet18", "num_classes": 5, "size": (64, 64)}, learning_rate=rate
     )
