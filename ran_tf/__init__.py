@@ -8,13 +8,14 @@ __version__ = "0.1.0"
 # with a mistyped flag should not wait for TensorFlow to load.
 _HOMES = {
     "LABELS": "ran_tf.specs",
-    "Prediction": "ran_tf.predictor",
+    "Prediction": "ran_tf.prediction",
     "Predictor": "ran_tf.predictor",
     "RegionAttentionNetwork": "ran_tf.models.ran",
     "RegionBiasedLoss": "ran_tf.losses",
     "RegionCrop": "ran_tf.regions.crop",
     "RelationAttention": "ran_tf.models.attention",
     "SelfAttention": "ran_tf.models.attention",
+    "annotate_face": "ran_tf.annotate",
     "crop_regions": "ran_tf.regions.crop",
     "from_preset": "ran_tf.models.presets",
     "fixed_boxes": "ran_tf.regions.boxes",

@@ -1,6 +1,5 @@
 """From face crops, or photos, to named predictions, with an export or a training run."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -11,28 +10,7 @@ from ran_tf import config, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model says about one face.
-
-    Attributes:
-      label: the most probable class.
-      probabilities: f32[n], in the order of `Predictor.labels`.
-      weights: f32[k], how much each region counted; they sum to 1.
-      boxes: f32[k, 4], the regions: `y0, x0, y1, x1` in 0..1, region 0 the whole face.
-    """
-
-    label: str
-    probabilities: np.ndarray
-    weights: np.ndarray
-    boxes: np.ndarray
-
-    @property
-    def probability(self) -> float:
-        """Of `label`."""
-        return float(self.probabilities.max())
+from ran_tf.prediction import Prediction
 
 
 class Predictor:

@@ -23,7 +23,8 @@ LAYERS = [
     {"training", "evaluation", "export", "freeze", "predictor", "reload", "sources"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
-    {"config", "specs", "files", "images"},
+    {"annotate"},
+    {"config", "specs", "files", "images", "prediction"},
 ]
 
 
