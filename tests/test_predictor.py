@@ -205,17 +205,3 @@ def test_align_takes_the_largest_face(workdir, monkeypatch):
     check_prediction(predictor([photo])[0], expected, 0)
     with pytest.raises(ValueError, match=r"images\[1\]` shows no face.*shape=\(9, 9, 3\)"):
         predictor([photo, random_faces(9, 9)])
-
-
-@pytest.mark.parametrize(
-    ("box", "words"),
-    [
-        ((0, 0, 1, 1), "whole face"),
-        ((0, 0, 0.75, 0.75), "top left 75%"),
-        ((0, 0.25, 0.75, 1), "top right 75%"),
-        ((0.25, 0.125, 1, 0.875), "bottom 75%"),
-        ((0.05, 0.05, 0.95, 0.95), "centre 90%"),
-    ],
-)
-def test_regions_in_words(box, words):
-    assert predict.describe_region(np.array(box, np.float32)) == words
