@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig
-from ran_tf.data import ops, pipeline
+from ran_tf.data import ops, pipeline, reader
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +170,42 @@ def test_draws_of_a_batch_are_those_of_its_faces():
     faces = [ops.uniform_draws(p, count=5, seed=3, stream=1) for p in positions]
     np.testing.assert_array_equal(batch, np.stack(faces))
     assert ops.batch_draws(tf.constant(positions), count=0, seed=3, stream=1).shape == (3, 0)
+
+
+@pytest.mark.parametrize(("cache", "per_process"), [(True, [2, 1]), (False, [1, 4])])
+def test_shares_of_a_batch_are_disjoint_and_whole(data, cache, per_process):
+    """Also where the batch does not divide by the replicas, and the last of 2 faces has too few."""
+    data = dataclasses.replace(data, cache=cache, regions=RegionConfig(kind="random", k=3))
+    train = training_data(data)
+    total = sum(per_process)
+    whole = list(train.epoch(1, first_step=1))
+    for name in ("image", "labels", "draws", "boxes"):
+        rebuilt = [np.full_like(batch[name], 77) for batch in whole]
+        for process, count in enumerate(per_process):
+            share = reader.Share(first=sum(per_process[:process]), count=count, total=total)
+            parts = list(train.epoch(1, first_step=1, share=share))
+            assert len(parts) == len(whole) * count
+            for i, part in enumerate(parts):
+                replica = share.first + i % count
+                rows = rebuilt[i // count][replica::total]
+                assert rows.shape == part[name].shape  # of the last batch some have none
+                rows[...] = part[name]
+        for batch, again in zip(whole, rebuilt, strict=True):
+            np.testing.assert_array_equal(batch[name], again, err_msg=name)
+
+
+def test_shares_of_an_evaluation_are_disjoint_and_whole(data):
+    dataset = pipeline.open_dataset(data)
+
+    def ids(share):
+        batches = pipeline.eval_batches(
+            data, dataset, split="validation[:19]", batch_size=8, share=share
+        )
+        return [batch["id"].numpy().tolist() for batch in batches]
+
+    first, second = (ids(reader.Share(first=i, total=2)) for i in range(2))
+    assert [len(batch) for batch in first + second] == [4, 4, 2, 4, 4, 1]
+    for one, other, both in zip(first, second, ids(reader.WHOLE), strict=True):
+        assert one == both[::2] and other == both[1::2]
+    with pytest.raises(ValueError, match="Received: share.first=2"):
+        reader.Share(first=2, total=2)

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 import tfds_builders
 from ran_tf import specs
 from ran_tf.config import DataConfig, ModelCard
-from ran_tf.data import ops
+from ran_tf.data import ops, reader
 
 # One stream of random numbers for each use.
 _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
@@ -99,42 +99,6 @@ def open_dataset(data: DataConfig) -> Dataset:
     return Dataset(builder=builder, labels=labels)
 
 
-class _Reader:
-    """Reads a split in the order of its files, and decodes faces when they are wanted."""
-
-    def __init__(self, data: DataConfig, dataset: Dataset):
-        self._size, self._target = data.image_size, data.target
-        self._builder, self._num_classes = dataset.builder, len(dataset.labels)
-
-    def encoded(self, split: str) -> tf.data.Dataset:
-        """Examples with images still encoded: cheap to order, filter and skip."""
-        return self._builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False),
-            shuffle_files=False,
-        )
-
-    def decode(self, examples: tf.data.Dataset) -> tf.data.Dataset:
-        """Faces at the pipeline's size, in the same order."""
-        return examples.map(self._to_face, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-    def _to_face(self, example):
-        image = self._builder.info.features["image"].decode_example(example["image"])
-        nowhere = tf.fill([len(specs.LANDMARKS), 2], float("nan"))
-        return {
-            "image": ops.to_face(image, size=self._size),
-            "labels": ops.to_target(example, target=self._target, num_classes=self._num_classes),
-            "label": example["label"],
-            "id": example["id"],
-            # Datasets without the authors' lists or landmarks have no such features.
-            "occlusion": example.get("occlusion", tf.constant(0, tf.int64)),
-            "pose_30": example.get("pose_30", tf.constant(False)),
-            "pose_45": example.get("pose_45", tf.constant(False)),
-            "landmarks": example.get("landmarks", nowhere),
-        }
-
-
 class TrainingData:
     """Batches of the training split; the order is a function of seed and epoch.
 
@@ -158,27 +122,32 @@ class TrainingData:
             )
         self._num_classes = len(dataset.labels)
         self.steps_per_epoch = -(-self.size // batch_size)
-        self._reader = _Reader(data, dataset)
+        self._reader = reader.Reader(data, dataset.builder)
         # Made once: the in-memory cache belongs to this object and serves every epoch. Without it
         # examples are ordered encoded, so that only those that are drawn are decoded.
         self._examples = self._reader.encoded(data.train_split)
         if data.cache:
             self._examples = self._reader.decode(self._examples).cache()
 
-    def epoch(self, epoch: int, *, first_step: int = 0) -> tf.data.Dataset:
-        """The batches of one epoch, from batch `first_step` on."""
+    def epoch(
+        self, epoch: int, *, first_step: int = 0, share: reader.Share = reader.WHOLE
+    ) -> tf.data.Dataset:
+        """The batches of one epoch, from batch `first_step` on.
+
+        A share of them has for every batch as many elements as it has replicas, in their order.
+        """
         skip = first_step * self._batch_size
-        start = epoch * self.size + skip
-        faces = self._order(epoch).skip(skip)
-        if not self._data.cache:
-            faces = self._reader.decode(faces)
-        # By batches and not by faces: calling a function costs more than what it does here.
-        return (
-            faces.enumerate(start)
-            .batch(self._batch_size)
-            .map(self._finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(2)
+        batches = self._reader.batches(
+            self._order(epoch).skip(skip),
+            start=epoch * self.size + skip,
+            batch_size=self._batch_size,
+            share=share,
+            decoded=self._data.cache,
         )
+        # By batches and not by faces: calling a function costs more than what it does here.
+        return batches.map(
+            self._finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ).prefetch(2)
 
     def _order(self, epoch: int) -> tf.data.Dataset:
         buffer = self.size if self._data.cache else min(self.size, _SHUFFLE_BUFFER)
@@ -198,8 +167,6 @@ class TrainingData:
 
     def _finish(self, positions, faces):
         """Adds random numbers and regions to a batch."""
-        regions = self._data.regions
-        region_numbers = 3 * (regions.k - 1) if regions.kind == "random" else 0
         batch = {
             "image": faces["image"],
             "labels": faces["labels"],
@@ -207,11 +174,16 @@ class TrainingData:
             "draws": ops.batch_draws(
                 positions, count=self._num_draws, seed=self._seed, stream=_AUGMENT_STREAM
             ),
-            "region_draws": ops.batch_draws(
-                positions, count=region_numbers, seed=self._seed, stream=_REGION_STREAM
+            "region_draws": _region_draws(
+                positions, self._data, seed=self._seed, stream=_REGION_STREAM
             ),
         }
-        return _with_regions(batch, regions=regions)
+        return _with_regions(batch, regions=self._data.regions)
+
+
+def _region_draws(positions, data: DataConfig, *, seed: int, stream: int):
+    count = 3 * (data.regions.k - 1) if data.regions.kind == "random" else 0
+    return ops.batch_draws(positions, count=count, seed=seed, stream=stream)
 
 
 def _with_regions(batch, *, regions):
@@ -221,7 +193,12 @@ def _with_regions(batch, *, regions):
 
 
 def eval_batches(
-    data: DataConfig, dataset: Dataset, *, split: str, batch_size: int
+    data: DataConfig,
+    dataset: Dataset,
+    *,
+    split: str,
+    batch_size: int,
+    share: reader.Share = reader.WHOLE,
 ) -> tf.data.Dataset:
     """Batches of a split in the order of its files, each face once; regions are the same each time.
 
@@ -229,24 +206,21 @@ def eval_batches(
       data: what to read.
       dataset: from `open_dataset`.
       split: TFDS split expression.
-      batch_size: the last batch may be smaller.
+      batch_size: of all replicas together; the last batch may be smaller.
+      share: which faces of every batch; there is an element for each replica of it.
     """
     dataset.size(split)
-    reader = _Reader(data, dataset)
-    regions = data.regions
+    faces = reader.Reader(data, dataset.builder)
 
-    def add_draws(position, face):
-        draws = ops.uniform_draws(
-            position, count=3 * (regions.k - 1), seed=0, stream=_EVALUATION_STREAM
-        )
-        return {**face, "region_draws": draws}
+    def finish(positions, batch):
+        draws = _region_draws(positions, data, seed=0, stream=_EVALUATION_STREAM)
+        return _with_regions({**batch, "region_draws": draws}, regions=data.regions)
 
     return (
-        reader.decode(reader.encoded(split))
-        .enumerate()
-        .map(add_draws, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
-        .map(lambda batch: _with_regions(batch, regions=regions))
+        faces.batches(
+            faces.encoded(split), start=0, batch_size=batch_size, share=share, decoded=False
+        )
+        .map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(2)
     )
 
