@@ -7,6 +7,8 @@ __version__ = "0.1.0"
 # Loaded on first use: models and regions must import where TensorFlow is absent, and a command
 # with a mistyped flag should not wait for TensorFlow to load.
 _HOMES = {
+    "Failure": "ran_tf.prediction",
+    "FoundFace": "ran_tf.prediction",
     "LABELS": "ran_tf.specs",
     "Prediction": "ran_tf.prediction",
     "Predictor": "ran_tf.predictor",

@@ -1,46 +1,118 @@
-"""Encoded images (the bytes of a file) to pixels."""
+"""Encoded images (the bytes of a file) to pixels, within limits."""
 
+import io
 import os
 import pathlib
+import stat
 
-import cv2
 import numpy as np
+from PIL import Image
 
 # What a folder is searched for.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+# More is refused: of pixels when only the header was read, so that a small file cannot unfold to
+# gigabytes; of bytes before the file is read. Decoding takes up to 10 bytes a pixel for a moment.
+MAX_PIXELS = 2**26
+MAX_BYTES = 2**28
+
+# Pillow knows more formats, some of which start other programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+
+# From how a picture lies to upright, by EXIF orientation.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode_image(data: bytes) -> np.ndarray:
     """Decodes an image and turns it upright as its EXIF data say.
 
     Args:
-      data: a JPEG, PNG, BMP, WebP or TIFF file, or a GIF (its first frame). Transparency is
-        dropped, 16 bits become 8.
+      data: a JPEG, PNG, BMP, GIF, WebP or TIFF file; of an animation the first frame. Any of their
+        colour spaces; what is transparent becomes white, 16 bits become 8.
 
     Returns:
       u8[H, W, 3], RGB.
 
     Raises:
-      ValueError: if it is no image, or ends too early (which OpenCV would fill with grey).
+      ValueError: if it is no image, ends too early, or exceeds `MAX_PIXELS` or `MAX_BYTES`.
     """
-    # After the last start of a scan a JPEG has an end of image; a PNG has an end chunk.
-    truncated = (data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")) or (
-        data[:4] == b"\x89PNG" and b"IEND" not in data
-    )
-    if truncated:
-        raise ValueError(f"the image ends too early. Received: {len(data):,} bytes")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
-    except cv2.error:  # more pixels than OpenCV allows, for one
-        image = None
-    if image is None:
+    if len(data) > MAX_BYTES:
         raise ValueError(
-            "not an image that can be read (JPEG, PNG, BMP, GIF, WebP, TIFF). "
-            f"Received: {len(data):,} bytes beginning with {data[:8]!r}"
+            f"an image file must have at most {MAX_BYTES:,} bytes. Received: {len(data):,} bytes"
         )
-    return image
+    try:
+        # Reads the header only.
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(_too_large(str(error))) from error
+    except Exception as error:  # the readers of headers raise whatever comes of strange bytes
+        raise ValueError(
+            "not an image that can be read, or not all of it (JPEG, PNG, BMP, GIF, WebP, TIFF). "
+            f"Received: {len(data):,} bytes beginning with {bytes(data[:8])!r}"
+        ) from error
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(_too_large(f"{image.width:,} x {image.height:,} pixels"))
+        try:
+            image.load()
+            return _to_rgb(_turn_upright(image))
+        except Exception as error:  # and so do the decoders
+            early = "truncated" in str(error) or isinstance(error, EOFError)
+            what = "ends too early" if early else "is damaged or of an unusual kind"
+            raise ValueError(
+                f"the image {what} ({error}). Received: {image.format}, {len(data):,} bytes"
+            ) from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Reads an image file: see `decode_image`. Raises OSError if it cannot be opened."""
-    return decode_image(pathlib.Path(path).read_bytes())
+    path = pathlib.Path(path)
+    status = path.stat()
+    # A pipe or a device may never end.
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"`path` must be a file. Received: path={str(path)!r}")
+    if status.st_size > MAX_BYTES:
+        raise ValueError(
+            f"an image file must have at most {MAX_BYTES:,} bytes. "
+            f"Received: {status.st_size:,} bytes"
+        )
+    return decode_image(path.read_bytes())
+
+
+def _too_large(received: str) -> str:
+    return (
+        f"an image must have at most {MAX_PIXELS:,} pixels; make it smaller. Received: {received}"
+    )
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # pixels are no worse for a broken EXIF block
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16"):
+        # Pillow would clip at 255; colour images of 16 bits lose their lower byte, too.
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise ValueError("channels must have at most 16 bits and whole numbers")
+    if image.has_transparency_data:
+        # On white, as programs show it: under what is transparent may lie any colour.
+        image = image.convert("RGBA")
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(image, mask=image.getchannel("A"))
+        image = paper
+    return np.array(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""What a model says about a face."""
+"""What comes of an image: a prediction, several faces with theirs, or a failure."""
 
 import dataclasses
 
@@ -25,3 +25,32 @@ class Prediction:
     def probability(self) -> float:
         """Of `label`."""
         return float(self.probabilities.max())
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What stands in a prediction's place where an image cannot be used.
+
+    Attributes:
+      error: why, for people.
+    """
+
+    error: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FoundFace:
+    """A face that was found in a photo, and what a model says about it.
+
+    Attributes:
+      prediction: of `image`.
+      box: f32[4], y0, x0, y1, x1 in pixels of the photo.
+      score: the detector's confidence, 0..1.
+      image: u8[s, s, 3], the face cut out of the photo, upright: its regions are those of
+        `prediction.boxes`.
+    """
+
+    prediction: Prediction
+    box: np.ndarray
+    score: float
+    image: np.ndarray

@@ -1,7 +1,7 @@
-"""From face crops, or photos, to named predictions, with an export or a training run."""
+"""From face crops, or photos, to named predictions, with a preset, an export or a training run."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,21 +9,27 @@ import tensorflow as tf
 from ran_tf import config, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
-from ran_tf.images import decode_image
-from ran_tf.prediction import Prediction
+from ran_tf.images import decode_image, read_image
+from ran_tf.prediction import Failure, FoundFace, Prediction
+
+Item = np.ndarray | bytes | str | os.PathLike
+
+ON_ERROR = ("raise", "return")
+
+# Images are held together until they have this many pixels: bounds the memory of a batch.
+MAX_HELD_PIXELS = 16_000_000
 
 
 class Predictor:
-    """Classifies face crops.
+    """Classifies face crops, or the faces of photos.
 
     Args:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
         EXPORT_DIR/<version>, or the work directory of a training run (its best epoch); see
         `ran_tf.sources`.
-      align: the images are photos: the largest face of each is found, turned upright and cut out as
-        the faces that the model was trained on. False: they are face crops.
-      detector: that finds faces with `align=True`, see `ran_tf.faces.detect`; MTCNN brings its
-        weights along.
+      align: the images of a call are photos: the largest face of each is found, turned upright and
+        cut out as the faces that the model was trained on. False: they are face crops.
+      detector: that finds faces, see `ran_tf.faces.detect`; MTCNN brings its weights along.
       batch_size: faces that the model sees at once.
 
     Attributes:
@@ -44,6 +50,7 @@ class Predictor:
         batch_size: int = 32,
     ):
         config.check_range("batch_size", batch_size, low=1)
+        config.check_choice("detector", detector, detect.DETECTORS)
         source = sources.resolve(name_or_dir)
         if source.kind == "export":
             self.card = export.read_card(source.path)
@@ -56,112 +63,205 @@ class Predictor:
             self._loaded = export.FaceClassifier(trained.model, trained.card)
             self._classify = self._loaded.images
         self._batch_size = batch_size
-        self._detect = None
+        self._align = align
+        self._detector, self._detect = detector, None
         if align:
-            self._detect = detect.create_detector(detect.DetectorConfig(name=detector))
+            self._load_detector()
 
     @property
     def labels(self) -> tuple[str, ...]:
         return self.card.labels
 
-    def __call__(self, images: Sequence[np.ndarray | bytes] | np.ndarray) -> list[Prediction]:
+    def __call__(
+        self, images: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
+    ) -> list[Prediction | Failure]:
         """Classifies faces.
 
         Args:
-          images: u8[b, H, W, 3], or a sequence of u8[H, W, 3] of any sizes, RGB; an item may also
-            be the bytes of an image file, see `ran_tf.images.decode_image`.
+          images: u8[b, H, W, 3], or a sequence whose items are u8[H, W, 3] of any sizes, RGB, the
+            bytes of an image file, or its path; see `ran_tf.images.decode_image`.
+          on_error: "raise" stops at an item that cannot be used; "return" puts a `Failure` in its
+            place and goes on.
 
         Returns:
-          One `Prediction` for each, in order.
+          One `Prediction` for each, in order, or a `Failure`.
 
         Raises:
-          ValueError: naming the first item that is no such image, or has no face to align.
+          OSError: for a file that cannot be opened.
+          ValueError: naming an item that is no such image, or has no face to align.
         """
-        _check_sequence(images)
+        results = _Results("images", images, on_error=on_error)
+        for group in self._groups(images, results):
+            if self._align:
+                group = self._largest_faces(group, results)
+            for i, prediction in zip(group, self._predict(list(group.values())), strict=True):
+                results.values[i] = prediction
+        return results.values
+
+    def faces(
+        self, photos: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
+    ) -> list[list[FoundFace] | Failure]:
+        """Finds and classifies all faces of photos, whatever `align` is.
+
+        Args:
+          photos: as `images` of a call.
+          on_error: likewise.
+
+        Returns:
+          For each photo its faces, the largest first; an empty list where none is found.
+
+        Raises:
+          OSError, ValueError: as a call does, but for a photo without a face.
+        """
+        results = _Results("photos", photos, on_error=on_error)
+        self._load_detector()
+        for group in self._groups(photos, results):
+            found = self._find(group, results)
+            cut = [self._cut(group[i], face) for i, faces in found.items() for face in faces]
+            answers = zip(cut, self._predict(cut), strict=True)
+            for i, faces in found.items():
+                results.values[i] = [
+                    FoundFace(prediction, box=face.box, score=face.score, image=image)
+                    for face, (image, prediction) in zip(faces, answers, strict=False)
+                ]
+        return results.values
+
+    def _groups(self, images, results: "_Results") -> Iterator[dict[int, np.ndarray]]:
+        """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""
+        group, pixels = {}, 0
+        for i, image in enumerate(images):
+            try:
+                group[i] = _to_array(image)
+            except (OSError, ValueError) as error:
+                results.fail(i, error)
+                continue
+            pixels += group[i].shape[0] * group[i].shape[1]
+            if len(group) == self._batch_size or pixels >= MAX_HELD_PIXELS:
+                yield group
+                group, pixels = {}, 0
+        if group:
+            yield group
+
+    def _load_detector(self) -> None:
+        if self._detect is None:
+            self._detect = detect.create_detector(detect.DetectorConfig(name=self._detector))
+
+    def _largest_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
+        cut = {}
+        for i, faces in self._find(photos, results).items():
+            if faces:
+                cut[i] = self._cut(photos[i], faces[0])
+            else:
+                results.fail(
+                    i,
+                    ValueError(
+                        "shows no face that the detector finds; crops need align=False. "
+                        f"Received: a photo of shape={photos[i].shape}"
+                    ),
+                )
+        return cut
+
+    def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[detect.Face]]:
+        """The faces of each photo, the largest first; not of those that a detector dies of."""
+        try:
+            found = dict(zip(photos, self._detect(list(photos.values())), strict=True))
+        except Exception:  # a detector may raise whatever its framework does
+            if results.on_error == "raise":
+                raise
+            found = {}
+            for i, photo in photos.items():
+                try:
+                    found[i] = self._detect([photo])[0]
+                except Exception as error:
+                    results.fail(i, ValueError(f"the detector failed on it: {error}"))
+        return {
+            i: sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+            for i, faces in found.items()
+        }
+
+    def _cut(self, photo: np.ndarray, face: detect.Face) -> np.ndarray:
+        """A face, upright and framed as the model's training faces: u8[s, s, 3]."""
+        return face_align.align_face(
+            photo,
+            face.landmarks,
+            size=max(8, *self.card.image_size),
+            margin=self.card.crop_margin,
+            drop=self.card.crop_drop,
+        ).image
+
+    def _predict(self, faces: list[np.ndarray]) -> list[Prediction]:
         predictions = []
-        for start in range(0, len(images), self._batch_size):
-            batch = images[start : start + self._batch_size]
-            names = [f"images[{start + i}]" for i in range(len(batch))]
-            faces = [_to_array(image, name=name) for image, name in zip(batch, names, strict=True)]
-            if self._detect is not None:
-                faces = self._align(faces, names=names)
+        for start in range(0, len(faces), self._batch_size):
             # Each at the model's size, so that faces of all sizes share a batch.
-            faces = [
-                export.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
-                for face in faces
+            batch = tf.stack(
+                [
+                    export.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
+                    for face in faces[start : start + self._batch_size]
+                ]
+            )
+            out = {name: value.numpy() for name, value in self._classify(images=batch).items()}
+            predictions += [
+                Prediction(
+                    label=self.labels[out["label"][i]],
+                    probabilities=out["probabilities"][i],
+                    weights=out["weights"][i],
+                    boxes=out["boxes"][i],
+                )
+                for i in range(len(batch))
             ]
-            predictions += self._predict(tf.stack(faces))
         return predictions
 
-    def _align(self, photos: list[np.ndarray], *, names: list[str]) -> list[np.ndarray]:
-        """The largest face of each photo, upright: u8[s, s, 3]."""
-        aligned = []
-        for photo, faces, name in zip(photos, self._detect(photos), names, strict=True):
-            if not faces:
-                raise ValueError(
-                    f"`{name}` shows no face that the detector finds; crops need align=False. "
-                    f"Received: {name}.shape={photo.shape}"
-                )
-            face = detect.choose_face(faces, shape=photo.shape)
-            square = face_align.align_face(
-                photo,
-                face.landmarks,
-                size=max(8, *self.card.image_size),
-                margin=self.card.crop_margin,
-                drop=self.card.crop_drop,
-            )
-            aligned.append(square.image)
-        return aligned
 
-    def _predict(self, faces) -> list[Prediction]:
-        out = {name: value.numpy() for name, value in self._classify(images=faces).items()}
-        return [
-            Prediction(
-                label=self.labels[out["label"][i]],
-                probabilities=out["probabilities"][i],
-                weights=out["weights"][i],
-                boxes=out["boxes"][i],
-            )
-            for i in range(len(faces))
-        ]
+class _Results:
+    """One value for each image of a call, and what becomes of an error."""
+
+    def __init__(self, name: str, images, *, on_error: str):
+        config.check_choice("on_error", on_error, ON_ERROR)
+        _check_sequence(images, name=name)
+        self.name, self.on_error = name, on_error
+        self.values: list = [None] * len(images)
+
+    def fail(self, i: int, error: OSError | ValueError) -> None:
+        if self.on_error == "return":
+            text = error.strerror if isinstance(error, OSError) else None
+            self.values[i] = Failure(error=text or str(error))
+        elif isinstance(error, OSError):
+            raise error
+        else:
+            raise ValueError(f"`{self.name}[{i}]`: {error}") from error
 
 
-def _to_array(image, *, name: str) -> np.ndarray:
+def _to_array(image: Item) -> np.ndarray:
     """An item as u8[H, W, 3]."""
     if isinstance(image, (bytes, bytearray)):
-        try:
-            image = decode_image(bytes(image))
-        except ValueError as error:
-            raise ValueError(f"`{name}`: {error}") from error
-    _check_image(image, name=name)
-    return image
-
-
-def _check_sequence(images) -> None:
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        raise ValueError(
-            "`images` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one face pass [image]. "
-            f"Received: images.shape={images.shape}"
-        )
-    if isinstance(images, (str, bytes, os.PathLike)) or not hasattr(images, "__len__"):
-        raise ValueError(
-            "`images` must be a list or array of faces; files are read by ran_tf.images.read_image "
-            f"or python -m ran_tf.launch.predict. Received: {type(images).__name__}"
-        )
-
-
-def _check_image(image, *, name: str) -> None:
+        return decode_image(bytes(image))
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
     if not isinstance(image, np.ndarray):
         raise ValueError(
-            f"`{name}` must be a NumPy array u8[H, W, 3] or the bytes of an image file. "
+            "an image must be a NumPy array u8[H, W, 3], the bytes of an image file, or its path. "
             f"Received: {type(image).__name__}"
         )
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise ValueError(
-            f"`{name}` must have shape [H, W, 3], RGB (repeat a grey channel three times). "
-            f"Received: {name}.shape={image.shape}"
+            "an array must have shape [H, W, 3], RGB (repeat a grey channel three times). "
+            f"Received: image.shape={image.shape}"
         )
     if image.dtype != np.uint8:
         raise ValueError(
-            f"`{name}` must be uint8, values 0..255. Received: {name}.dtype={image.dtype}"
+            f"an array must be uint8, values 0..255. Received: image.dtype={image.dtype}"
+        )
+    return image
+
+
+def _check_sequence(images, *, name: str) -> None:
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise ValueError(
+            f"`{name}` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one image pass "
+            f"[image]. Received: {name}.shape={images.shape}"
+        )
+    if isinstance(images, (str, bytes, os.PathLike)) or not hasattr(images, "__len__"):
+        raise ValueError(
+            f"`{name}` must be a list or array of images; for one file pass [path], for folders "
+            f"see python -m ran_tf.launch.predict. Received: {type(images).__name__}"
         )

@@ -12,6 +12,7 @@ import pytest
 
 import ran_tf
 from ran_tf import export, images
+from ran_tf import predictor as predictor_module
 from ran_tf.faces import align, detect
 from ran_tf.launch import predict
 from ran_tf.training import checkpoints
@@ -101,13 +102,13 @@ def test_encoded_items(from_workdir):
     [
         (b"no image", r"`images\[1\]`: not an image that can be read"),
         (b"", r"`images\[1\]`: not an image"),
-        (cv2.imencode(".png", np.zeros((9, 9, 3)))[1].tobytes()[:-20], r"ends too early"),
-        (cv2.imencode(".jpg", np.zeros((9, 9, 3)))[1].tobytes()[:-20], r"ends too early"),
+        (cv2.imencode(".png", random_faces(30, 30))[1].tobytes()[:-60], r"images.*too early"),
+        (cv2.imencode(".jpg", random_faces(30, 30))[1].tobytes()[:-60], r"images.*too early"),
         (np.zeros((8, 8, 3), np.float32), r"images\[1\].* must be uint8.*dtype=float32"),
         (np.zeros((8, 8), np.uint8), r"images\[1\].*\[H, W, 3\].*shape=\(8, 8\)"),
         (np.zeros((8, 8, 4), np.uint8), r"shape=\(8, 8, 4\)"),
         (np.zeros((0, 8, 3), np.uint8), r"shape=\(0, 8, 3\)"),
-        ("face.png", r"images\[1\].*Received: str"),
+        (3.5, r"images\[1\].*or its path\. Received: float"),
     ],
 )
 def test_bad_items_are_named(from_workdir, item, message):
@@ -119,7 +120,7 @@ def test_bad_items_are_named(from_workdir, item, message):
     ("value", "message"),
     [
         (np.zeros((8, 8, 3), np.uint8), r"pass \[image\].*shape=\(8, 8, 3\)"),
-        ("faces/", "read_image.*Received: str"),
+        ("faces/", r"pass \[path\].*Received: str"),
         (3, "Received: int"),
     ],
 )
@@ -184,24 +185,106 @@ def test_csv_and_paths(from_workdir, tmp_path, capsys):
     assert (bad["label"], bad["error"]) == ("", "no file matches")
 
 
-def test_align_takes_the_largest_face(workdir, monkeypatch):
-    """The detector's part is known here; the prediction is that of the face cut out by hand."""
-    photo = random_faces(90, 120)
-    small = np.float32([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]])
-    large = small * 2 + 30
+SMALL = np.float32([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]])
+LARGE = SMALL * 2 + 30
+
+
+@pytest.fixture
+def known_faces(monkeypatch, from_workdir):
+    """A detector that finds a small and a large face in photos 90 pixels high, dies of photos that
+    are 13 high and finds none in others; with each call, how many photos it got."""
+    calls = []
 
     def create_detector(settings):
         assert settings.name == "mtcnn"
         found = [
-            detect.Face(box=np.float32([0, 0, s, s]), score=1.0, landmarks=points)
-            for s, points in ((20, small), (40, large))
+            detect.Face(box=np.float32([0, 0, s, s]), score=score, landmarks=points)
+            for s, score, points in ((20, 1.0, SMALL), (40, 0.9, LARGE))
         ]
-        return lambda photos: [found if photo.shape == (90, 120, 3) else [] for photo in photos]
+
+        def search(photos):
+            calls.append(len(photos))
+            if any(len(photo) == 13 for photo in photos):
+                raise RuntimeError("too odd")
+            return [found if len(photo) == 90 else [] for photo in photos]
+
+        return search
 
     monkeypatch.setattr(detect, "create_detector", create_detector)
+    monkeypatch.setattr(from_workdir, "_detect", None)
+    return calls
+
+
+def cut_by_hand(photo, landmarks):
+    return align.align_face(photo, landmarks, size=32, margin=0.2, drop=0.1).image
+
+
+def test_align_takes_the_largest_face(workdir, known_faces):
+    """The detector's part is known here; the prediction is that of the face cut out by hand."""
+    photo = random_faces(90, 120)
     predictor = ran_tf.Predictor(workdir, align=True)
-    by_hand = align.align_face(photo, large, size=32, margin=0.2, drop=0.1).image
+    by_hand = cut_by_hand(photo, LARGE)
     expected = expected_outputs(make_model(), by_hand[None], ran_tf.fixed_boxes(6))
     check_prediction(predictor([photo])[0], expected, 0)
-    with pytest.raises(ValueError, match=r"images\[1\]` shows no face.*shape=\(9, 9, 3\)"):
+    with pytest.raises(ValueError, match=r"images\[1\]`: shows no face.*shape=\(9, 9, 3\)"):
         predictor([photo, random_faces(9, 9)])
+    good, bad = predictor([photo, random_faces(9, 9)], on_error="return")
+    check_prediction(good, expected, 0)
+    assert "shows no face" in bad.error
+
+
+def test_all_faces_of_photos(from_workdir, known_faces):
+    """Largest first, with box and pixels; a photo that kills the detector harms no other."""
+    photos = [random_faces(90, 120, seed=i) for i in range(3)]
+    odd = random_faces(13, 13)
+    items = [photos[0], odd, b"no image", random_faces(9, 9), photos[1], photos[2]]
+    first, died, unreadable, nobody, *others = from_workdir.faces(items, on_error="return")
+    assert died.error == "the detector failed on it: too odd"
+    assert unreadable.error.startswith("not an image")
+    assert nobody == []
+    for photo, faces in zip(photos, [first, *others], strict=True):
+        assert [face.score for face in faces] == [0.9, 1.0]
+        assert [face.box.tolist() for face in faces] == [[0, 0, 40, 40], [0, 0, 20, 20]]
+        cut = np.stack([cut_by_hand(photo, points) for points in (LARGE, SMALL)])
+        np.testing.assert_array_equal(np.stack([face.image for face in faces]), cut)
+        expected = expected_outputs(make_model(), cut, ran_tf.fixed_boxes(6))
+        for i, face in enumerate(faces):
+            check_prediction(face.prediction, expected, i)
+    with pytest.raises(RuntimeError, match="too odd"):
+        from_workdir.faces([odd])
+    with pytest.raises(ValueError, match=r"`photos\[1\]`: not an image"):
+        from_workdir.faces([photos[0], b""])
+
+
+def test_a_bad_item_spoils_nothing(from_workdir, tmp_path):
+    """Every answer is that of the good items alone, in batches of two, in order."""
+    faces = random_faces(5, 20, 20)
+    cv2.imwrite(str(tmp_path / "face.png"), faces[2][..., ::-1])
+    png = cv2.imencode(".png", faces[4][..., ::-1])[1].tobytes()
+    bad = [b"", png[:-60], np.zeros((4, 4), np.uint8), None, tmp_path / "none.png", tmp_path]
+    items = [bad[0], faces[0], bad[1], bad[2], faces[1], str(tmp_path / "face.png"), bad[3]]
+    items += [bad[4], faces[3], png, bad[5]]
+    answers = from_workdir(items, on_error="return")
+    assert len(answers) == len(items)
+    good = [answer for answer in answers if isinstance(answer, ran_tf.Prediction)]
+    for prediction, alone in zip(good, from_workdir(faces), strict=True):
+        np.testing.assert_allclose(prediction.probabilities, alone.probabilities, atol=1e-6)
+    failed = {i: a.error for i, a in enumerate(answers) if isinstance(a, ran_tf.Failure)}
+    assert list(failed) == [0, 2, 3, 6, 7, 10]
+    for error, part in zip(
+        failed.values(),
+        ["not an image", "ends too early", "[H, W, 3]", "NoneType", "No such file", "be a file"],
+        strict=True,
+    ):
+        assert part in error and "images[" not in error
+    with pytest.raises(FileNotFoundError):
+        from_workdir([faces[0], tmp_path / "none.png"])
+    with pytest.raises(ValueError, match="`on_error` must be one of.*on_error='skip'"):
+        from_workdir(faces, on_error="skip")
+
+
+def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypatch):
+    monkeypatch.setattr(predictor_module, "MAX_HELD_PIXELS", 90 * 120)
+    from_workdir.faces([random_faces(90, 120)] * 3 + [random_faces(30, 30)] * 5)
+    # A batch of two at most; a photo that reaches the limit goes alone.
+    assert known_faces == [1, 1, 1, 2, 2, 1]
