@@ -23,6 +23,7 @@ _HOMES = {
     "fixed_boxes": "ran_tf.regions.boxes",
     "landmark_boxes": "ran_tf.regions.boxes",
     "random_boxes": "ran_tf.regions.boxes",
+    "register_backbone": "ran_tf.models.backbones",
     "region_biased_loss": "ran_tf.losses",
 }
 

@@ -1,5 +1,6 @@
 """What every test shares: two logical devices, so that replicas can be tested on one machine."""
 
+import fcntl
 import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -11,6 +12,8 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+from tests import tiny_backbone  # noqa: E402, F401, registers it
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +28,19 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def synthetic_dir(tmp_path_factory):
-    """A TFDS directory in which `synthetic_faces` is prepared."""
+    """A TFDS directory in which `synthetic_faces` is prepared, once for all workers."""
     import tensorflow_datasets as tfds
 
     import tfds_builders  # noqa: F401, registers the builder
 
-    data_dir = tmp_path_factory.mktemp("tfds")
-    tfds.builder("synthetic_faces", data_dir=data_dir).download_and_prepare()
-    return str(data_dir)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with open(shared / "tfds.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Does nothing where another worker has prepared it.
+        tfds.builder("synthetic_faces", data_dir=shared / "tfds").download_and_prepare()
+    return str(shared / "tfds")
 
 
 @pytest.fixture

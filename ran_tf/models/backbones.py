@@ -5,6 +5,7 @@ for `.`), so that converted weights give the same features. Every backbone norma
 """
 
 import contextlib
+from collections.abc import Callable
 
 import keras
 from keras import layers
@@ -26,8 +27,28 @@ _RESNETS = {
     "resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
 }
 BACKBONES = (*_RESNETS, "vgg16", "mobilenet_v1")
+_REGISTERED: dict[str, Callable] = {}
 
 _VGG_FEATURES = 4096
+
+
+def register_backbone(name: str, build: Callable) -> None:
+    """Makes a backbone of one's own known by a name, in this process.
+
+    A model made with it is loaded only where it is registered again.
+
+    Args:
+      name: a new one.
+      build: `build(pixels, *, synchronized) -> features`: from f32[b, h, w, 3] in 0..255 to [b, d],
+        a Keras tensor made of Keras layers. `synchronized` is for its batch normalisation.
+
+    Raises:
+      ValueError: for the name of another backbone.
+    """
+    if name in BACKBONES or hasattr(keras.applications, name):
+        raise ValueError(f"`name` must not be that of another backbone. Received: name={name!r}")
+    if _REGISTERED.setdefault(name, build) is not build:
+        raise ValueError(f"`name` is registered already. Received: name={name!r}")
 
 
 @contextlib.contextmanager
@@ -53,10 +74,10 @@ def build_backbone(
 
     Args:
       name: "resnet18", "resnet34", "resnet50", "vgg16", "mobilenet_v1", or the name of any model
-        in `keras.applications` such as "EfficientNetV2B0".
+        in `keras.applications` such as "EfficientNetV2B0", or one that `register_backbone` knows.
       size: (height, width) of the input in pixels.
       dtype: dtype policy of all layers, such as "mixed_bfloat16"; None is the global policy.
-      synchronized: batch statistics over all replicas (own backbones only).
+      synchronized: batch statistics over all replicas (not those of `keras.applications`).
       preprocessing: what the backbone does to its pixels first. "standard": mean and scale of the
         architecture's usual checkpoints; "unit": divides by 255 and no more (own backbones only).
 
@@ -77,6 +98,9 @@ def build_backbone(
         elif name == "mobilenet_v1":
             x = _standardize(inputs, preprocessing, usual=_CAFFE)
             features = _mobilenet_v1(x, synchronized=synchronized)
+        elif name in _REGISTERED:
+            _check_standard(preprocessing, name=name)
+            features = _REGISTERED[name](inputs, synchronized=synchronized)
         else:
             features = _from_applications(name, inputs, preprocessing=preprocessing)
     return keras.Model(inputs, features, name=name)
@@ -199,18 +223,22 @@ def _from_applications(name: str, inputs, *, preprocessing: str):
     build = getattr(keras.applications, name, None)
     if not callable(build) or not name[:1].isupper():
         raise ValueError(
-            f"`backbone` must be one of {BACKBONES} or the name of a model in keras.applications. "
-            f"Received: backbone={name!r}"
+            f"`backbone` must be one of {(*BACKBONES, *_REGISTERED)} or the name of a model in "
+            f"keras.applications. Received: backbone={name!r}"
         )
-    if preprocessing != "standard":
-        # Some of them scale inside, some do not: "unit" would not mean the same for all.
-        raise ValueError(
-            f"`preprocessing` must be 'standard' for {name!r}, a model of keras.applications. "
-            f"Received: preprocessing={preprocessing!r}"
-        )
+    _check_standard(preprocessing, name=name)
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.
     scale_input = getattr(keras.applications, module).preprocess_input
     # Built on the input, its layers are the backbone's own: they can be named to freeze or split.
     trunk = build(include_top=False, weights=None, pooling="avg", input_tensor=scale_input(inputs))
     return trunk.output
+
+
+def _check_standard(preprocessing: str, *, name: str) -> None:
+    # Some backbones that are not ours scale inside, some do not: "unit" would not mean the same.
+    if preprocessing != "standard":
+        raise ValueError(
+            f"`preprocessing` must be 'standard' for {name!r}, no backbone of this package. "
+            f"Received: preprocessing={preprocessing!r}"
+        )
