@@ -1,6 +1,7 @@
 """A prediction as a picture: the face, and its regions with their weights, as in the paper."""
 
 import functools
+import os
 import pathlib
 
 import cv2
@@ -87,6 +88,11 @@ def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) 
             anchor="mt",
         )
     return np.array(image)
+
+
+def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """Writes u8[H, W, 3], RGB, as a PNG file."""
+    Image.fromarray(picture).save(path, "PNG")
 
 
 def _cut(face: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ LAYERS = [
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},
-    {"config", "specs", "files", "images", "prediction"},
+    {"config", "specs", "files", "images", "prediction", "video"},
 ]
 
 

@@ -1,7 +1,5 @@
 """The Predictor gives what the model gives, for exports and work directories; the command lists."""
 
-import csv
-import io
 import json
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import ran_tf
 from ran_tf import export, images
 from ran_tf import predictor as predictor_module
 from ran_tf.faces import align, detect
-from ran_tf.launch import predict
 from ran_tf.training import checkpoints
 from tests.test_export import (
     LinearModel,
@@ -142,47 +139,29 @@ def test_folders_that_are_no_model(tmp_path, workdir):
         ran_tf.Predictor(workdir, batch_size=0)
 
 
-def test_the_command(export_dir, tmp_path, capsys):
+def test_the_command(export_dir, tmp_path):
     """Folder and file; a bad file is listed, the others are answered, the status is 1."""
     (tmp_path / "more").mkdir()
     for name in ("a.png", "b[red].jpg", "more/c.BMP"):
         cv2.imwrite(str(tmp_path / name), random_faces(20, 20))
     (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "notes.txt").write_text("not looked at")
-
     command = [sys.executable, "-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json"]
     result = subprocess.run(
-        [*command, tmp_path, tmp_path / "missing.png"], capture_output=True, text=True
+        [*command, f"{tmp_path}", f"{tmp_path / 'missing*.png'}"], capture_output=True, text=True
     )
     rows = {row["path"].removeprefix(f"{tmp_path}/"): row for row in json.loads(result.stdout)}
     assert result.returncode == 1
-    assert sorted(rows) == ["a.png", "b[red].jpg", "broken.png", "missing.png", "more/c.BMP"]
-    assert "2 of 5 failed" in result.stderr
-    assert "not an image" in rows["broken.png"]["error"]
-    assert rows["missing.png"]["error"] == "No such file or directory"
+    broken = ["broken.mp4", "broken.png", "missing*.png"]
+    assert sorted(rows) == ["a.png", "b[red].jpg", *broken, "more/c.BMP"]
+    assert "3 of 6 failed" in result.stderr and "VIDEOIO" not in result.stderr
+    for name, error in zip(broken, ["not a video", "not an image", "no file"], strict=True):
+        assert rows[name]["error"].startswith(error)
+        assert f"{name}: {error}" in result.stderr
     assert list(rows["a.png"]["probabilities"]) == list(ran_tf.LABELS["ferplus"])
-    direct = ran_tf.Predictor(export_dir)([images.read_image(tmp_path / "a.png")])[0]
+    direct = ran_tf.Predictor(export_dir)([tmp_path / "a.png"])[0]
     assert rows["a.png"]["label"] == direct.label
-
-    predict._print_table(list(rows.values()))
-    shown = capsys.readouterr().out
-    for row in rows.values():
-        assert (row["path"] in shown) == ("error" not in row)
-
-
-def test_csv_and_paths(from_workdir, tmp_path, capsys):
-    cv2.imwrite(str(tmp_path / "a.png"), random_faces(20, 20))
-    (tmp_path / "empty").mkdir()
-    paths, failures = predict.find_images([str(tmp_path), str(tmp_path / "*.png"), "nothing*.png"])
-    assert paths == [tmp_path / "a.png"], "each once"
-    assert failures == [{"path": "nothing*.png", "error": "no file matches"}]
-    assert "no image" in predict.find_images([str(tmp_path / "empty")])[1][0]["error"]
-    rows = predict.predict_files(from_workdir, paths, batch_size=4)
-    predict._print_csv([*rows, *failures], labels=from_workdir.labels)
-    good, bad = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert float(good[f"p_{good['label']}"]) == float(good["probability"])
-    assert sum(float(good[f"w_{i}"]) for i in range(6)) == pytest.approx(1, abs=1e-4)
-    assert (bad["label"], bad["error"]) == ("", "no file matches")
 
 
 SMALL = np.float32([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]])

@@ -1,13 +1,13 @@
-"""python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR PATH... [--json|--csv]
+"""python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--json] PATH...
 
-Classifies face crops: image files, folders (searched in depth) and globs. Shows a table, or with
---json or --csv prints all probabilities, weights and boxes. What cannot be read is listed and does
-not stop the others; the exit status is then 1.
+Classifies face crops, or with --align the faces of photos: image files, folders (searched in
+depth), globs, and videos, of which one frame is taken each --every seconds. Shows a table, or with
+--json or --csv prints all probabilities, weights and boxes; --annotate=DIR writes a picture of each
+face with its regions and their weights. What cannot be read is listed and does not stop the others;
+the exit status is then 1.
 """
 
-import csv
-import glob
-import json
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -15,139 +15,79 @@ from collections.abc import Sequence
 from absl import flags
 
 from ran_tf.launch import command
-from ran_tf.regions.words import describe_region
 
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
+    from ran_tf.faces import detect
+
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
+    flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
+    flags.DEFINE_enum("detector", "mtcnn", detect.DETECTORS, "Detector of --align.")
+    flags.DEFINE_float("every", 1.0, "Seconds between frames of a video; 0: all.", lower_bound=0.0)
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON in place of a table.")
     flags.DEFINE_bool("csv", False, "Print CSV in place of a table.")
-
-
-def find_images(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]]:
-    """The files that paths, folders and globs mean, in order and each once.
-
-    Returns:
-      files, and for each argument that means none `{"path", "error"}`.
-    """
-    from ran_tf import images
-
-    found, failures = {}, []
-    for argument in arguments:
-        path = pathlib.Path(argument).expanduser()
-        if path.is_dir():
-            matches = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES)
-            error = f"no image in this folder {images.SUFFIXES}"
-        elif path.exists() or not glob.has_magic(argument):
-            matches, error = [path], ""
-        else:
-            names = sorted(glob.glob(str(path), recursive=True))
-            matches = [p for p in map(pathlib.Path, names) if p.is_file()]
-            error = "no file matches"
-        if not matches:
-            failures.append({"path": argument, "error": error})
-        found.update(dict.fromkeys(matches))
-    return list(found), failures
-
-
-def predict_files(predictor, paths: Sequence[pathlib.Path], *, batch_size: int) -> list[dict]:
-    """One dict a file: path and prediction, or path and error."""
-    from ran_tf import images
-
-    rows = []
-    for start in range(0, len(paths), batch_size):
-        faces, batch = [], []
-        for path in paths[start : start + batch_size]:
-            row = {"path": str(path)}
-            try:
-                faces.append(images.read_image(path))
-                batch.append(row)
-            except OSError as error:
-                row["error"] = error.strerror or str(error)
-            except ValueError as error:
-                row["error"] = str(error)
-            rows.append(row)
-        for row, prediction in zip(batch, predictor(faces), strict=True):
-            row.update(_to_dict(prediction, labels=predictor.labels))
-    return rows
+    flags.DEFINE_string("annotate", None, "Folder for pictures of the faces and their regions.")
 
 
 def main(arguments: Sequence[str]) -> None:
     values = flags.FLAGS
     if not arguments:
-        raise ValueError("name at least one PATH: image files, folders or globs. Received: none")
+        raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
     if values.json and values.csv:
         raise ValueError("choose one output. Received: --json --csv")
+    import cv2
+
+    from ran_tf.launch import predict_files, predict_output
+
+    check_annotate(values.annotate, arguments)
+    files, failures = predict_files.find_files(arguments)
+    # They write what they think of a broken video to the terminal, past this program.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     import ran_tf
 
-    paths, failures = find_images(arguments)
-    predictor = ran_tf.Predictor(values.model, batch_size=values.batch_size)
-    rows = [*predict_files(predictor, paths, batch_size=values.batch_size), *failures]
+    predictor = ran_tf.Predictor(
+        values.model, detector=values.detector, batch_size=values.batch_size
+    )
+    rows = predict_files.predict_files(
+        predictor,
+        files,
+        align=values.align,
+        every=values.every,
+        annotate=values.annotate,
+        batch_size=values.batch_size,
+    )
     if values.json:
-        json.dump(rows, sys.stdout, indent=2)
-        print()
+        form = "json"
     elif values.csv:
-        _print_csv(rows, labels=predictor.labels)
+        form = "csv"
     else:
-        _print_table(rows)
-    failed = [row for row in rows if "error" in row]
-    for row in failed:
-        print(f"{row['path']}: {row['error']}", file=sys.stderr)
-    if failed:
-        print(f"{len(failed)} of {len(rows)} failed", file=sys.stderr)
+        form = "table"
+    counts = predict_output.print_rows(
+        rows,
+        failures,
+        form=form,
+        labels=predictor.labels,
+        k=predictor.card.regions.k,
+        found=values.align,
+    )
+    if counts["failed"]:
+        print(f"{counts['failed']} of {counts['rows']} failed", file=sys.stderr)
         sys.exit(1)
 
 
-def _to_dict(prediction, *, labels: Sequence[str]) -> dict:
-    """A prediction as JSON has it."""
-    heaviest = int(prediction.weights.argmax())
-    numbers = (round(float(p), 6) for p in prediction.probabilities)
-    return {
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "heaviest_region": describe_region(prediction.boxes[heaviest]),
-        "probabilities": dict(zip(labels, numbers, strict=True)),
-        "weights": [round(float(w), 6) for w in prediction.weights],
-        "boxes": [[round(float(side), 6) for side in box] for box in prediction.boxes],
-    }
-
-
-def _print_csv(rows: Sequence[dict], *, labels: Sequence[str]) -> None:
-    """A row a file: probabilities in columns p_<label>, weights in w_<region index>."""
-    k = max((len(row["weights"]) for row in rows if "weights" in row), default=0)
-    shared = ["path", "label", "probability", "heaviest_region"]
-    columns = [*shared, *(f"p_{label}" for label in labels), *(f"w_{i}" for i in range(k)), "error"]
-    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        flat = {name: row[name] for name in (*shared, "error") if name in row}
-        flat |= {f"p_{label}": p for label, p in row.get("probabilities", {}).items()}
-        flat |= {f"w_{i}": w for i, w in enumerate(row.get("weights", []))}
-        writer.writerow(flat)
-
-
-def _print_table(rows: Sequence[dict]) -> None:
-    from rich import box, console, table, text
-
-    out = console.Console(highlight=False)
-    if not out.is_terminal:
-        out.width = 10_000  # a file has no width: nothing is folded there
-    shown = table.Table(box=box.SIMPLE_HEAD)
-    shown.add_column("face", overflow="fold")
-    shown.add_column("expression")
-    shown.add_column("probability", justify="right")
-    shown.add_column("heaviest region")
-    for row in rows:
-        if "error" in row:
-            continue
-        region = f"{row['heaviest_region']} ({max(row['weights']):.0%} of the weight)"
-        # File names may look like rich's markup.
-        face = text.Text(row["path"])
-        shown.add_row(face, row["label"], f"{row['probability']:.1%}", region)
-    if shown.row_count:
-        out.print(shown)
+def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:
+    """Refuses a folder within one that is searched: the next call would find what this one drew."""
+    for argument in arguments if folder else ():
+        path = pathlib.Path(argument).expanduser()
+        target = pathlib.Path(folder).expanduser().resolve()
+        if path.is_dir() and target.is_relative_to(path.resolve()):
+            raise ValueError(
+                "`annotate` must be a folder outside of those that are searched for images. "
+                f"Received: annotate={folder!r}, within {argument!r}"
+            )
 
 
 if __name__ == "__main__":

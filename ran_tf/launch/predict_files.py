@@ -1,0 +1,222 @@
+"""From paths to rows of `predict`: one for each face, or for a file that cannot be used."""
+
+import glob
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ran_tf import annotate as pictures
+from ran_tf import files, images, video
+from ran_tf.prediction import Failure, FoundFace, Prediction
+from ran_tf.regions.words import describe_region
+
+# Bytes of a file's name that an annotated picture keeps: names have a limit of 255.
+_MOST_NAME_BYTES = 180
+
+
+def find_files(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]]:
+    """The files that paths, folders and globs mean, in order and each once.
+
+    Folders are searched in depth for images and videos; hidden files are left out.
+
+    Returns:
+      files, and for each argument that means none `{"path", "error"}`.
+    """
+    suffixes = images.SUFFIXES + video.SUFFIXES
+    found, failures = {}, []
+    for argument in arguments:
+        path = pathlib.Path(argument).expanduser()
+        if path.is_dir():
+            matches = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in suffixes and p.name[0] != "." and not p.is_dir()
+            )
+            error = f"no image or video in this folder {suffixes}"
+        elif path.exists() or not glob.has_magic(argument):
+            matches, error = [path], ""
+        else:
+            names = sorted(glob.glob(str(path), recursive=True))
+            matches = [p for p in map(pathlib.Path, names) if p.is_file()]
+            error = "no file matches"
+        if not matches:
+            failures.append({"path": argument, "error": error})
+        found.update(dict.fromkeys(matches))
+    return list(found), failures
+
+
+def predict_files(
+    predictor,
+    paths: Sequence[pathlib.Path],
+    *,
+    align: bool = False,
+    every: float = 1.0,
+    annotate: str | os.PathLike | None = None,
+    batch_size: int = 32,
+) -> Iterator[dict]:
+    """Classifies images and videos; no more than a batch of them is held at once.
+
+    Args:
+      predictor: a `ran_tf.Predictor`.
+      paths: of files.
+      align: the images are photos, of which all faces are found.
+      every: seconds between frames of a video.
+      annotate: folder for annotated pictures.
+      batch_size: files or frames at once.
+
+    Yields:
+      For each face {"path", "label", "probability", "heaviest_region", "probabilities", "weights",
+      "boxes"}; with "seconds" for videos, "face" (from 0, the largest), "box" (y0, x0, y1, x1 in
+      pixels) and "score" if `align`, "annotated" (path) if `annotate`. For a file that cannot be
+      used, or has no face to find, {"path", "error"}.
+    """
+    draw = None if annotate is None else _Annotator(annotate, inputs=paths)
+    batch = []
+    for path in paths:
+        if path.suffix.lower() in video.SUFFIXES:
+            yield from _predict_images(predictor, batch, align=align, draw=draw)
+            batch = []
+            yield from _predict_video(
+                predictor, path, every=every, batch_size=batch_size, align=align, draw=draw
+            )
+            continue
+        batch.append(path)
+        if len(batch) == batch_size:
+            yield from _predict_images(predictor, batch, align=align, draw=draw)
+            batch = []
+    yield from _predict_images(predictor, batch, align=align, draw=draw)
+
+
+def _predict_images(predictor, paths, *, align: bool, draw) -> Iterator[dict]:
+    if not paths:
+        return
+    ask = predictor.faces if align else predictor
+    for path, answer in zip(paths, ask(paths, on_error="return"), strict=True):
+        row = {"path": str(path)}
+        if isinstance(answer, Failure):
+            yield row | {"error": answer.error}
+        elif answer == []:
+            yield row | {"error": "no face was found; face crops need no --align"}
+        else:
+            yield from _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
+
+
+def _predict_video(
+    predictor, path, *, every: float, batch_size: int, align: bool, draw
+) -> Iterator[dict]:
+    ask = predictor.faces if align else predictor
+    frames, faces, error = 0, 0, None
+    stream = _batches(video.read_frames(path, every=every), most=batch_size)
+    while True:
+        try:
+            batch = next(stream, None)
+        except (OSError, ValueError) as problem:
+            error = getattr(problem, "strerror", None) or str(problem)
+            break
+        if batch is None:
+            break
+        frames += len(batch)
+        answers = ask([frame.image for frame in batch], on_error="return")
+        for frame, answer in zip(batch, answers, strict=True):
+            row = {"path": str(path), "seconds": round(frame.seconds, 3)}
+            if isinstance(answer, Failure):
+                yield row | {"error": answer.error}
+                continue
+            for face in _face_rows(
+                row, answer, labels=predictor.labels, image=frame.image, draw=draw
+            ):
+                faces += 1
+                yield face
+    if error is None and not faces:
+        error = f"no face was found in any of {frames} frames"
+    if error is not None:
+        yield {"path": str(path), "error": error}
+
+
+def _batches(frames: Iterator[video.Frame], *, most: int) -> Iterator[list[video.Frame]]:
+    """So many frames together, or fewer large ones; those before an error come before it."""
+    from ran_tf.predictor import MAX_HELD_PIXELS
+
+    batch, pixels = [], 0
+    problem = None
+    try:
+        for frame in frames:
+            batch.append(frame)
+            pixels += frame.image.shape[0] * frame.image.shape[1]
+            if len(batch) == most or pixels >= MAX_HELD_PIXELS:
+                yield batch
+                batch, pixels = [], 0
+    except (OSError, ValueError) as error:
+        problem = error
+    if batch:
+        yield batch
+    if problem is not None:
+        raise problem
+
+
+def _face_rows(
+    row: dict, answer: Prediction | list[FoundFace], *, labels: Sequence[str], image, draw
+) -> Iterator[dict]:
+    """The rows of one image: of its one crop, or of the faces found in it."""
+    if isinstance(answer, Prediction):
+        made = row | _describe(answer, labels=labels)
+        if draw is not None:
+            # Read again: a batch of large files would not fit into memory.
+            pixels = image if isinstance(image, np.ndarray) else images.read_image(image)
+            made["annotated"] = draw(pixels, answer, row=row)
+        yield made
+        return
+    for i, face in enumerate(answer):
+        made = row | {
+            "face": i,
+            "box": [round(float(side), 1) for side in face.box],
+            "score": round(float(face.score), 4),
+        }
+        made |= _describe(face.prediction, labels=labels)
+        if draw is not None:
+            made["annotated"] = draw(face.image, face.prediction, row=made)
+        yield made
+
+
+def _describe(prediction: Prediction, *, labels: Sequence[str]) -> dict:
+    """A prediction as JSON has it."""
+    heaviest = int(prediction.weights.argmax())
+    numbers = (round(float(p), 6) for p in prediction.probabilities)
+    return {
+        "label": prediction.label,
+        "probability": round(prediction.probability, 6),
+        "heaviest_region": describe_region(prediction.boxes[heaviest]),
+        "probabilities": dict(zip(labels, numbers, strict=True)),
+        "weights": [round(float(w), 6) for w in prediction.weights],
+        "boxes": [[round(float(side), 6) for side in box] for box in prediction.boxes],
+    }
+
+
+class _Annotator:
+    """Writes annotated pictures to a folder, each under a name of its own and none over an input.
+
+    A picture is called as its file, NAME.jpg.png; of a video with the time, of a photo with the
+    number of the face; of files of one name in several folders with a number.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, inputs: Sequence[pathlib.Path]):
+        self._folder = pathlib.Path(folder).expanduser()
+        home = self._folder.resolve()
+        # Some file systems take A.png for a.png.
+        self._taken = {p.name.casefold() for p in inputs if p.resolve().parent == home}
+
+    def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
+        name = pathlib.Path(row["path"]).name.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+        if "seconds" in row:
+            name += f"_{row['seconds']:.3f}s"
+        if "face" in row:
+            name += f"_face{row['face']}"
+        number, free = 2, f"{name}.png"
+        while free.casefold() in self._taken:
+            free, number = f"{name}_{number}.png", number + 1
+        self._taken.add(free.casefold())
+        with files.atomic_path(self._folder / free) as partial:
+            pictures.write_png(partial, pictures.annotate_face(face, prediction))
+        return str(self._folder / free)
