@@ -16,6 +16,7 @@ import pytest
 
 import ran_tf
 from ran_tf import export, sources, specs
+from ran_tf.evaluation import model_card
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
 from ran_tf.models import fetch, presets
@@ -60,6 +61,27 @@ def small(workdir, synthetic_dir, tmp_path_factory):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "of 24 faces of test[:24]" in done.stdout
     return folder / "small"
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (None, "left no run.json"),
+        ({"init_weights": None}, "Random initialisation"),
+        ({"init_weights": "/home/me/faces.weights.h5"}, "started from `faces.weights.h5`"),
+    ],
+)
+def test_the_card_says_where_training_started(run, told):
+    start = {"dataset": "d", "flags": {"train_split": "train", "validation_split": "validation"}}
+    text = model_card.render(
+        "name",
+        card=make_card(dataset="synthetic_faces"),
+        made={"weights_bytes": 1, "weights_sha256": "", "changed": 0, "count": 1, "split": "test"},
+        run=run and {"starts": [{**start, **run}]},
+        report=None,
+        backbone_origin=None,
+    )
+    assert told in text and "/home" not in text
 
 
 def test_faces_without_colour_make_a_grey_card():

@@ -1,5 +1,7 @@
 """README.md of a preset: what a person must know before using the weights."""
 
+import pathlib
+
 from ran_tf.config import ModelCard
 from ran_tf.evaluation import markdown
 
@@ -66,7 +68,7 @@ def render(
             *(_numbers(report) if report else []),
             "## Origin of the backbone",
             "",
-            backbone_origin or "Random initialisation.",
+            backbone_origin or _origin(start),
             "",
             "## Terms",
             "",
@@ -83,6 +85,18 @@ def render(
             "well than common ones.",
             "",
         ]
+    )
+
+
+def _origin(start: dict | None) -> str:
+    if start is None:
+        return "Not known: the run left no run.json."
+    if start["init_weights"] is None:
+        return "Random initialisation."
+    # No path: it says nothing to others, and perhaps too much.
+    return (
+        f"Training started from `{pathlib.PurePath(start['init_weights']).name}`, whose terms hold "
+        "for these weights too; the maker of this preset did not say whose they are."
     )
 
 
