@@ -19,7 +19,7 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 # A module imports only what stands further to the right.
 LAYERS = [
     {"launch"},
-    {"benchmark"},
+    {"benchmark", "demo"},
     {"training", "evaluation", "export", "freeze", "predictor", "reload", "sources"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
