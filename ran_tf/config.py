@@ -169,6 +169,8 @@ class TrainConfig:
       margin: of the region biased loss; its weight is `region_loss_weight` (paper: 1).
       label_smoothing: share of the target that is spread evenly over the classes.
       seed: of data order, augmentation, random regions, initialisation and dropout.
+      deterministic: let TensorFlow use deterministic operations only: the same seed on the same
+        machine then gives the same weights to the last bit, on one device.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -183,6 +185,7 @@ class TrainConfig:
     region_loss_weight: float = 1.0
     label_smoothing: float = 0.0
     seed: int = 0
+    deterministic: bool = False
 
     def __post_init__(self):
         check_range("train.epochs", self.epochs, low=1)

@@ -15,7 +15,7 @@ import pathlib
 
 from ran_tf import export
 from ran_tf.models import fetch, presets
-from ran_tf.training import checkpoints
+from ran_tf.training import records
 
 KINDS = ("preset", "export", "workdir", "weights")
 
@@ -51,7 +51,7 @@ def resolve(source: str | os.PathLike) -> Source:
     version = export.find_version(path) if path.is_dir() else None
     if version is not None:
         return Source(name=name, kind="export", path=version)
-    if any((path / file).is_file() for file in (checkpoints.RUN, checkpoints.CARD)):
+    if any((path / file).is_file() for file in (records.RUN, records.CARD)):
         return Source(name=name, kind="workdir", path=path)
     if path.name.endswith(".weights.h5") and path.is_file():
         return Source(name=name, kind="weights", path=path)
@@ -78,7 +78,7 @@ def load_trained(source: Source | str | os.PathLike) -> presets.TrainedModel:
     if found.kind == "preset":
         return presets.load_preset(found.path)
     if found.kind == "workdir":
-        return checkpoints.load_workdir(found.path)
+        return records.load_workdir(found.path)
     raise ValueError(
         "`source` must be a preset or the work directory of a training run; an export or a bare "
         f"weights file cannot become a network. Received: source={found.name!r}"

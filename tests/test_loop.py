@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import checkpoints, initialise, loop, meter
+from ran_tf.training import initialise, loop, meter, records, schedule
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,11 @@ def rows_of(workdir):
         ]
 
 
-def test_a_killed_run_goes_on_where_it_was(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
+def test_a_killed_run_goes_on_where_it_was(config, tmp_path):
     best = run(config, tmp_path / "whole")
     for stop in (2, 3):
         with pytest.raises(Killed):
-            run(config, tmp_path / "killed", hooks=kill_after(stop))
+            run(config, tmp_path / "killed", hooks=kill_after(stop), checkpoint_seconds=0)
     steps = []
     hooks = loop.Hooks(on_step=lambda report: steps.append((report.epoch, report.step)))
     again = run(config, tmp_path / "killed", hooks=hooks)
@@ -75,7 +74,7 @@ def test_a_killed_run_goes_on_where_it_was(config, tmp_path, monkeypatch):
     assert [row["epoch"] for row in killed] == [1, 2]
     for a, b in zip(whole, killed, strict=True):
         np.testing.assert_allclose([*a.values()], [*b.values()], rtol=1e-3)
-    a, b = (checkpoints.load_workdir(tmp_path / name).model for name in ("whole", "killed"))
+    a, b = (records.load_workdir(tmp_path / name).model for name in ("whole", "killed"))
     for x, y in zip(a.weights, b.weights, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-3, err_msg=x.path)
     # A finished run has nothing left to do.
@@ -89,26 +88,22 @@ def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path,
     one, two = rows_of(tmp_path / "one")[0], rows_of(tmp_path / "two")[0]
     assert two["step"] == one["step"] == 3
     np.testing.assert_allclose(two["cross_entropy"], one["cross_entropy"], rtol=0.05)
-    trained = checkpoints.load_workdir(tmp_path / "two")
+    trained = records.load_workdir(tmp_path / "two")
     assert trained.card.labels == ran_tf.LABELS["synthetic_faces"]
     assert json.loads((tmp_path / "two" / "card.json").read_text())["regions"]["kind"] == "random"
 
 
 def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Killed):
-        run(config, tmp_path, hooks=kill_after(2))
+        run(config, tmp_path, hooks=kill_after(2), checkpoint_seconds=0)
     before = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
-    # The loss of that step is still finite, what it does to the weights is not.
-    wild = dataclasses.replace(
-        config,
-        optimizer=OptimizerConfig(learning_rate=3e38, weight_decay=1e3, warmup=0.0, ema=0.9),
-    )
-    with pytest.raises(meter.NonFiniteLossError, match="is not finite after step 1"):
-        run(wild, tmp_path)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SECONDS", 1e9)
-    with pytest.raises(meter.NonFiniteLossError, match=r"not finite at step 2 \(epoch 1\)"):
-        run(wild, tmp_path)
+    with monkeypatch.context() as patch:
+        # The loss of that step is still finite, what it does to the weights is not.
+        patch.setattr(schedule, "learning_rate", lambda step, **_: float("inf"))
+        with pytest.raises(meter.NonFiniteLossError, match="is not finite after step 1"):
+            run(config, tmp_path, checkpoint_seconds=0)
+        with pytest.raises(meter.NonFiniteLossError, match=r"not finite at step 2 \(epoch 1\)"):
+            run(config, tmp_path)
     assert before == sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     run(config, tmp_path)
 
@@ -156,9 +151,7 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
     # Without relation the classifier reads half as many features.
     assert "re-initialised: classifier/kernel" in messages[0]
-    first, second = (
-        checkpoints.load_workdir(tmp_path / name).model for name in ("first", "second")
-    )
+    first, second = (records.load_workdir(tmp_path / name).model for name in ("first", "second"))
     np.testing.assert_allclose(
         first.backbone.get_layer("conv0").kernel,
         second.backbone.get_layer("conv0").kernel,

@@ -12,7 +12,7 @@ import ran_tf
 from ran_tf import export, images
 from ran_tf import predictor as predictor_module
 from ran_tf.faces import align, detect
-from ran_tf.training import checkpoints
+from ran_tf.training import records
 from tests.test_export import (
     LinearModel,
     expected_outputs,
@@ -26,7 +26,7 @@ from tests.test_export import (
 def workdir(tmp_path_factory):
     """What a finished epoch leaves."""
     folder, card = tmp_path_factory.mktemp("run"), make_card(crop_margin=0.2, crop_drop=0.1)
-    checkpoints.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
+    records.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
     return folder
 
 

@@ -20,7 +20,7 @@ from ran_tf.evaluation import model_card
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
 from ran_tf.models import fetch, presets
-from ran_tf.training import checkpoints, initialise
+from ran_tf.training import initialise, records
 from tests.test_export import make_card, make_model
 
 PACKAGED = presets.known_presets()
@@ -31,7 +31,7 @@ KNOWN_FACES = "289fce1f41b33fd8"
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     card = make_card(dataset="synthetic_faces")
-    checkpoints.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
+    records.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ran_tf.evaluation import corruptions, robustness, robustness_report
 from ran_tf.evaluation.classifier import Classifier
-from ran_tf.training import checkpoints
+from ran_tf.training import records
 from tests.test_export import make_card, make_model
 
 IDS = [f"face{i}" for i in range(40)]
@@ -179,7 +179,7 @@ def test_other_faces_are_refused():
 
 def test_the_command(synthetic_dir, tmp_path):
     card = make_card(dataset="synthetic_faces")
-    checkpoints.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
     arguments = [f"--model={tmp_path / 'run'}", "--limit=8", f"--data_dir={synthetic_dir}"]
     command = [sys.executable, "-m", "ran_tf.launch.robustness", *arguments]
     done = subprocess.run(

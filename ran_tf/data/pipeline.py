@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 import tfds_builders
 from ran_tf import specs
 from ran_tf.config import DataConfig, ModelCard
-from ran_tf.data import ops, reader
+from ran_tf.data import damage, ops, reader
 
 # One stream of random numbers for each use.
 _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
@@ -69,6 +69,7 @@ def open_dataset(data: DataConfig) -> Dataset:
     Raises:
       ValueError: if there is no such dataset, or its emotion order is not that of `specs.LABELS`.
       FileNotFoundError: if it is not prepared in `data.data_dir`.
+      damage.DamagedDatasetError: if some of its files are missing or empty.
     """
     try:
         builder = tfds.builder(data.name, data_dir=data.data_dir, try_gcs=False)
@@ -84,6 +85,7 @@ def open_dataset(data: DataConfig) -> Dataset:
             f"python -m ran_tf.launch.prepare --dataset={data.name} --manual_dir=DIR"
             + (f" --data_dir={data.data_dir}" if data.data_dir else "")
         )
+    damage.check_files(builder)
     labels = tuple(builder.info.features["label"].names)
     known = specs.LABELS.get(family)
     if known is not None and labels[: len(known)] != known[: len(labels)]:

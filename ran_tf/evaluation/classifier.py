@@ -32,7 +32,7 @@ class Classifier:
 
 
 def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -> Classifier:
-    """A network with its weights, such as `training.checkpoints.load_workdir` returns."""
+    """A network with its weights, such as `training.records.load_workdir` returns."""
 
     @tf.function(reduce_retracing=True)
     def forward(image, boxes, mask):

@@ -39,6 +39,11 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
             if logging.level_debug():
                 raise
             sys.exit(f"error: {error}")
+        except Exception as error:
+            # TensorFlow's errors (a full disk, a damaged file) are of none of Python's kinds.
+            if logging.level_debug() or not type(error).__module__.startswith("tensorflow."):
+                raise
+            sys.exit(f"error: {str(error).strip().splitlines()[0]}")
 
     app.run(guarded, argv=[sys.argv[0], *map(find_recipe, sys.argv[1:])])
 

@@ -166,6 +166,7 @@ def open_split(
         raise ValueError(f"`split` must hold at least one face. Received: split={split!r}")
     return {
         "classifier": classifier,
+        "builder": opened.builder,
         "version": opened.version,
         "faces": faces,
         "batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
@@ -173,6 +174,7 @@ def open_split(
 
 
 def _collect(run: dict, *, flip_average: bool, screen: console.Console):
+    from ran_tf.data import damage
     from ran_tf.evaluation import predictions
 
     bar = progress.Progress(
@@ -185,7 +187,7 @@ def _collect(run: dict, *, flip_average: bool, screen: console.Console):
         # Where the output is no terminal, a bar would leave its last state in a log file.
         disable=not screen.is_terminal,
     )
-    with bar:
+    with bar, damage.explained(run["builder"]):
         task = bar.add_task(f"evaluating {run['classifier'].name}", total=run["faces"])
         return predictions.collect(
             run["classifier"],

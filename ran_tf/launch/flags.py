@@ -89,6 +89,26 @@ def define_training_flags() -> None:
     flags.DEFINE_float("region_loss_weight", _RUN.region_loss_weight, "Weight of that loss.")
     flags.DEFINE_float("label_smoothing", _RUN.label_smoothing, "Share spread over the classes.")
     flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
+    flags.DEFINE_bool(
+        "deterministic", _RUN.deterministic, "Same seed, same weights, to the last bit; slower."
+    )
+
+
+# Settings of `TrainConfig` whose flag has another name than their own.
+_FLAG_OF = {
+    "data.name": "dataset",
+    "data.regions.kind": "regions",
+    "data.regions.k": "num_regions",
+    "data.regions.variant": "region_variant",
+    "data.regions.radius": "landmark_radius",
+    "model.size": "region_size",
+    "optimizer.name": "optimizer",
+}
+
+
+def flag_of(setting: str) -> str:
+    """The flag of a setting of `train_config`'s result, such as "data.name"; "--dataset"."""
+    return f"--{_FLAG_OF.get(setting, setting.rsplit('.', 1)[-1])}"
 
 
 def train_config(values: flags.FlagValues) -> config.TrainConfig:
@@ -151,4 +171,5 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         region_loss_weight=values.region_loss_weight,
         label_smoothing=values.label_smoothing,
         seed=values.seed,
+        deterministic=values.deterministic,
     )

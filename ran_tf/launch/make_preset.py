@@ -59,17 +59,17 @@ def make_preset(
     """
     from ran_tf.evaluation import model_card, rounding
     from ran_tf.models import presets
-    from ran_tf.training import checkpoints
+    from ran_tf.training import records
 
     target = pathlib.Path(preset_dir).expanduser()
     if target.exists() and not overwrite:
         raise FileExistsError(
             f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
         )
-    run_file = pathlib.Path(workdir).expanduser() / checkpoints.RUN
+    run_file = pathlib.Path(workdir).expanduser() / records.RUN
     run = json.loads(run_file.read_text()) if run_file.is_file() else None
     numbers = json.loads(pathlib.Path(report).read_text()) if report else None
-    trained = checkpoints.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
+    trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
     batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
     trained = dataclasses.replace(trained, card=_complete(trained.card, batches=batches))
     packed = presets.pack_weights(trained.model)

@@ -1,20 +1,23 @@
 """python -m ran_tf.launch.train --flagfile=launch/quickstart.flags [--workdir=DIR]
 
-Trains a network; started again with the same workdir, it goes on where it stopped. A recipe may
-ask for evaluation of the test split and an export at the end.
+Trains a network; started again with the same workdir, it goes on where it stopped. SIGTERM and
+Ctrl-C end it with a checkpoint (see `stop`). A recipe may ask for evaluation of the test split and
+an export at the end.
 """
 
+import dataclasses
 import datetime
 import json
 import os
 import pathlib
 import platform
+import sys
 from importlib import metadata
 
 from absl import flags
 
 from ran_tf import files
-from ran_tf.launch import command
+from ran_tf.launch import command, stop
 from ran_tf.launch import flags as launch_flags
 
 _PACKAGES = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
@@ -25,6 +28,9 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Directory of the run.", required=True)
     flags.DEFINE_string(
         "init_weights", None, "A preset, work directory or .weights.h5 file to start from."
+    )
+    flags.DEFINE_float(
+        "checkpoint_seconds", 300.0, "Between checkpoints inside an epoch.", lower_bound=0.0
     )
     flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
     flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
@@ -37,14 +43,29 @@ def main() -> None:
     # Heavy imports wait until the flags are known to be good.
     from ran_tf.data import pipeline
     from ran_tf.launch import evaluate, export, prepare, progress
-    from ran_tf.training import loop
+    from ran_tf.training import checkpoints, loop
 
     if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
         print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
     workdir = pathlib.Path(values.workdir).expanduser()
-    _write_run(workdir, dataset=pipeline.open_dataset(config.data).version)
-    with progress.training_display() as hooks:
-        best = loop.train(config, workdir, init_weights=values.init_weights, hooks=hooks)
+    version = pipeline.open_dataset(config.data).version
+    with progress.training_display() as display, stop.on_signals() as asked:
+        hooks = dataclasses.replace(
+            display, on_start=lambda: _write_run(workdir, dataset=version), stop=asked
+        )
+        try:
+            best = loop.train(
+                config,
+                workdir,
+                init_weights=values.init_weights,
+                hooks=hooks,
+                checkpoint_seconds=values.checkpoint_seconds,
+            )
+        except checkpoints.OtherRunError as error:
+            raise error.renamed(launch_flags.flag_of) from error
+        except loop.Stopped:
+            print(f"stopped with a checkpoint in {workdir}; run the same command again to go on")
+            sys.exit(stop.exit_code(asked()))
     print(f"best epoch {best['epoch']}: validation accuracy {best['validation_accuracy']:.2%}")
     print(f"weights: {workdir / 'best.weights.h5'}")
     if values.evaluate:
@@ -58,7 +79,10 @@ def main() -> None:
 def _write_run(workdir: pathlib.Path, *, dataset: str) -> None:
     """Notes what this run is made of; every start of the same run adds an entry."""
     path = workdir / "run.json"
-    starts = json.loads(path.read_text())["starts"] if path.exists() else []
+    try:
+        starts = json.loads(path.read_text())["starts"] if path.exists() else []
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is damaged; move it away to go on without this record") from error
     defined = {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)}
     starts.append(
         {

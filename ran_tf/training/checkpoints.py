@@ -1,118 +1,261 @@
-"""What a run leaves in its work directory, and how it is read again.
+"""Checkpoints: folders that appear whole, with checksums, and are read only if they still are.
 
-run.json               flags, versions, seed, dataset version
-checkpoints/           full state: model, EMA, optimizer, step, sums of the running epoch
-metrics.csv            one row per epoch
-tensorboard/           the same as scalars
-best.weights.h5        weights (EMA) of the best validation epoch
-card.json              `ModelCard`: what is needed to use them
-best.json              its epoch and validation metrics
+checkpoints/step-*/    full state: model, EMA, optimizer, dropout, step, sums of the running epoch;
+                       the run's identity; metrics.csv and the files of the best epoch
+
+The metrics and best weights outside are copies of the newest checkpoint's, and are made again from
+it when a run is resumed: whatever a kill left, they then fit each other and the state.
 """
 
-import csv
+import dataclasses
 import json
 import pathlib
+import shutil
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ran_tf import files
-from ran_tf.config import ModelCard
-from ran_tf.models.presets import TrainedModel
-from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.training import faults, manifest, records
 from ran_tf.training import step as train_step
 
-RUN, METRICS, BEST_WEIGHTS, BEST, CARD = (
-    "run.json",
-    "metrics.csv",
-    "best.weights.h5",
-    "best.json",
-    "card.json",
-)
+_CHECKPOINTS, _STATE, _IDENTITY = "checkpoints", "state", "identity.json"
+_KEEP = 2
+
+
+class BrokenCheckpointError(RuntimeError):
+    """A work directory holds a run but no checkpoint that is whole."""
+
+
+class OtherRunError(ValueError):
+    """A work directory holds a run of another configuration.
+
+    Attributes:
+      differences: by dotted name in `TrainConfig` ("dataset", "labels" and "train_faces" beside
+        it): what the checkpoint has and what was asked for.
+    """
+
+    def __init__(self, workdir, differences: dict[str, tuple], *, name: Callable = str):
+        self.workdir, self.differences = workdir, differences
+        said = "; ".join(
+            f"{name(path)} is {was!r} there and {now!r} here"
+            for path, (was, now) in differences.items()
+        )
+        super().__init__(
+            f"`workdir` holds another run: {said}. Go on with its own settings, or give this run "
+            f"another directory (init_weights can start it from that one). "
+            f"Received: workdir={str(workdir)!r}"
+        )
+
+    def renamed(self, name: Callable[[str], str]) -> "OtherRunError":
+        """The same error with other names for the settings."""
+        return OtherRunError(self.workdir, self.differences, name=name)
 
 
 class Progress(tf.Module):
-    """Where a run is: the step, and the sums of `step.SUMS` since its epoch began."""
+    """Where a run is.
+
+    Attributes:
+      step: steps done since training began.
+      epoch: epochs that are finished, validation included.
+      sums: of `step.SUMS` since the running epoch began.
+    """
 
     def __init__(self):
         super().__init__()
         self.step = tf.Variable(0, dtype=tf.int64, name="step")
+        self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
         self.sums = tf.Variable(np.zeros(len(train_step.SUMS)), dtype=tf.float64, name="sums")
 
     @property
     def completed(self) -> int:
-        """Steps done since training began."""
+        """`step` as a number."""
         return int(self.step.numpy())
 
+    @property
+    def finished(self) -> int:
+        """`epoch` as a number."""
+        return int(self.epoch.numpy())
 
-def make_manager(workdir, state: train_step.TrainState, progress: Progress):
-    """A checkpoint manager of everything a resumed run needs; keeps the last two."""
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """The checkpoints of a run.
+
+    Attributes:
+      workdir: of the run.
+      state: everything that a resumed run needs.
+      progress: a part of it.
+      identity: what a run that goes on must be equal in; JSON.
+      check: raises an OSError if the work directory is gone.
+    """
+
+    workdir: pathlib.Path
+    state: tf.train.Checkpoint
+    progress: Progress
+    identity: dict
+    check: Callable[[], None]
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return self.workdir / _CHECKPOINTS
+
+
+def make_store(
+    workdir: pathlib.Path,
+    state: train_step.TrainState,
+    progress: Progress,
+    *,
+    identity: dict,
+    check: Callable[[], None] = lambda: None,
+) -> Store:
+    """The store of a run, with all of its state."""
+    weights = {id(v) for v in state.model.weights}
     checkpoint = tf.train.Checkpoint(
         model=state.model,
         ema=state.ema,
         optimizer=state.optimizer,
+        # Keras does not count the states of dropout's generators among what it saves.
+        generators=[v for v in state.model.variables if id(v) not in weights],
         progress=progress,
     )
-    return tf.train.CheckpointManager(
-        checkpoint, str(pathlib.Path(workdir) / "checkpoints"), max_to_keep=2
-    )
+    # By way of JSON, so that it equals what is read again.
+    identity = json.loads(json.dumps(identity))
+    return Store(workdir, checkpoint, progress, identity, check)
 
 
-def save_best(workdir, *, model, card: ModelCard, metrics: dict) -> None:
-    """Replaces the best weights and what describes them."""
-    workdir = pathlib.Path(workdir)
-    with files.atomic_path(workdir / BEST_WEIGHTS) as partial:
-        model.save_weights(partial)
-    files.write_text(workdir / CARD, card.to_json())
-    files.write_text(workdir / BEST, json.dumps(metrics, indent=2))
-
-
-def read_best(workdir) -> dict | None:
-    """Metrics of the best epoch so far, or None before the first."""
-    path = pathlib.Path(workdir) / BEST
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
-    """Loads the best weights of a training run.
+def save(
+    store: Store,
+    *,
+    row: dict | None = None,
+    best: Callable[[pathlib.Path], None] | None = None,
+) -> None:
+    """Writes a checkpoint and what is outside of it; keeps the last two.
 
     Args:
-      workdir: directory of the run.
-      dtype: policy of the network; the run's own when None.
+      store: the run's.
+      row: of an epoch that is finished now, for metrics.csv.
+      best: if that epoch is the best, writes its files into a folder (`records.save_best`).
 
     Raises:
-      FileNotFoundError: if `workdir` holds no finished epoch.
+      OSError: if it cannot be written; the checkpoints before are whole.
     """
-    workdir = pathlib.Path(workdir)
-    card_path, weights_path = workdir / CARD, workdir / BEST_WEIGHTS
-    for path in (card_path, weights_path):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"`workdir` must be the directory of a training run with at least one finished "
-                f"epoch; {path.name} is missing. Received: workdir={str(workdir)!r}"
-            )
-    card = ModelCard.from_json(card_path.read_text(encoding="utf-8"))
-    # Weights are read the same on one device and on many.
-    changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
-    model = RegionAttentionNetwork(**{**card.model, **changes})
-    model.load_weights(weights_path)
-    return TrainedModel(model=model, card=card)
-
-
-def append_metrics(workdir, row: dict) -> None:
-    """Adds a row to metrics.csv; rows of the same or a later epoch are cut off first.
-
-    A run that was killed after it wrote a row repeats that epoch when it resumes.
-    """
-    path = pathlib.Path(workdir) / METRICS
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = [r for r in csv.DictReader(handle) if int(r["epoch"]) < row["epoch"]]
+    store.check()
+    target = store.folder / _folder_name(store.progress)
+    if target.exists():  # asked to stop right after a checkpoint
+        return
     with (
-        files.atomic_path(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as handle,
+        faults.writing_explained("a checkpoint", store.folder),
+        files.partial_folder(store.folder) as partial,
     ):
-        writer = csv.DictWriter(handle, fieldnames=list(row), extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows([*rows, row])
+        store.state.write(str(partial / _STATE))
+        (partial / _IDENTITY).write_text(json.dumps(store.identity, indent=2), encoding="utf-8")
+        before = _step_folders(store.folder)
+        for name in records.RECORDS:
+            if before and (before[0] / name).exists():
+                shutil.copyfile(before[0] / name, partial / name)
+        if row is not None:
+            records.add_row(partial / records.METRICS, row)
+        if best is not None:
+            best(partial)
+        manifest.write(partial)
+        partial.rename(target)
+        manifest.sync_folder(store.folder)
+    with faults.writing_explained("metrics and the best weights", store.workdir):
+        records.publish(target, store.workdir)
+        for old in _step_folders(store.folder)[_KEEP:]:
+            _remove(old)
+
+
+def restore(store: Store, *, say: Callable[[str], None]) -> bool:
+    """Goes back to the newest whole checkpoint; returns whether there was one.
+
+    Raises:
+      BrokenCheckpointError: if there was a run, and none of its checkpoints is whole.
+      OtherRunError: if it was a run of another configuration.
+    """
+    _remove_leftovers(store)
+    broken, whole = {}, None
+    for folder in _step_folders(store.folder):
+        try:
+            manifest.check(folder)
+        except manifest.BrokenFolderError as error:
+            broken[folder] = error
+        else:
+            whole = folder
+            break
+    if whole is None:
+        _check_empty(store, broken)
+        return False
+    _check_identity(store, json.loads((whole / _IDENTITY).read_text(encoding="utf-8")))
+    store.state.read(str(whole / _STATE)).assert_consumed()
+    for folder, error in broken.items():
+        say(f"{folder} is broken ({error}) and was removed: going back to {whole.name}")
+        _remove(folder)
+    with faults.writing_explained("metrics and the best weights", store.workdir):
+        records.publish(whole, store.workdir)
+    return True
+
+
+def _check_empty(store: Store, broken: dict) -> None:
+    """A run is begun only where there was none: it would write over what is left of it."""
+    found = [f"{folder.name}: {error}" for folder, error in broken.items()]
+    found += [path.name for path in sorted(store.folder.glob("ckpt-*.index"))]  # of old versions
+    found += [name for name in records.RECORDS if (store.workdir / name).exists()]
+    if found:
+        raise BrokenCheckpointError(
+            f"`workdir` holds a run but no whole checkpoint to go on from ({'; '.join(found)}). "
+            "Give this run another directory, or delete that one to begin again. "
+            f"Received: workdir={str(store.workdir)!r}"
+        )
+
+
+def _check_identity(store: Store, there: dict) -> None:
+    was, now = _flat(there), _flat(store.identity)
+    # A setting that only one version of the package knows contradicts nothing; nor does not
+    # naming weights to start from, which are not read again.
+    differences = {
+        path: (was[path], now[path])
+        for path in was
+        if path in now and was[path] != now[path] and (path, now[path]) != ("init_weights", None)
+    }
+    if differences:
+        raise OtherRunError(store.workdir, differences)
+
+
+def _flat(nested: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _folder_name(progress: Progress) -> str:
+    """By step and not by time, which may be set back; fixed width, so that names sort."""
+    return f"step-{progress.completed:09d}-epoch-{progress.finished:05d}"
+
+
+def _step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Newest first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Away at once, so that a kill leaves no half of it under its name."""
+    away = folder.with_name(f".partial-{folder.name}")
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _remove_leftovers(store: Store) -> None:
+    """What a killed run was writing."""
+    for folder in (store.workdir, store.folder):
+        for path in folder.glob(".partial-*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()

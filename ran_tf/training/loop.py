@@ -1,10 +1,12 @@
 """The training loop: one path for one device and for many.
 
-The work directory is described in `checkpoints`. A run that was killed goes on from its last
+The work directory is described in `records`. A run that was killed goes on from its last
 checkpoint: data order is a function of seed and epoch, random draws of seed and position.
 """
 
+import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -14,23 +16,42 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import losses, specs
+from ran_tf import specs
 from ran_tf.config import ModelCard, TrainConfig
-from ran_tf.data import pipeline
-from ran_tf.training import augment, checkpoints, initialise, meter, schedule
+from ran_tf.data import damage, pipeline
+from ran_tf.training import (
+    augment,
+    checkpoints,
+    faults,
+    initialise,
+    lock,
+    meter,
+    records,
+    schedule,
+    validation,
+)
 from ran_tf.training import step as train_step
 
-# Seconds between checkpoints inside an epoch; every epoch ends with one.
-_CHECKPOINT_SECONDS = 300.0
+
+class Stopped(Exception):
+    """The caller asked to stop; a checkpoint of the last step is written."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of: each function is called with what its name says."""
+    """What the caller wants to hear of: each function is called with what its name says.
 
+    Attributes:
+      on_start: called once, when the work directory is ours and fits the run.
+      on_step, on_epoch, on_message: of training.
+      stop: asked after every step; true ends the run with a checkpoint.
+    """
+
+    on_start: Callable[[], None] = lambda: None
     on_step: Callable[[meter.StepReport], None] = lambda report: None
     on_epoch: Callable[[dict], None] = lambda row: None
     on_message: Callable[[str], None] = lambda text: None
+    stop: Callable[[], bool] = lambda: False
 
 
 def train(
@@ -40,6 +61,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     init_weights: str | None = None,
     hooks: Hooks | None = None,
+    checkpoint_seconds: float = 300.0,
 ) -> dict:
     """Trains a network, or goes on where `workdir` stopped.
 
@@ -49,19 +71,71 @@ def train(
       strategy: MirroredStrategy over all local devices when None.
       init_weights: see `initialise.init_weights`; not read when a run is resumed.
       hooks: progress callbacks.
+      checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
+        ends with one.
 
     Returns:
       Metrics of the best epoch, as in best.json.
 
     Raises:
+      Stopped: if `hooks.stop` asked for it.
       meter.NonFiniteLossError: at the first loss that is not finite; names the step.
+      checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
+      checkpoints.BrokenCheckpointError: if it holds a run and no whole checkpoint.
+      faults.OutOfMemoryError: if a step does not fit into memory.
+      damage.DamagedDatasetError: for a file of the dataset that is missing, cut off or altered.
+      RuntimeError: if another run is in `workdir`.
+      OSError: if `workdir` cannot be written, is gone, or its disk is full.
       ValueError, FileNotFoundError: for a configuration or dataset that does not fit.
     """
-    hooks = hooks or Hooks()
     workdir = pathlib.Path(workdir)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = strategy or tf.distribute.MirroredStrategy()
-    keras.utils.set_random_seed(config.seed)
     dataset = pipeline.open_dataset(config.data)
+    with lock.hold(workdir) as check:
+        run = _start(
+            config,
+            workdir,
+            dataset=dataset,
+            strategy=strategy,
+            init_weights=init_weights,
+            hooks=hooks or Hooks(),
+            checkpoint_seconds=checkpoint_seconds,
+            check=check,
+        )
+        with (
+            damage.explained(dataset.builder),
+            faults.memory_explained(batch_size=config.batch_size),
+            contextlib.closing(run.writer),
+        ):
+            for epoch in range(run.progress.finished, config.epochs):
+                _train_epoch(run, epoch)
+        return records.read_best(workdir)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    config: TrainConfig
+    workdir: pathlib.Path
+    strategy: tf.distribute.Strategy
+    data: pipeline.TrainingData
+    state: train_step.TrainState
+    progress: checkpoints.Progress
+    store: checkpoints.Store
+    checkpoint_seconds: float
+    hooks: Hooks
+    step: Callable
+    evaluate: Callable
+    card: ModelCard
+    writer: tf.summary.SummaryWriter
+
+
+def _start(
+    config, workdir, *, dataset, strategy, init_weights, hooks, checkpoint_seconds, check
+) -> _Run:
+    """A new run, or one that was taken up again."""
+    keras.utils.set_random_seed(config.seed)
     data = pipeline.TrainingData(
         config.data,
         dataset,
@@ -69,10 +143,9 @@ def train(
         num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
         seed=config.seed,
     )
-    validation = pipeline.eval_batches(
+    faces = pipeline.eval_batches(
         config.data, dataset, split=config.data.validation_split, batch_size=config.batch_size
     )
-    validation = strategy.experimental_distribute_dataset(validation)
     arguments = {
         **config.model,
         "num_classes": len(dataset.labels),
@@ -81,9 +154,16 @@ def train(
     with strategy.scope():
         state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
         progress = checkpoints.Progress()
-    manager = checkpoints.make_manager(workdir, state, progress)
-    if manager.latest_checkpoint:
-        manager.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+    store = checkpoints.make_store(
+        workdir,
+        state,
+        progress,
+        identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
+        check=check,
+    )
+    resumed = checkpoints.restore(store, say=hooks.on_message)
+    hooks.on_start()
+    if resumed:
         hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
     elif init_weights:
         _initialise(state, init_weights, hooks=hooks)
@@ -98,39 +178,39 @@ def train(
         crop_margin=margin,
         crop_drop=drop,
     )
-    run = _Run(
+    return _Run(
         config=run_config,
         workdir=workdir,
         strategy=strategy,
         data=data,
         state=state,
         progress=progress,
-        manager=manager,
+        store=store,
+        checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
         step=train_step.make_train_step(state, config=run_config, strategy=strategy),
-        evaluate=_make_evaluate(state.ema, strategy=strategy, batches=validation),
+        evaluate=validation.make_evaluate(
+            state.ema,
+            strategy=strategy,
+            batches=strategy.experimental_distribute_dataset(faces),
+            stop=hooks.stop,
+        ),
         card=card,
         writer=tf.summary.create_file_writer(str(workdir / "tensorboard")),
     )
-    for epoch in range(progress.completed // data.steps_per_epoch, config.epochs):
-        _train_epoch(run, epoch)
-    return checkpoints.read_best(workdir)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    config: TrainConfig
-    workdir: pathlib.Path
-    strategy: tf.distribute.Strategy
-    data: pipeline.TrainingData
-    state: train_step.TrainState
-    progress: checkpoints.Progress
-    manager: tf.train.CheckpointManager
-    hooks: Hooks
-    step: Callable
-    evaluate: Callable
-    card: ModelCard
-    writer: tf.summary.SummaryWriter
+def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
+    """What a run that goes on must be equal in: all but where and how exactly it is computed."""
+    identity = dataclasses.asdict(config)
+    del identity["deterministic"], identity["data"]["data_dir"]
+    return {
+        **identity,
+        "init_weights": init_weights,
+        "dataset": dataset.version,
+        "labels": dataset.labels,
+        "train_faces": faces,
+    }
 
 
 def _initialise(state, source: str, *, hooks: Hooks):
@@ -146,6 +226,9 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
     first = run.progress.completed - epoch * run.data.steps_per_epoch
     batches = run.strategy.experimental_distribute_dataset(run.data.epoch(epoch, first_step=first))
+    # Traced for a batch of any size before it meets one: a graph for the size that comes first
+    # rounds otherwise, and a resumed run begins with another batch.
+    run.step.get_concrete_function(batches.element_spec, tf.TensorSpec([], tf.int64))
     epoch_meter = meter.Meter(
         run.progress,
         epoch=epoch,
@@ -157,52 +240,68 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     last_save = time.monotonic()
     pending = None
     for number, batch in enumerate(batches, start=run.progress.completed):
-        rate = schedule.learning_rate(
-            number,
-            total_steps=run.config.epochs * run.data.steps_per_epoch,
-            config=run.config.optimizer,
-        )
+        rate = _learning_rate(run, number)
         run.state.optimizer.learning_rate = rate
         sums = run.step(batch, tf.constant(number, tf.int64))
         # Sums are read one step late, so that an accelerator never waits for the host.
         if pending is not None:
             run.hooks.on_step(epoch_meter.add(*pending))
         pending = (number, rate, sums)
-        # Not after the last step: a run resumed from there would never validate this epoch.
-        if number < last_step and time.monotonic() - last_save > _CHECKPOINT_SECONDS:
+        stop = run.hooks.stop()
+        # Not after the last step: the epoch's own checkpoint is about to come.
+        due = number < last_step and time.monotonic() - last_save > run.checkpoint_seconds
+        if stop or due:
             run.hooks.on_step(epoch_meter.add(*pending))
             pending = None
             _check_weights(run)
-            run.manager.save()
+            checkpoints.save(run.store)
             last_save = time.monotonic()
+        if stop:
+            raise Stopped
     if pending is not None:
         run.hooks.on_step(epoch_meter.add(*pending))
     _finish_epoch(
         run,
         epoch=epoch,
-        rate=rate,
+        rate=_learning_rate(run, last_step),
         means=epoch_meter.means(),
         speed=epoch_meter.faces_per_second(),
     )
 
 
+def _learning_rate(run: _Run, step: int) -> float:
+    return schedule.learning_rate(
+        step,
+        total_steps=run.config.epochs * run.data.steps_per_epoch,
+        config=run.config.optimizer,
+    )
+
+
 def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:
     _check_weights(run)
+    measured = run.evaluate()
+    if measured is None:
+        checkpoints.save(run.store)
+        raise Stopped
     row = {
         "epoch": epoch + 1,
         "step": run.progress.completed,
         "learning_rate": rate,
         **means,
-        **run.evaluate(),
+        **measured,
         "faces_per_second": speed,
     }
-    best = checkpoints.read_best(run.workdir)
+    best = records.read_best(run.workdir)
+    write_best = None
     if best is None or row["validation_accuracy"] > best["validation_accuracy"]:
-        checkpoints.save_best(run.workdir, model=run.state.ema, card=run.card, metrics=row)
-    checkpoints.append_metrics(run.workdir, row)
-    _write_scalars(run.writer, row)
+        write_best = functools.partial(
+            records.save_best, model=run.state.ema, card=run.card, metrics=row
+        )
     run.progress.sums.assign(tf.zeros_like(run.progress.sums))
-    run.manager.save()
+    run.progress.epoch.assign(epoch + 1)
+    with faults.writing_explained("scalars", run.workdir / "tensorboard"):
+        records.write_scalars(run.writer, row)
+    checkpoints.save(run.store, row=row, best=write_best)
     run.hooks.on_epoch(row)
 
 
@@ -212,52 +311,6 @@ def _check_weights(run: _Run) -> None:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise meter.NonFiniteLossError(
                 f"{weight.path} is not finite after step {run.progress.completed - 1}. The last "
-                "checkpoint is from before; lower --learning_rate or set --clip_norm, and start "
-                "again from it."
+                "checkpoint is from before; lower --learning_rate or set --clip_norm in another "
+                "--workdir."
             )
-
-
-def _write_scalars(writer, row: dict) -> None:
-    """Scalars for TensorBoard; `tf.summary.scalar` would need TensorBoard itself installed."""
-    values = [tf.compat.v1.Summary.Value(tag=n, simple_value=v) for n, v in row.items()]
-    summary = tf.compat.v1.Summary(value=values)
-    with writer.as_default(step=row["epoch"]):
-        tf.summary.experimental.write_raw_pb(summary.SerializeToString())
-    writer.flush()
-
-
-def _make_evaluate(model, *, strategy, batches) -> Callable[[], dict[str, float]]:
-    """Accuracy and cross-entropy over the validation split."""
-
-    def replica_sums(batch):
-        outputs = model({name: batch[name] for name in ("image", "boxes", "mask")})
-        hits = tf.equal(tf.argmax(outputs["logits"], axis=-1), batch["label"])
-        entropy = losses.cross_entropy(
-            outputs["logits"], tf.one_hot(batch["label"], outputs["logits"].shape[-1])
-        )
-        return tf.stack(
-            [
-                tf.cast(tf.size(batch["label"]), tf.float32),
-                tf.reduce_sum(tf.cast(hits, tf.float32)),
-                tf.reduce_sum(entropy),
-            ]
-        )
-
-    @tf.function(reduce_retracing=True)
-    def sums(batch):
-        return strategy.reduce(
-            tf.distribute.ReduceOp.SUM, strategy.run(replica_sums, args=(batch,)), axis=None
-        )
-
-    def evaluate() -> dict[str, float]:
-        total = np.zeros(3)
-        for batch in batches:
-            total += sums(batch).numpy()
-        faces, correct, entropy = total
-        faces = max(1.0, faces)
-        return {
-            "validation_accuracy": correct / faces,
-            "validation_cross_entropy": entropy / faces,
-        }
-
-    return evaluate

@@ -67,7 +67,7 @@ class Meter:
             raise NonFiniteLossError(
                 f"the loss is not finite at step {number} (epoch {self._epoch + 1}): "
                 f"{dict(zip(train_step.SUMS, new.tolist(), strict=True))}. The last checkpoint is "
-                "from before; lower --learning_rate or set --clip_norm, and start again from it."
+                "from before; lower --learning_rate or set --clip_norm in another --workdir."
             )
         self._sums = self._sums + new
         self._progress.sums.assign(self._sums)

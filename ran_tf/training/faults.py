@@ -1,0 +1,52 @@
+"""What goes wrong around a run, said in one sentence with the way out."""
+
+import contextlib
+import os
+import shutil
+
+import tensorflow as tf
+
+
+class OutOfMemoryError(RuntimeError):
+    """A step did not fit into memory; names the setting to lower."""
+
+
+@contextlib.contextmanager
+def memory_explained(*, batch_size: int):
+    """Turns TensorFlow's and NumPy's errors about memory into `OutOfMemoryError`."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise OutOfMemoryError(
+            f"out of memory ({_first_line(error)}). Lower --batch_size (and --learning_rate with "
+            "it) in a new --workdir; --regions_per_step, --region_size, --dtype=mixed_bfloat16 and "
+            f"--nocache save memory too. Received: batch_size={batch_size}"
+        ) from error
+
+
+@contextlib.contextmanager
+def writing_explained(what: str, folder: str | os.PathLike):
+    """Turns every error of writing `what` into one OSError that says where, and what is left.
+
+    Python, HDF5 and TensorFlow each have their own error for a full disk.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+        raise OSError(
+            f"{what} could not be written in {os.fspath(folder)} ({_first_line(error)}"
+            f"{_free(folder)}). What was there before is whole: make room, or writable what is "
+            "not, and run the same command again."
+        ) from error
+
+
+def _free(folder) -> str:
+    try:
+        return f"; {shutil.disk_usage(folder).free / 1e6:,.0f} MB are free"
+    except OSError:
+        return ""
+
+
+def _first_line(error: BaseException) -> str:
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    return message.strip().splitlines()[0]

@@ -1,0 +1,118 @@
+"""What a run tells of itself: its metrics, its best weights, and how both are read again.
+
+run.json               flags, versions, seed, dataset version: an entry for every start
+checkpoints/           see `checkpoints`
+metrics.csv            one row per epoch
+tensorboard/           the same as scalars
+best.weights.h5        weights (EMA) of the best validation epoch
+card.json              `ModelCard`: what is needed to use them
+best.json              its epoch and validation metrics
+"""
+
+import csv
+import filecmp
+import json
+import pathlib
+import shutil
+
+import tensorflow as tf
+
+from ran_tf import files
+from ran_tf.config import ModelCard
+from ran_tf.models.presets import TrainedModel
+from ran_tf.models.ran import RegionAttentionNetwork
+
+RUN, METRICS, BEST_WEIGHTS, BEST, CARD = (
+    "run.json",
+    "metrics.csv",
+    "best.weights.h5",
+    "best.json",
+    "card.json",
+)
+# What a checkpoint holds a copy of, in the order in which `publish` writes.
+RECORDS = (CARD, BEST_WEIGHTS, BEST, METRICS)
+
+
+def publish(checkpoint: pathlib.Path, workdir: pathlib.Path) -> None:
+    """Copies a checkpoint's records into the work directory, and removes those it has not.
+
+    best.json is not there while the weights change: beside weights it is always theirs.
+    """
+    changed = [name for name in RECORDS if not _same(checkpoint / name, workdir / name)]
+    if BEST_WEIGHTS in changed:
+        (workdir / BEST).unlink(missing_ok=True)
+        changed.append(BEST)
+    for name in RECORDS:
+        if name in changed and (checkpoint / name).exists():
+            with files.atomic_path(workdir / name) as partial:
+                shutil.copyfile(checkpoint / name, partial)
+        elif name in changed:
+            (workdir / name).unlink(missing_ok=True)
+
+
+def _same(a: pathlib.Path, b: pathlib.Path) -> bool:
+    if not (a.exists() and b.exists()):
+        return a.exists() == b.exists()
+    return filecmp.cmp(a, b, shallow=False)
+
+
+def save_best(folder, *, model, card: ModelCard, metrics: dict) -> None:
+    """Writes the weights of the best epoch and what describes them."""
+    folder = pathlib.Path(folder)
+    with files.atomic_path(folder / BEST_WEIGHTS) as partial:
+        model.save_weights(partial)
+    files.write_text(folder / CARD, card.to_json())
+    files.write_text(folder / BEST, json.dumps(metrics, indent=2))
+
+
+def read_best(workdir) -> dict | None:
+    """Metrics of the best epoch so far, or None before the first."""
+    path = pathlib.Path(workdir) / BEST
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
+    """Loads the best weights of a training run.
+
+    Args:
+      workdir: directory of the run.
+      dtype: policy of the network; the run's own when None.
+
+    Raises:
+      FileNotFoundError: if `workdir` holds no finished epoch.
+    """
+    workdir = pathlib.Path(workdir)
+    card_path, weights_path = workdir / CARD, workdir / BEST_WEIGHTS
+    for path in (card_path, weights_path):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"`workdir` must be the directory of a training run with at least one finished "
+                f"epoch; {path.name} is missing. Received: workdir={str(workdir)!r}"
+            )
+    card = ModelCard.from_json(card_path.read_text(encoding="utf-8"))
+    # Weights are read the same on one device and on many.
+    changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
+    model = RegionAttentionNetwork(**{**card.model, **changes})
+    model.load_weights(weights_path)
+    return TrainedModel(model=model, card=card)
+
+
+def add_row(path: pathlib.Path, row: dict) -> None:
+    """Adds a row to a metrics.csv, made if it is absent (not atomically: in a checkpoint)."""
+    rows = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, fieldnames=list(row), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+
+
+def write_scalars(writer, row: dict) -> None:
+    """Scalars for TensorBoard; `tf.summary.scalar` would need TensorBoard itself installed."""
+    values = [tf.compat.v1.Summary.Value(tag=n, simple_value=v) for n, v in row.items()]
+    summary = tf.compat.v1.Summary(value=values)
+    with writer.as_default(step=row["epoch"]):
+        tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+    writer.flush()

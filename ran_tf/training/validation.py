@@ -1,0 +1,62 @@
+"""Accuracy and cross-entropy over the validation split, under any tf.distribute strategy."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ran_tf import losses
+
+
+def make_evaluate(
+    model, *, strategy: tf.distribute.Strategy, batches, stop: Callable[[], bool]
+) -> Callable[[], dict[str, float] | None]:
+    """Compiles one pass over the split.
+
+    Args:
+      model: the network.
+      strategy: that it was made under.
+      batches: of `data.pipeline.eval_batches`, distributed.
+      stop: asked before every batch.
+
+    Returns:
+      A function that gives validation_accuracy and validation_cross_entropy, or None if `stop` said
+      so before the end.
+    """
+
+    def replica_sums(batch):
+        outputs = model({name: batch[name] for name in ("image", "boxes", "mask")})
+        hits = tf.equal(tf.argmax(outputs["logits"], axis=-1), batch["label"])
+        entropy = losses.cross_entropy(
+            outputs["logits"], tf.one_hot(batch["label"], outputs["logits"].shape[-1])
+        )
+        return tf.stack(
+            [
+                tf.cast(tf.size(batch["label"]), tf.float32),
+                tf.reduce_sum(tf.cast(hits, tf.float32)),
+                tf.reduce_sum(entropy),
+            ]
+        )
+
+    @tf.function(reduce_retracing=True)
+    def sums(batch):
+        return strategy.reduce(
+            tf.distribute.ReduceOp.SUM, strategy.run(replica_sums, args=(batch,)), axis=None
+        )
+
+    def evaluate() -> dict[str, float] | None:
+        # For a batch of any size, as the training step: each size's own graph rounds otherwise.
+        sums.get_concrete_function(batches.element_spec)
+        total = np.zeros(3)
+        for batch in batches:
+            if stop():
+                return None
+            total += sums(batch).numpy()
+        faces, correct, entropy = total
+        faces = max(1.0, faces)
+        return {
+            "validation_accuracy": correct / faces,
+            "validation_cross_entropy": entropy / faces,
+        }
+
+    return evaluate

@@ -1,0 +1,49 @@
+"""SIGKILL at any moment: the run that goes on ends like one that was never killed, bit by bit."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import kill_harness
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def kill(synthetic_dir, out, *, chains, kills, kinds):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.kill_harness",
+            synthetic_dir,
+            str(out),
+            f"--chains={chains}",
+            f"--kills={kills}",
+            f"--kinds={','.join(kinds)}",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_killed_run_is_the_same_to_the_last_bit(synthetic_dir, tmp_path):
+    found = kill(synthetic_dir, tmp_path, chains=1, kills=2, kinds=("line", "write"))
+    assert len(found["kills"]) == 2
+    assert found["compared"] > 60 and not found["differences"], found
+
+
+@pytest.mark.large
+def test_more_than_thirty_kills(synthetic_dir, tmp_path):
+    found = kill(synthetic_dir, tmp_path, chains=9, kills=4, kinds=kill_harness.KINDS)
+    assert len(found["kills"]) >= 30, found
+    assert {kind for kind, _ in found["kills"]} == set(kill_harness.KINDS)
+    assert not found["differences"], found

@@ -1,0 +1,61 @@
+"""SIGTERM and Ctrl-C: what they ask for, what they print, and the exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ran_tf.launch import train
+from ran_tf.training import loop
+
+# PBKDF2 stands for a step of the network: one call into C, minutes long, that no signal ends.
+STEP = """
+import hashlib
+from ran_tf.launch import stop
+with stop.on_signals():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_one_more_ctrl_c_ends_at_once_inside_a_step(first):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STEP],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(first)
+        assert process.stderr.readline().startswith(f"{first.name}: finishing the step")
+        process.send_signal(signal.SIGTERM)  # says nothing new
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_command_ends_with_the_code_of_the_signal(
+    number, code, parse, synthetic_dir, tmp_path, monkeypatch, capsys
+):
+    def fake(config, workdir, *, hooks, **_):
+        assert not hooks.stop()
+        os.kill(os.getpid(), number)
+        while not hooks.stop():
+            time.sleep(0.01)
+        raise loop.Stopped
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(loop, "train", fake)
+    parse("--dataset=synthetic_faces", f"--data_dir={synthetic_dir}", f"--workdir={tmp_path}")
+    with pytest.raises(SystemExit) as caught:
+        train.main()
+    assert caught.value.code == code
+    assert "run the same command again to go on" in capsys.readouterr().out
+    assert signal.getsignal(number) is before
