@@ -1,6 +1,9 @@
 """The Predictor gives what the model gives, for exports and work directories; the command lists."""
 
 import json
+import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -267,3 +270,26 @@ def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypat
     from_workdir.faces([random_faces(90, 120)] * 3 + [random_faces(30, 30)] * 5)
     # A batch of two at most; a photo that reaches the limit goes alone.
     assert known_faces == [1, 1, 1, 2, 2, 1]
+
+
+@pytest.mark.large
+def test_the_readmes_photo(tmp_path):
+    """Its commands print what it says, and leave the picture."""
+    pytest.importorskip("skimage")
+    text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+    commands, said = re.search(
+        r"```sh\n([^`]*--align --annotate[^`]*)```\s+```text\n(.*?)```", text, re.S
+    ).groups()
+    done = subprocess.run(
+        ["bash", "-ec", commands.replace("python ", f"{sys.executable} ")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(ran_tf.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # The rule below the head is left out there.
+    shown = [line.split() for line in done.stdout.splitlines() if line.strip(" ─")]
+    assert shown == [line.split() for line in said.splitlines()]
+    picture = images.read_image(tmp_path / "faces" / "astronaut.png_face0.png")
+    assert picture.shape[1] > 800

@@ -152,6 +152,7 @@ def test_the_written_report(tmp_path):
     made = make_report(make_predictions(TEN_WRONG), baseline=make_predictions(~TEN_WRONG, k=1))
     report.write_report(made, out)
     assert sorted(p.name for p in out.iterdir()) == [
+        "attention.png",
         "confusion_all.png",
         "confusion_occlusion.png",
         "confusion_pose_30.png",

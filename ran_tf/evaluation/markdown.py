@@ -42,6 +42,8 @@ def render(report: dict, *, figures: Sequence[str] = ()) -> str:
             "",
             *_occlusions(report),
             *_regions(report),
+            *_attention(report),
+            *_disagreements(report),
             *_figures(figures),
         ]
     )
@@ -206,14 +208,57 @@ def _regions(report: dict) -> list[str]:
     regions = report["regions"]
     if regions is None:
         return []
-    rows = [["occlusion", *regions["names"]]]
-    for name, weights in regions["weights"].items():
+    rows = [["occlusion or pose", *regions["names"]]]
+    for name, weights in (regions["weights"] | report["explain"]["pose_weights"]).items():
         if weights is not None:
             rows.append([name, *(f"{100 * weight:.1f}" for weight in weights)])
     return [
         "## Region weights",
         "",
-        "Mean share of each region in the prediction, per cent, by kind of occlusion.",
+        "Mean share of each region in the prediction, per cent, by kind of occlusion and by pose "
+        "(`unturned`: on none of the pose lists).",
+        "",
+        *table(rows),
+        "",
+    ]
+
+
+def _attention(report: dict) -> list[str]:
+    parts = {"model": report, "baseline": report.get("baseline")}
+    found = {n: p["explain"]["mu"] for n, p in parts.items() if p and p["explain"]["mu"]}
+    if not found:
+        return []
+    margin = next(iter(found.values()))["margin"]
+    rows = [["", "mean mu, whole face", "best crop", *report["subsets"]]]
+    for name, mu in found.items():
+        cells = [f"{mu[key]['mean']:.4f}" for key in ("whole_face", "best_crop")]
+        for share in mu["above_margin"].values():
+            text = f"{percent(share['share'])} ({interval(share['share_ci95'])})"
+            cells.append(text if share["count"] else "-")
+        rows.append([name, *cells])
+    return [
+        "## Best crop against whole face",
+        "",
+        "Self-attention `mu` of the whole face and the largest of the other regions; then, per "
+        f"cent of the faces of each subset on which the best crop is ahead by at least {margin}, "
+        "which is what the region biased loss asks for (95 % interval).",
+        "",
+        *table(rows),
+        "",
+    ]
+
+
+def _disagreements(report: dict) -> list[str]:
+    if not report.get("disagreements"):
+        return []
+    rows = [["face", "truth", "model", "baseline", "distance"]]
+    for face in report["disagreements"]:
+        said = (f"{s['label']} {s['probability']:.2f}" for s in (face["model"], face["baseline"]))
+        rows.append([f"`{face['id']}`", face["truth"], *said, f"{face['distance']:.2f}"])
+    return [
+        "## Largest disagreements",
+        "",
+        "Distance: half the sum of absolute differences of the probabilities.",
         "",
         *table(rows),
         "",

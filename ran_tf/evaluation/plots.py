@@ -7,12 +7,22 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 
 from ran_tf import specs
+from ran_tf.evaluation import explain_plots
 
 DPI = 150
 
-REGION_WEIGHTS = "region_weights.png"
+REGION_WEIGHTS, ATTENTION, DISAGREEMENTS = (
+    "region_weights.png",
+    "attention.png",
+    "disagreements.png",
+)
 # Every file that a report may leave.
-NAMES = (*(f"confusion_{name}.png" for name in specs.SUBSETS), REGION_WEIGHTS)
+NAMES = (
+    *(f"confusion_{name}.png" for name in specs.SUBSETS),
+    REGION_WEIGHTS,
+    ATTENTION,
+    DISAGREEMENTS,
+)
 
 _TITLES = {
     "all": "All faces",
@@ -25,11 +35,12 @@ _TITLES = {
 _DARK = 0.55
 
 
-def draw(report: dict) -> dict[str, Figure]:
+def draw(report: dict, *, faces: dict[str, np.ndarray] | None = None) -> dict[str, Figure]:
     """The figures of a report by file name; none for subsets without a face.
 
     Args:
       report: from `report.build_report`.
+      faces: u8[h, w, 3] by id, for those of `report["disagreements"]`.
     """
     figures = {}
     for name, subset in report["subsets"].items():
@@ -43,9 +54,22 @@ def draw(report: dict) -> dict[str, Figure]:
         )
     if report["regions"] is not None:
         counts = {name: row["count"] for name, row in report["occlusions"].items()}
+        counts |= {name: report["subsets"][name]["count"] for name in ("pose_30", "pose_45")}
+        counts["unturned"] = report["subsets"]["all"]["count"] - counts["pose_30"]
         figures[REGION_WEIGHTS] = region_figure(
-            report["regions"]["weights"], names=report["regions"]["names"], counts=counts
+            report["regions"]["weights"] | report["explain"]["pose_weights"],
+            names=report["regions"]["names"],
+            counts=counts,
         )
+    attention = {
+        role: part["explain"]["mu"]
+        for role, part in (("Model", report), ("Baseline", report.get("baseline")))
+        if part is not None and part["explain"]["mu"] is not None
+    }
+    if attention:
+        figures[ATTENTION] = explain_plots.attention_figure(attention)
+    if faces and report.get("disagreements"):
+        figures[DISAGREEMENTS] = explain_plots.contact_sheet(report["disagreements"], faces)
     return figures
 
 
@@ -95,10 +119,10 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
 def region_figure(
     weights: dict[str, Sequence[float] | None], *, names: Sequence[str], counts: dict[str, int]
 ) -> Figure:
-    """Mean region weight by kind of occlusion; colours tell more or less than an equal share.
+    """Mean region weight by occlusion and pose; colours tell more or less than an equal share.
 
     Args:
-      weights: f32[k] by kind of occlusion, None for kinds without a face.
+      weights: f32[k] by kind of face, None for kinds without a face.
       names: k region names.
       counts: faces of each kind.
     """
@@ -125,7 +149,7 @@ def region_figure(
         )
     axis.set_xticks(range(columns), names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(rows), [f"{kind} ({counts[kind]:,})" for kind in kinds])
-    axis.set_ylabel("occlusion (faces)")
+    axis.set_ylabel("occlusion or pose (faces)")
     axis.set_title("Mean share of each region in the prediction, %", fontsize=11)
     _plain(axis, rows=rows, columns=columns)
     bar = figure.colorbar(image, ax=axis, aspect=15)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ran_tf import files, metrics, specs
 from ran_tf.config import ModelCard, RegionConfig
-from ran_tf.evaluation import markdown, plots
+from ran_tf.evaluation import explain, markdown, plots
 from ran_tf.evaluation.predictions import Predictions
 
 JSON, MARKDOWN = "report.json", "report.md"
@@ -57,7 +57,9 @@ def build_report(
        "occlusions": {name of `specs.OCCLUSIONS`: {"count", "accuracy", "accuracy_ci95"}},
        "regions": None for a whole-face model, else {"names": [k],
          "weights" and "mu": {name of `specs.OCCLUSIONS`: [k] or None} (mu None for exports)},
-       with a baseline also "baseline": {"model", "subsets", "occlusions", "regions"} and
+       "explain": see `explain.explain`,
+       with a baseline also "baseline": {"model", "subsets", "occlusions", "regions", "explain"},
+       "disagreements": see `explain.disagreements`, and
        "differences": {subset: {"count", "accuracy", "accuracy_ci95", "only_model_right",
          "only_baseline_right"}}}.
       Rows of `confusion` are the truth; class means and recalls leave out absent classes;
@@ -83,6 +85,9 @@ def build_report(
                 f"Received: {other.size} faces, first id={str(joined.id[other[0]])!r}"
             )
         report["baseline"] = _numbers(dataclasses.replace(baseline, predictions=joined))
+        report["disagreements"] = explain.disagreements(
+            model.predictions, joined, labels=model.card.labels
+        )
         report["differences"] = {
             name: _difference(model.predictions, joined, faces=model.predictions.subset(name))
             for name in specs.SUBSETS
@@ -90,7 +95,9 @@ def build_report(
     return report
 
 
-def write_report(report: dict, out: str | os.PathLike) -> None:
+def write_report(
+    report: dict, out: str | os.PathLike, *, faces: dict[str, np.ndarray] | None = None
+) -> None:
     """Writes report.json, report.md and the PNGs it shows; each appears whole.
 
     report.json comes last: where it is new, everything is. PNGs of an earlier report that this one
@@ -99,9 +106,10 @@ def write_report(report: dict, out: str | os.PathLike) -> None:
     Args:
       report: from `build_report`.
       out: directory, made if absent.
+      faces: u8[h, w, 3] by id, those of `report["disagreements"]`; without, they are not shown.
     """
     out = pathlib.Path(out)
-    figures = plots.draw(report)
+    figures = plots.draw(report, faces=faces)
     for name, figure in figures.items():
         with files.atomic_path(out / name) as partial:
             figure.savefig(
@@ -136,16 +144,21 @@ def _numbers(model: Evaluated) -> dict:
     if k > 1:
         regions = {
             "names": region_names(model.card.regions, k=k),
-            "weights": {n: _mean_rows(predictions.weights, faces=f) for n, f in kinds.items()},
+            "weights": {
+                n: explain.mean_rows(predictions.weights, faces=f) for n, f in kinds.items()
+            },
             "mu": None,
         }
         if predictions.mu is not None:
-            regions["mu"] = {n: _mean_rows(predictions.mu, faces=f) for n, f in kinds.items()}
+            regions["mu"] = {
+                n: explain.mean_rows(predictions.mu, faces=f) for n, f in kinds.items()
+            }
     return {
         "model": {"path": model.name, "card": dataclasses.asdict(model.card)},
         "subsets": {n: _subset(predictions, faces=predictions.subset(n)) for n in specs.SUBSETS},
         "occlusions": {n: _accuracy(predictions, faces=f) for n, f in kinds.items()},
         "regions": regions,
+        "explain": explain.explain(predictions),
     }
 
 
@@ -209,7 +222,3 @@ def paired_difference(model: np.ndarray, baseline: np.ndarray) -> dict:
         "only_model_right": found.wins,
         "only_baseline_right": found.losses,
     }
-
-
-def _mean_rows(values: np.ndarray, *, faces: np.ndarray) -> list[float] | None:
-    return values[faces].mean(axis=0, dtype=np.float64).tolist() if faces.any() else None

@@ -98,6 +98,7 @@ def evaluate(
       ValueError: for models whose labels are not those of the dataset.
     """
     # Heavy imports wait until the flags are known to be good.
+    from ran_tf.evaluation import explain
     from ran_tf.evaluation import report as reports
 
     out = pathlib.Path(out).expanduser()
@@ -126,7 +127,8 @@ def evaluate(
         flip_average=flip_average,
         command=command,
     )
-    reports.write_report(report, out)
+    ids = [face["id"] for face in report.get("disagreements", [])]
+    reports.write_report(report, out, faces=explain.find_images(runs[0]["batches"], ids))
     _print(report, screen=screen)
     screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
     return report
