@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, checked when read, and refused where they do not fit."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from ran_tf import config
+from ran_tf.launch import flags as launch_flags
 from ran_tf.training import checkpoints, manifest, records
 from tests import file_limit
 
@@ -155,6 +157,17 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path)
     assert epochs_of(workdir) == [1, 2]
 
 
+def test_going_back_before_the_first_epoch_takes_its_metrics_away(tmp_path):
+    store, model = make_store(tmp_path)
+    store.progress.step.assign(5)
+    checkpoints.save(store)
+    finish_epoch(store, model, 1)
+    damage(max((tmp_path / "checkpoints").iterdir()) / "state.index", "flipped")
+    store, _, _ = resume(tmp_path)
+    assert store.progress.completed == 5
+    assert sorted(os.listdir(tmp_path)) == ["checkpoints"]
+
+
 def test_no_whole_checkpoint_is_an_error_and_not_a_new_run(tmp_path):
     save_epochs(tmp_path, 2)
     for folder in (tmp_path / "checkpoints").iterdir():
@@ -263,3 +276,12 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
     save_epochs(tmp_path, 1)
     (folder,) = (tmp_path / "checkpoints").iterdir()
     assert json.loads((folder / "identity.json").read_text())["batch_size"] == 8
+
+
+def test_every_setting_that_can_contradict_has_a_flag_to_be_named_by(parse, tmp_path):
+    values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
+    settings = checkpoints.flatten(dataclasses.asdict(launch_flags.train_config(values)))
+    assert settings["data.regions.k"] == 8 and settings["model.size"] == (224, 224)
+    for setting in settings:
+        assert launch_flags.flag_of(setting).removeprefix("--") in values, setting
+    assert launch_flags.flag_of("data.regions.k") == "--num_regions"

@@ -212,7 +212,7 @@ def _check_empty(store: Store, broken: dict) -> None:
 
 
 def _check_identity(store: Store, there: dict) -> None:
-    was, now = _flat(there), _flat(store.identity)
+    was, now = flatten(there), flatten(store.identity)
     # A setting that only one version of the package knows contradicts nothing; nor does not
     # naming weights to start from, which are not read again.
     differences = {
@@ -224,11 +224,12 @@ def _check_identity(store: Store, there: dict) -> None:
         raise OtherRunError(store.workdir, differences)
 
 
-def _flat(nested: dict, prefix: str = "") -> dict:
+def flatten(nested: dict, prefix: str = "") -> dict:
+    """Nested settings by dotted names, such as "data.regions.k"."""
     flat = {}
     for key, value in nested.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
