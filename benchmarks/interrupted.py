@@ -39,10 +39,11 @@ def look(pid: int) -> tuple[float, int]:
 
 def watch(process: subprocess.Popen, *, end: tuple[int, float] | None) -> dict:
     """Looks at a process until it ends; sends it signal `end[0]` after `end[1]` seconds."""
-    began, samples = time.monotonic(), []
+    began, samples, sent = time.monotonic(), [], None
     while process.poll() is None:
         seconds = time.monotonic() - began
         if end and seconds >= end[1]:
+            sent = signal.Signals(end[0]).name
             process.send_signal(end[0])
             process.wait()
             break
@@ -54,7 +55,7 @@ def watch(process: subprocess.Popen, *, end: tuple[int, float] | None) -> dict:
         # Not beyond the moment of the signal.
         time.sleep(min(_WATCH_SECONDS, max(0.0, end[1] - seconds)) if end else _WATCH_SECONDS)
     return {
-        "signal": end and signal.Signals(end[0]).name,
+        "signal": sent,  # None: it had come to its end before
         "seconds": time.monotonic() - began,
         "code": process.wait(),
         "samples": samples,
@@ -116,7 +117,9 @@ def main() -> None:
             end = (number, draw.uniform(0.3, 1.7) * whole["seconds"] / (arguments.kills + 1))
         life = watch(start(arguments.flags, arguments.out / "killed", log), end=end)
         lives.append(life)
-        print(f"{life['signal'] or 'end'}: code {life['code']} after {life['seconds']:.0f} s")
+        print(
+            f"{life['signal'] or 'its own end'}: code {life['code']} after {life['seconds']:.0f} s"
+        )
         if life["code"] not in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM):
             sys.exit(f"a start failed: {log}")
     result = {
