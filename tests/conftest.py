@@ -68,3 +68,30 @@ def parse(monkeypatch):
         return values
 
     return parse
+
+
+@pytest.fixture(scope="session")
+def small_export(tmp_path_factory):
+    """A checked export of a tiny network, written once for all test processes.
+
+    `path`: EXPORT_DIR/1, `difference`: see `ran_tf.export.Export`, `loaded`: the SavedModel.
+    """
+    import fcntl
+    import types
+
+    from ran_tf import export
+    from tests.test_export import make_card, make_model
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_export"
+    with open(f"{shared}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        note = shared / "difference"
+        if not note.exists():
+            written = export.write_export(make_model(), make_card(), export_dir=shared)
+            note.write_text(str(written.difference))
+    return types.SimpleNamespace(
+        path=shared / "1",
+        difference=float(note.read_text()),
+        loaded=tf.saved_model.load(str(shared / "1")),
+    )

@@ -20,7 +20,8 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 LAYERS = [
     {"launch"},
     {"benchmark", "demo"},
-    {"training", "evaluation", "export", "freeze", "predictor", "reload", "sources"},
+    {"training", "evaluation", "export", "predictor", "sources"},
+    {"serving"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},

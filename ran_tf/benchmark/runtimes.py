@@ -7,8 +7,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export, freeze
+from ran_tf import export
 from ran_tf.config import ModelCard
+from ran_tf.serving import freeze
 
 # Packages that each takes, converters included.
 NEEDS = {"onnxruntime": ("onnxruntime", "tf2onnx"), "openvino": ("openvino",)}

@@ -2,10 +2,12 @@
 
     python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \
         [--dtype=POLICY]
+    python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR [--workdir=DIR|--model=PRESET]
 
 Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
 TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
-reloaded in a fresh process without Keras and compared with the model.
+reloaded in a fresh process without Keras and compared with the model. `--check` does that again
+with an export that is there; without its model, its signatures are compared with each other.
 """
 
 import os
@@ -19,8 +21,10 @@ def define_flags() -> None:
     """Not on import: `ran_tf.launch.train` has flags of the same names."""
     flags.DEFINE_string("workdir", None, "Directory of a training run.")
     flags.DEFINE_string("model", None, "Name, folder, zip file or URL of a preset.")
-    flags.mark_flags_as_mutual_exclusive(["workdir", "model"], required=True)
-    flags.DEFINE_string("export_dir", None, "Where versions are written.", required=True)
+    flags.mark_flags_as_mutual_exclusive(["workdir", "model"])
+    flags.DEFINE_string("export_dir", None, "Where versions are written.")
+    flags.DEFINE_string("check", None, "Export to check; nothing is written.")
+    flags.mark_flags_as_mutual_exclusive(["export_dir", "check"], required=True)
     flags.DEFINE_integer("version", None, "Folder name; by default the next free integer.")
     flags.DEFINE_enum(
         "dtype",
@@ -56,10 +60,44 @@ def export_workdir(
     )
 
 
+def check_export(
+    directory: str | os.PathLike, *, source: str | None, dtype: str | None = None
+) -> None:
+    """Says how far an export is from its model, or its signatures from each other.
+
+    Args:
+      directory: EXPORT_DIR or one version in it.
+      source: the preset or work directory that it was made of.
+      dtype: policy that it was made in, if not the model's.
+
+    Raises:
+      FileNotFoundError: if there is no such export, preset or run.
+      RuntimeError: if it is further than rounding.
+    """
+    from ran_tf import export, sources
+
+    if source is None:
+        checked = export.check_export(directory)
+        compared = "its signatures differ"
+    else:
+        trained = sources.load_trained(source)
+        model = export.twin(trained.model, dtype=dtype) if dtype else trained.model
+        checked = export.check_export(directory, model=model, card=trained.card)
+        compared = "it differs from the model"
+    print(f"export: {checked.path}")
+    print(f"reloaded without Keras, {compared} by at most {checked.difference:.1e} on random faces")
+
+
 def main() -> None:
     values = flags.FLAGS
+    source = values.workdir or values.model
+    if values.check is not None:
+        check_export(values.check, source=source, dtype=values.dtype)
+        return
+    if source is None:
+        raise ValueError("--workdir or --model must say what is exported. Received: neither")
     export_workdir(
-        values.workdir or values.model,
+        source,
         export_dir=values.export_dir,
         version=values.version,
         dtype=values.dtype,

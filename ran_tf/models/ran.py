@@ -139,8 +139,22 @@ class RegionAttentionNetwork(keras.Model):
         """Nothing is left to build: the constructor made every weight."""
 
     def call(self, inputs, training=None):
-        image, boxes, mask = inputs["image"], inputs["boxes"], inputs.get("mask")
-        features = self.region_features(image, boxes, training=training)
+        boxes = inputs["boxes"]
+        regions = self.cut_regions(inputs["image"], boxes)
+        return self.classify_regions(regions, boxes, mask=inputs.get("mask"), training=training)
+
+    def cut_regions(self, image, boxes):
+        """The pixels that the backbone sees: f32[b, k, h, w, 3] of `size`, in 0..255.
+
+        With a shared trunk f32[b, 1, h, w, 3]: the whole face.
+        """
+        if self._stages is None:
+            return self.crop(image, boxes)
+        return self.crop(image, ops.convert_to_tensor(_WHOLE_FACE))
+
+    def classify_regions(self, regions, boxes, *, mask=None, training=None):
+        """What a call returns, of what `cut_regions` returns."""
+        features = self._features(regions, boxes, training=training)
         mu = self.self_attention(features, region_mask=mask)
         anchor = region_attention.weighted_mean(mu, features)
         if self.relation:
@@ -159,17 +173,15 @@ class RegionAttentionNetwork(keras.Model):
 
     def region_features(self, image, boxes, *, training=None):
         """Backbone features of every region: f32[b, k, d]."""
+        return self._features(self.cut_regions(image, boxes), boxes, training=training)
+
+    def _features(self, regions, boxes, *, training):
         if self._stages is None:
-            crops = self.crop(image, boxes)
-            folded = ops.reshape(crops, (-1, *self.size, 3))
+            folded = ops.reshape(regions, (-1, *self.size, 3))
             features = self.backbone(folded, training=training)
         else:
             features = shared_trunk.shared_features(
-                self._stages,
-                self.crop(image, ops.convert_to_tensor(_WHOLE_FACE))[:, 0],
-                boxes,
-                training=training,
-                portable=self.portable,
+                self._stages, regions[:, 0], boxes, training=training, portable=self.portable
             )
         features = ops.cast(features, "float32")
         return ops.reshape(features, (-1, ops.shape(boxes)[-2], features.shape[-1]))

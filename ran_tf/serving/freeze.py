@@ -34,9 +34,36 @@ def freeze(function: tf.function):
         concrete.structured_outputs, [tensor.name for tensor in frozen.outputs]
     )
     inputs = [tensor.name for tensor in frozen.inputs]
+    graph_def = _keep(graph_def, [*inputs, *(tensor.name for tensor in frozen.outputs)])
     imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
     find = imported.graph.as_graph_element
     return imported.prune([find(name) for name in inputs], tf.nest.map_structure(find, outputs))
+
+
+def _keep(graph_def, names: list[str]):
+    """The part of a graph that values depend on: kernels that were folded would be stored too.
+
+    A function waits for every variable that it read; constants need no waiting for.
+    """
+    result = type(graph_def)()
+    result.CopyFrom(graph_def)
+    nodes = {node.name: node for node in result.node}
+    pending, kept = [_plain(name) for name in names], set()
+    while pending:
+        node = nodes[pending.pop()]
+        if node.name in kept:
+            continue
+        kept.add(node.name)
+        needed = [
+            name
+            for name in node.input
+            if not (name.startswith("^") and nodes[_plain(name)].op in ("Const", "Identity"))
+        ]
+        node.input[:] = needed
+        pending.extend(map(_plain, needed))
+    result.ClearField("node")
+    result.node.extend(node for name, node in nodes.items() if name in kept)
+    return result
 
 
 def fold_batch_norm(graph_def):

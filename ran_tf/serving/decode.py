@@ -1,0 +1,142 @@
+"""Bytes of an image file to pixels, inside the graph, with limits that are checked before decoding.
+
+A few bytes can ask a decoder for gigabytes: the size that a file claims is read from its header
+first. Bytes that fail a check, or the decoder, fail the request that they came in with a message.
+
+    JPEG   also progressive, grey and CMYK; EXIF orientation is not applied
+    PNG    also grey, palette, with alpha (dropped, not blended) and with 16 bits (the upper 8)
+    BMP    24 and 32 bits, and 8 bits with the grey palette
+    GIF    its first frame
+
+A file that ends too early is refused.
+"""
+
+import tensorflow as tf
+
+# 4,096 x 4,096; a face is smaller. Decoded, so many pixels take 48 MiB.
+MAX_PIXELS = 2**24
+MAX_BYTES = 2**24
+# TensorFlow unpacks every frame where one is wanted, a pixel to the byte, and a byte of a GIF can
+# stand for a thousand pixels.
+MAX_GIF_BYTES = 2**18
+
+_JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"
+# No header that is read here is longer.
+_HEAD = 32
+_GREY_PALETTE = b"".join(bytes([i, i, i, 0]) for i in range(256))
+
+
+def decode_bytes(data, *, index=0):
+    """Decodes one image.
+
+    Args:
+      data: string[], a JPEG, PNG, BMP or GIF file.
+      index: i64[], the place in the batch that errors name.
+
+    Returns:
+      u8[H, W, 3], RGB; grey images get three equal channels.
+
+    Raises:
+      tf.errors.InvalidArgumentError: when run, for anything else, and beyond `MAX_PIXELS`,
+        `MAX_BYTES` and `MAX_GIF_BYTES`.
+    """
+    with tf.control_dependencies(_check_bytes(data, index=index)):
+        kind = {name: _begins(data, magic) for name, magic in _MAGIC.items()}
+        size = _claimed_size(data, kind=kind)
+    with tf.control_dependencies(_check_claims(data, size=size, kind=kind, index=index)):
+        image = tf.io.decode_image(data, expand_animations=False)
+    coloured = tf.shape(image)[-1] >= 3
+    return tf.gather(image, tf.where(coloured, [0, 1, 2], [0, 0, 0]), axis=-1)
+
+
+_MAGIC = {"jpeg": _JPEG, "png": _PNG, "gif": _GIF, "bmp": _BMP}
+
+
+def _begins(data, magic: bytes):
+    return tf.equal(tf.strings.substr(data, 0, len(magic)), magic)
+
+
+def _require(condition, message: str, *values):
+    """An assertion; each {} of the message is a value."""
+    return tf.debugging.Assert(condition, [tf.strings.format(message, values)])
+
+
+def _check_bytes(data, *, index) -> list:
+    length = tf.strings.length(data)
+    known = tf.reduce_any([_begins(data, magic) for magic in _MAGIC.values()])
+    return [
+        _require(
+            known,
+            "`image_bytes[{}]` must be a JPEG, PNG, BMP or GIF file. "
+            "Received: {} bytes of something else",
+            index,
+            length,
+        ),
+        _require(
+            length <= MAX_BYTES,
+            f"`image_bytes[{{}}]` must have at most {MAX_BYTES:,} bytes. Received: {{}} bytes",
+            index,
+            length,
+        ),
+    ]
+
+
+def _claimed_size(data, *, kind: dict):
+    """(height, width) as the header says: i64[2]; absurd values stay absurd."""
+    head = tf.io.decode_raw(tf.strings.substr(data + b"\0" * _HEAD, 0, _HEAD), tf.uint8)
+    head = tf.cast(head, tf.int64)
+
+    def number(first: int, count: int, *, big_endian: bool = False):
+        bytes_ = head[first : first + count]
+        if not big_endian:
+            bytes_ = bytes_[::-1]
+        return tf.reduce_sum(bytes_ * [256**place for place in reversed(range(count))])
+
+    def signed(value):
+        return tf.abs(tf.where(value >= 2**31, value - 2**32, value))
+
+    return tf.case(
+        [
+            (
+                kind["jpeg"],
+                lambda: tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64),
+            ),
+            (
+                kind["png"],
+                lambda: tf.stack([number(20, 4, big_endian=True), number(16, 4, big_endian=True)]),
+            ),
+            (kind["gif"], lambda: tf.stack([number(8, 2), number(6, 2)])),
+        ],
+        # A negative height of a BMP means that rows run down.
+        default=lambda: tf.stack([signed(number(22, 4)), signed(number(18, 4))]),
+    )
+
+
+def _check_claims(data, *, size, kind: dict, index) -> list:
+    length = tf.strings.length(data)
+    # The depth of a BMP is at byte 28, its palette behind a header of 14 + 40 bytes.
+    palette = kind["bmp"] & tf.equal(tf.strings.substr(data + b"\0" * _HEAD, 28, 1), b"\x08")
+    return [
+        _require(
+            # A side alone is at most 2^32: the product fits.
+            (size[0] < 2**31) & (size[1] < 2**31) & (size[0] * size[1] <= MAX_PIXELS),
+            f"`image_bytes[{{}}]` must have at most {MAX_PIXELS:,} pixels. "
+            "Received: {} rows of {} pixels",
+            index,
+            size[0],
+            size[1],
+        ),
+        _require(
+            ~kind["gif"] | (length <= MAX_GIF_BYTES),
+            f"`image_bytes[{{}}]`, a GIF, must have at most {MAX_GIF_BYTES:,} bytes, because "
+            "all its frames are unpacked. Received: {} bytes",
+            index,
+            length,
+        ),
+        _require(
+            ~palette | tf.equal(tf.strings.substr(data + b"\0" * 64, 54, 1024), _GREY_PALETTE),
+            "`image_bytes[{}]`, a BMP of 8 bits, must have the grey palette. "
+            "Received: another palette",
+            index,
+        ),
+    ]
