@@ -1,0 +1,125 @@
+"""TensorFlow Serving's gRPC interface: PredictionService.Predict, GetModelMetadata, and the
+ModelService's GetModelStatus. Needs the extra `serve`.
+"""
+
+import concurrent.futures
+
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from ran_tf.serving import service as model_service
+
+
+def make_server(
+    service: model_service.ModelService, *, host: str, port: int, max_request_bytes: int
+) -> dict:
+    """A server that is bound and not yet running.
+
+    Args:
+      service: what answers.
+      host: address to listen on.
+      port: 0 is any that is free.
+      max_request_bytes: longer requests are refused.
+
+    Returns:
+      {"server": `grpc.Server`, "port": int}.
+
+    Raises:
+      OSError: if the port cannot be had.
+    """
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(max_workers=16),
+        options=[
+            ("grpc.max_receive_message_length", max_request_bytes),
+            # Two servers on one port would share its requests without a word.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        _PredictionService(service), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(service), server)
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise OSError(f"`grpc_port` cannot be had. Received: {host}:{port}") from error
+    return {"server": server, "port": bound}
+
+
+class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(self, service: model_service.ModelService):
+        self._service = service
+
+    def Predict(self, request, context):
+        def answer():
+            signature = request.model_spec.signature_name or model_service.DEFAULT_SIGNATURE
+            inputs = {name: _to_array(value) for name, value in request.inputs.items()}
+            outputs = self._service.predict(inputs, signature=signature)
+            response = predict_pb2.PredictResponse()
+            self._fill(response.model_spec, signature=signature)
+            for name, value in outputs.items():
+                if not request.output_filter or name in request.output_filter:
+                    response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+            return response
+
+        return self._guard(request.model_spec, context, answer)
+
+    def GetModelMetadata(self, request, context):
+        def answer():
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            self._fill(response.model_spec, signature="")
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            for name, value in self._service.signature_def.items():
+                signatures.signature_def[name].CopyFrom(value)
+            response.metadata["signature_def"].Pack(signatures)
+            return response
+
+        return self._guard(request.model_spec, context, answer)
+
+    def _fill(self, spec, *, signature: str) -> None:
+        spec.name, spec.signature_name = self._service.name, signature
+        spec.version.value = self._service.version
+
+    def _guard(self, spec, context, answer):
+        return _guard(self._service, spec, context, answer)
+
+
+class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, service: model_service.ModelService):
+        self._service = service
+
+    def GetModelStatus(self, request, context):
+        def answer():
+            response = get_model_status_pb2.GetModelStatusResponse()
+            response.model_version_status.add(
+                version=self._service.version,
+                state=get_model_status_pb2.ModelVersionStatus.AVAILABLE,
+            )
+            return response
+
+        return _guard(self._service, request.model_spec, context, answer)
+
+
+def _guard(service: model_service.ModelService, spec, context, answer):
+    version = spec.version.value if spec.HasField("version") else None
+    try:
+        service.find(name=spec.name, version=version)
+        return answer()
+    except model_service.NotServedError as error:
+        return context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+    except model_service.BadRequestError as error:
+        return context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+
+def _to_array(tensor):
+    try:
+        return tf.make_ndarray(tensor)
+    except (TypeError, ValueError) as error:
+        raise model_service.BadRequestError(f"not a tensor: {error}") from error
