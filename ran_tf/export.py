@@ -36,9 +36,16 @@ from ran_tf.config import ModelCard
 from ran_tf.serving import check as export_check
 from ran_tf.serving import warmup
 from ran_tf.serving.decode import decode_bytes
-from ran_tf.serving.signatures import FaceClassifier, prepare_faces, serving_boxes, twin
+from ran_tf.serving.signatures import (
+    SAVED_MODEL,
+    FaceClassifier,
+    prepare_faces,
+    serving_boxes,
+    twin,
+)
 
 __all__ = [
+    "SAVED_MODEL",
     "Export",
     "FaceClassifier",
     "check_export",
@@ -51,7 +58,7 @@ __all__ = [
     "write_export",
 ]
 
-SAVED_MODEL, ASSETS, LABELS, CARD = "saved_model.pb", "assets", "labels.txt", "card.json"
+ASSETS, LABELS, CARD = "assets", "labels.txt", "card.json"
 
 
 @dataclasses.dataclass(frozen=True)

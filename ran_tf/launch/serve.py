@@ -27,10 +27,17 @@ def define_flags() -> None:
 
 
 def main() -> None:
+    from ran_tf import export
     from ran_tf.serving import rest, service
 
     values = flags.FLAGS
-    model = service.ModelService(values.model_dir, name=values.model_name, parallel=values.parallel)
+    version = export.find_version(values.model_dir)
+    if version is None:
+        raise FileNotFoundError(
+            "--model_dir must hold an export, or be a version of one; write one with "
+            f"python -m ran_tf.launch.export. Received: --model_dir={values.model_dir}"
+        )
+    model = service.ModelService(version, name=values.model_name, parallel=values.parallel)
     limits = {"host": values.host, "max_request_bytes": values.max_request_mib * 2**20}
     web = rest.make_server(model, port=values.rest_port, **limits)
     remote = None

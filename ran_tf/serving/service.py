@@ -5,7 +5,6 @@ TensorFlow Serving where it has them.
 """
 
 import dataclasses
-import os
 import pathlib
 import threading
 
@@ -13,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ran_tf import export
+from ran_tf.serving.signatures import SAVED_MODEL
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -40,7 +39,7 @@ class ModelService:
     Thread-safe; a request that fails leaves nothing behind.
 
     Args:
-      model_dir: EXPORT_DIR (its newest version) or one version in it.
+      version_dir: EXPORT_DIR/<version>.
       name: that clients call the model.
       parallel: predictions that run at once; others wait. It bounds the memory.
 
@@ -48,24 +47,15 @@ class ModelService:
       name: of the model.
       version: integer.
       signature_def: name -> SignatureDef, as the SavedModel says.
-
-    Raises:
-      FileNotFoundError: if there is no export.
     """
 
-    def __init__(self, model_dir: str | os.PathLike, *, name: str = "ran", parallel: int = 2):
-        path = export.find_version(model_dir)
-        if path is None:
-            raise FileNotFoundError(
-                "`model_dir` must hold an export, or be a version of one; write one with "
-                f"python -m ran_tf.launch.export. Received: model_dir={str(model_dir)!r}"
-            )
+    def __init__(self, version_dir: pathlib.Path, *, name: str = "ran", parallel: int = 2):
         self.name = name
-        resolved = path.resolve().name
-        self.version = int(resolved) if resolved.isdigit() else 1
-        self.signature_def = _read_signature_def(path)
+        folder = version_dir.resolve().name
+        self.version = int(folder) if folder.isdigit() else 1
+        self.signature_def = read_signature_def(version_dir)
         # The signatures live only as long as what they were loaded with.
-        self._loaded = tf.saved_model.load(str(path))
+        self._loaded = tf.saved_model.load(str(version_dir))
         self._turns = threading.BoundedSemaphore(parallel)
 
     def find(self, *, name: str, version: int | None = None) -> None:
@@ -128,8 +118,9 @@ def _to_tensor(array: np.ndarray, *, name: str, wanted: dict[str, Argument]) -> 
     return tensor
 
 
-def _read_signature_def(path: pathlib.Path) -> dict:
-    saved = saved_model_pb2.SavedModel.FromString((path / export.SAVED_MODEL).read_bytes())
+def read_signature_def(path: pathlib.Path) -> dict:
+    """The signatures of a SavedModel: name -> SignatureDef."""
+    saved = saved_model_pb2.SavedModel.FromString((path / SAVED_MODEL).read_bytes())
     signatures = saved.meta_graphs[0].signature_def
     # TensorFlow's own, without a method to call.
     return {name: value for name, value in signatures.items() if not name.startswith("__")}
