@@ -94,7 +94,9 @@ def test_saved_model_cli_shows_the_signatures(small_export, capsys, monkeypatch)
 
     arguments = ["show", "--dir", str(small_export.path), "--all"]
     monkeypatch.setattr(sys, "argv", ["saved_model_cli", *arguments])
-    saved_model_cli.main()
+    with pytest.raises(SystemExit) as ended:
+        saved_model_cli.main()
+    assert not ended.value.code
     said = capsys.readouterr().out
     for line in (
         "signature_def['serving_default']",

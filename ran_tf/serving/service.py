@@ -106,6 +106,8 @@ class ModelService:
 def _to_tensor(array: np.ndarray, *, name: str, wanted: dict[str, Argument]) -> tf.Tensor:
     argument = wanted[name]
     try:
+        if argument.dtype.is_integer:
+            _check_integers(np.asarray(array), dtype=argument.dtype)
         tensor = tf.constant(array, argument.dtype)
     except (TypeError, ValueError) as error:
         raise BadRequestError(
@@ -116,6 +118,14 @@ def _to_tensor(array: np.ndarray, *, name: str, wanted: dict[str, Argument]) -> 
             f"`{name}` must have shape {argument.shape}. Received: shape {tensor.shape}"
         )
     return tensor
+
+
+def _check_integers(array: np.ndarray, *, dtype: tf.DType) -> None:
+    """TensorFlow would take 256 for 0 in 8 bits, and 1.5 for 1."""
+    if array.size and (
+        array.dtype.kind not in "iu" or array.min() < dtype.min or array.max() > dtype.max
+    ):
+        raise ValueError(f"values that are not integers in {dtype.min}..{dtype.max}")
 
 
 def read_signature_def(path: pathlib.Path) -> dict:
