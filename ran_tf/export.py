@@ -17,6 +17,10 @@ f32[b, k, 4].
 The graph holds constants, with batch normalisation folded into convolutions (see
 `serving.freeze`).
 
+`format="onnx"` or "tflite" writes the signature `regions` alone, in float32, as
+EXPORT_DIR/<version>/model.onnx or model.tflite (the layout of Triton and OpenVINO Model Server),
+with labels, card and boxes in the file, and the first two in `assets`.
+
 Faces are resized as in training and evaluation (bilinear, half-pixel centres, rounded to u8).
 `serving_default` takes files of at most 2^24 bytes and 2^24 pixels (GIF: 2^18 bytes), which is
 checked before anything is decoded; see `serving.decode` for the formats. EXIF orientation is not
@@ -32,9 +36,9 @@ import tempfile
 import tensorflow as tf
 
 from ran_tf import files
-from ran_tf.config import ModelCard
+from ran_tf.config import ModelCard, check_choice
 from ran_tf.serving import check as export_check
-from ran_tf.serving import warmup
+from ran_tf.serving import portable, warmup
 from ran_tf.serving.decode import decode_bytes
 from ran_tf.serving.signatures import (
     SAVED_MODEL,
@@ -58,6 +62,7 @@ __all__ = [
     "write_export",
 ]
 
+FORMATS = ("saved_model", "onnx", "tflite")
 ASSETS, LABELS, CARD = "assets", "labels.txt", "card.json"
 
 
@@ -68,7 +73,7 @@ class Export:
     Attributes:
       path: EXPORT_DIR/<version>.
       difference: largest absolute difference of an output between the model and the export,
-        reloaded in a process without Keras; None if that was not checked.
+        reloaded in a process without Keras, or in the format's runtime; None if not checked.
     """
 
     path: pathlib.Path
@@ -83,6 +88,7 @@ def write_export(
     version: int | None = None,
     check: bool = True,
     dtype: str | None = None,
+    format: str = "saved_model",
 ) -> Export:
     """Writes EXPORT_DIR/<version>/, whole or not at all.
 
@@ -93,22 +99,35 @@ def write_export(
       version: folder name; None is one more than the largest there, 1 at first.
       check: reload it in a process without Keras and compare, before it appears under its name.
       dtype: policy that the export computes in, such as "mixed_bfloat16"; None is the model's.
+      format: one of `FORMATS`; those but the first need the extra `export` and are float32.
 
     Raises:
       FileExistsError: if that version exists.
-      ValueError: for a model that cannot be exported, see `FaceClassifier`.
+      ValueError: for a model that cannot be exported, see `FaceClassifier`, or a format that cannot
+        be written.
       RuntimeError: if the export does not agree with the model; nothing is written then.
     """
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
-    if dtype is not None:
-        model = twin(model, dtype=dtype)
-    classifier = FaceClassifier(model, card)
+    check_choice("format", format, FORMATS)
+    if format != "saved_model":
+        _check_portable(format, dtype=dtype)
+        classifier = portable.make_classifier(model, card)
+    else:
+        model = twin(model, dtype=dtype) if dtype is not None else model
+        classifier = FaceClassifier(model, card)
+    difference = None
     with files.partial_folder(export_dir) as partial:
-        _write_saved_model(partial, classifier=classifier, card=card)
-        difference = None
-        if check:
-            difference = export_check.compare_with_model(partial, model=model, card=card)
+        if format != "saved_model":
+            portable.write_file(classifier, partial, card=card, format=format)
+            (partial / ASSETS).mkdir()
+            _write_assets(partial / ASSETS, card=card)
+            if check:
+                difference = portable.compare_file(partial, model=model, card=card, format=format)
+        else:
+            _write_saved_model(partial, classifier=classifier, card=card)
+            if check:
+                difference = export_check.compare_with_model(partial, model=model, card=card)
         path = _publish(partial, export_dir=export_dir, version=version)
     return Export(path=path, difference=difference)
 
@@ -167,6 +186,12 @@ def read_card(version_dir: str | os.PathLike) -> ModelCard:
             f"Received: {str(version_dir)!r}"
         )
     return ModelCard.from_json(path.read_text(encoding="utf-8"))
+
+
+def _check_portable(format: str, *, dtype: str | None) -> None:
+    portable.check_installed(format)
+    if dtype not in (None, "float32"):
+        raise ValueError(f"`format` {format!r} is float32 alone. Received: dtype={dtype!r}")
 
 
 def _write_saved_model(

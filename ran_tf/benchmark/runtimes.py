@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from ran_tf import export
 from ran_tf.config import ModelCard
-from ran_tf.serving import freeze
+from ran_tf.serving import freeze, onnx_format
 
 # Packages that each takes, converters included.
-NEEDS = {"onnxruntime": ("onnxruntime", "tf2onnx"), "openvino": ("openvino",)}
+NEEDS = {"onnxruntime": ("onnx", "onnxruntime", "tf2onnx"), "openvino": ("openvino",)}
 
 
 def missing(runtime: str) -> list[str]:
@@ -53,18 +53,10 @@ def load_onnxruntime(function, *, folder: str | os.PathLike, threads: int):
       folder: where the ONNX file is written.
       threads: as many.
     """
-    import onnxruntime
-    import tf2onnx
-
-    path = str(pathlib.Path(folder) / "model.onnx")
-    tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=17, output_path=path
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
-    return lambda faces: session.run(None, {source.name: faces})[0]
+    path = pathlib.Path(folder) / onnx_format.FILE
+    onnx_format.write(function, path, notes={})
+    run = onnx_format.load(path, threads=threads)
+    return lambda faces: run(faces)["probabilities"]
 
 
 def load_openvino(function, *, folder: str | os.PathLike, threads: int, precision: str):

@@ -1,7 +1,7 @@
 """Exports a model for serving.
 
     python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \
-        [--dtype=POLICY]
+        [--dtype=POLICY] [--format=saved_model|onnx|tflite]
     python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR [--workdir=DIR|--model=PRESET]
 
 Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
@@ -15,6 +15,12 @@ import os
 from absl import flags
 
 from ran_tf.launch import command
+
+_RELOADED = {
+    "saved_model": "reloaded without Keras",
+    "onnx": "in ONNX Runtime",
+    "tflite": "in LiteRT",
+}
 
 
 def define_flags() -> None:
@@ -32,6 +38,12 @@ def define_flags() -> None:
         ("float32", "mixed_bfloat16"),
         "Policy that the export computes in; by default the one that the model was trained in.",
     )
+    flags.DEFINE_enum(
+        "format",
+        "saved_model",
+        ("saved_model", "onnx", "tflite"),
+        'onnx and tflite take crops, in float32, and need the extra "export".',
+    )
 
 
 def export_workdir(
@@ -40,6 +52,7 @@ def export_workdir(
     export_dir: str | os.PathLike,
     version: int | None = None,
     dtype: str | None = None,
+    format: str = "saved_model",
 ) -> None:
     """Exports a preset or the best epoch of a run, and says how far the export is from the model.
 
@@ -51,11 +64,16 @@ def export_workdir(
 
     trained = sources.load_trained(workdir)
     written = export.write_export(
-        trained.model, trained.card, export_dir=export_dir, version=version, dtype=dtype
+        trained.model,
+        trained.card,
+        export_dir=export_dir,
+        version=version,
+        dtype=dtype,
+        format=format,
     )
     print(f"export: {written.path}")
     print(
-        "reloaded without Keras, it differs from the model by at most "
+        f"{_RELOADED[format]}, it differs from the model by at most "
         f"{written.difference:.1e} on random faces"
     )
 
@@ -101,6 +119,7 @@ def main() -> None:
         export_dir=values.export_dir,
         version=values.version,
         dtype=values.dtype,
+        format=values.format,
     )
 
 

@@ -60,11 +60,7 @@ def compare_with_model(version_dir: pathlib.Path, *, model, card: ModelCard) -> 
     inputs = inputs_of(faces, card=card, shape=shape)
     difference = largest_difference(answers_without_keras(version_dir, inputs=inputs), expected)
     allowed = tolerance(model, card, faces=faces, outputs=expected)
-    if not difference <= allowed:
-        raise RuntimeError(
-            f"the export differs from the model by {difference:.2g} (allowed: {allowed:.1e}); "
-            f"do not use it. Received: {str(version_dir)!r}"
-        )
+    require(difference, allowed=allowed, path=version_dir)
     return difference
 
 
@@ -96,6 +92,20 @@ def compare_signatures(version_dir: pathlib.Path, *, card: ModelCard) -> float:
     return difference
 
 
+def require(difference: float, *, allowed: float, path: pathlib.Path) -> None:
+    """Raises RuntimeError unless an export is as near its model as allowed."""
+    if not difference <= allowed:
+        raise RuntimeError(
+            f"the export differs from the model by {difference:.2g} (allowed: {allowed:.1e}); "
+            f"do not use it. Received: {str(path)!r}"
+        )
+
+
+def allowed_in_float32() -> float:
+    """Where the model is computed decides how exact it is."""
+    return _ACCELERATOR_TOLERANCE if tf.config.list_logical_devices("GPU") else TOLERANCE
+
+
 def tolerance(model, card: ModelCard, *, faces: np.ndarray, outputs: dict) -> float:
     """How far an export may be from the model.
 
@@ -109,7 +119,7 @@ def tolerance(model, card: ModelCard, *, faces: np.ndarray, outputs: dict) -> fl
       faces: u8[b, H, W, 3].
       outputs: of `model_outputs`.
     """
-    allowed = _ACCELERATOR_TOLERANCE if tf.config.list_logical_devices("GPU") else TOLERANCE
+    allowed = allowed_in_float32()
     if model.dtype_policy.compute_dtype == "float32":
         return allowed
     exact = model_outputs(signatures.twin(model, dtype="float32"), card, faces=faces)
