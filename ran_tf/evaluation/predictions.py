@@ -112,6 +112,8 @@ def collect(
     columns: dict[str, list[np.ndarray]] = {}
     for batch in batches:
         batch = {key: np.asarray(value) for key, value in batch.items()}
+        if not len(batch["id"]):  # a last batch without a face for this worker
+            continue
         outputs = classifier.predict(batch)
         if flip_average:
             mirrored = classifier.predict(mirror(batch))["probabilities"]

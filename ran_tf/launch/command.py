@@ -15,7 +15,8 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
 
     Flags are defined here and not when a command's module is imported, because commands import
     each other and some share names of flags. Errors of the user's making (ValueError, OSError and
-    RuntimeError) end in one line and exit status 1; --verbosity=1 shows their traceback.
+    RuntimeError) end in one line and exit status 1, or what their `exit_status` says;
+    --verbosity=1 shows their traceback.
 
     Args:
       main: the work; takes the list of positional arguments if `takes_paths`, else nothing.
@@ -38,7 +39,8 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
         except (ValueError, OSError, RuntimeError) as error:
             if logging.level_debug():
                 raise
-            sys.exit(f"error: {error}")
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(getattr(error, "exit_status", 1))
         except Exception as error:
             # TensorFlow's errors (a full disk, a damaged file) are of none of Python's kinds.
             if logging.level_debug() or not type(error).__module__.startswith("tensorflow."):

@@ -1,7 +1,8 @@
 """python -m ran_tf.launch.evaluate --workdir=DIR|--model=EXPORT_DIR|PRESET --out=DIR
 
 Evaluates a model on a split of its dataset, in one pass: report.json, report.md and figures by
-subset of the faces. With --baseline, a second model on the same faces and the differences.
+subset of the faces. With --baseline, a second model on the same faces and the differences. Where
+TF_CONFIG names several workers, the same command runs on each and they share the faces out.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 from absl import flags
 from rich import box, console, progress, table
 
+from ran_tf.launch import cluster
 from ran_tf.launch import command as launch_command
 
 _COMMAND = "python -m ran_tf.launch.evaluate"
@@ -29,10 +31,20 @@ def define_flags() -> None:
     flags.DEFINE_bool("flip_average", False, "Average over each face and its mirror image.")
     flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
+    cluster.define_flags()
 
 
 def main():
     values = flags.FLAGS
+    strategy = cluster.start()
+    from ran_tf.training import workers
+
+    with workers.explain_loss(several=workers.count(strategy) > 1):
+        _main(values, strategy)
+        workers.wait_for_all(strategy)
+
+
+def _main(values, strategy) -> None:
     evaluate(
         values.workdir or values.model,
         baseline=values.baseline,
@@ -42,6 +54,7 @@ def main():
         data_dir=values.data_dir,
         flip_average=values.flip_average,
         batch_size=values.batch_size,
+        strategy=strategy,
         command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
     )
 
@@ -52,6 +65,7 @@ def evaluate_workdir(
     out: str | os.PathLike,
     dataset: str | None = None,
     data_dir: str | None = None,
+    strategy=None,
 ) -> dict:
     """Evaluates the best weights of a run on the test split; see `evaluate`."""
     options = {"workdir": workdir, "dataset": dataset, "data_dir": data_dir, "out": out}
@@ -61,6 +75,7 @@ def evaluate_workdir(
         out=out,
         dataset=dataset,
         data_dir=data_dir,
+        strategy=strategy,
         command=f"{_COMMAND} {shlex.join(given)}",
     )
 
@@ -75,6 +90,7 @@ def evaluate(
     data_dir: str | None = None,
     flip_average: bool = False,
     batch_size: int = 64,
+    strategy=None,
     command: str,
 ) -> dict:
     """Evaluates a model, writes the report to `out` and prints its main table.
@@ -87,35 +103,51 @@ def evaluate(
       dataset: TFDS name; that of the model's card when None.
       data_dir: TFDS directory; TFDS' default when None.
       flip_average: average probabilities over each face and its mirror image.
-      batch_size: faces at a time.
+      batch_size: faces at a time, over all workers.
+      strategy: tf.distribute strategy of several workers, which all call this and share the faces
+        out; the chief writes and prints.
       command: what the report says was run.
 
     Returns:
-      The report, as in report.json.
+      The report, as in report.json, on every worker.
 
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
       ValueError: for models whose labels are not those of the dataset.
     """
     # Heavy imports wait until the flags are known to be good.
-    from ran_tf.evaluation import explain
-    from ran_tf.evaluation import report as reports
+    import tensorflow as tf
 
+    from ran_tf.data import reader
+    from ran_tf.evaluation import explain, joined
+    from ran_tf.evaluation import report as reports
+    from ran_tf.training import workers
+
+    strategy = strategy or tf.distribute.get_strategy()
+    chief = workers.is_chief(strategy)
+    share = reader.Share(first=workers.index(strategy), total=workers.count(strategy))
     out = pathlib.Path(out).expanduser()
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a directory. Received: out={str(out)!r}")
-    screen = console.Console(highlight=False)
+    screen = console.Console(highlight=False, quiet=not chief)
     classifiers = [load_classifier(path) for path in (model, baseline) if path is not None]
     name = dataset or classifiers[0].card.dataset
     runs = [
-        open_split(c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size)
+        open_split(
+            c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size, share=share
+        )
         for c in classifiers
     ]
     evaluated = [
         reports.Evaluated(
             name=run["classifier"].name,
             card=run["classifier"].card,
-            predictions=_collect(run, flip_average=flip_average, screen=screen),
+            predictions=joined.join(
+                strategy,
+                _collect(run, flip_average=flip_average, screen=screen),
+                faces=run["faces"],
+                batch_size=batch_size,
+            ),
         )
         for run in runs
     ]
@@ -127,10 +159,13 @@ def evaluate(
         flip_average=flip_average,
         command=command,
     )
-    ids = [face["id"] for face in report.get("disagreements", [])]
-    reports.write_report(report, out, faces=explain.find_images(runs[0]["batches"], ids))
-    _print(report, screen=screen)
-    screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
+    if chief:
+        ids = [face["id"] for face in report.get("disagreements", [])]
+        # Those faces may be another worker's.
+        faces = explain.find_images(runs[0]["all_batches"], ids)
+        reports.write_report(report, out, faces=faces)
+        _print(report, screen=screen)
+        screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
     return report
 
 
@@ -151,11 +186,12 @@ def load_classifier(path: str | os.PathLike):
 
 
 def open_split(
-    classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int
+    classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int, share=None
 ) -> dict:
-    """The batches for a classifier, checked to carry its labels."""
-    from ran_tf.data import pipeline
+    """The batches for a classifier (or a share of them), checked to carry its labels."""
+    from ran_tf.data import pipeline, reader
 
+    share = share or reader.WHOLE
     config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
     opened = pipeline.open_dataset(config)
     if opened.labels != classifier.card.labels:
@@ -166,12 +202,21 @@ def open_split(
     faces = opened.size(split)
     if faces == 0:
         raise ValueError(f"`split` must hold at least one face. Received: split={split!r}")
+    if min(faces, batch_size) < share.total:
+        raise ValueError(
+            f"`split` and `batch_size` must have a face for each of {share.total} workers. "
+            f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
+        )
     return {
         "classifier": classifier,
         "builder": opened.builder,
         "version": opened.version,
         "faces": faces,
-        "batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
+        "of_total": share.total,
+        "batches": pipeline.eval_batches(
+            config, opened, split=split, batch_size=batch_size, share=share
+        ),
+        "all_batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
     }
 
 
@@ -190,7 +235,8 @@ def _collect(run: dict, *, flip_average: bool, screen: console.Console):
         disable=not screen.is_terminal,
     )
     with bar, damage.explained(run["builder"]):
-        task = bar.add_task(f"evaluating {run['classifier'].name}", total=run["faces"])
+        total = run["faces"] / run["of_total"]
+        task = bar.add_task(f"evaluating {run['classifier'].name}", total=total)
         return predictions.collect(
             run["classifier"],
             run["batches"],

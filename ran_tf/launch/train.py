@@ -2,7 +2,7 @@
 
 Trains a network; started again with the same workdir, it goes on where it stopped. SIGTERM and
 Ctrl-C end it with a checkpoint (see `stop`). A recipe may ask for evaluation of the test split and
-an export at the end.
+an export at the end. Where TF_CONFIG names several workers, the same command runs on each of them.
 """
 
 import dataclasses
@@ -11,13 +11,14 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import sys
 from importlib import metadata
 
 from absl import flags
 
 from ran_tf import files
-from ran_tf.launch import command, stop
+from ran_tf.launch import cluster, command, stop
 from ran_tf.launch import flags as launch_flags
 
 _PACKAGES = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
@@ -34,29 +35,50 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
     flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
+    flags.DEFINE_integer(
+        "restarts", 0, "How often to start again after a crash or a lost worker.", lower_bound=0
+    )
+    cluster.define_flags()
     launch_flags.define_training_flags()
 
 
 def main() -> None:
     values = flags.FLAGS
     config = launch_flags.train_config(values)
+    strategy = cluster.start(restarts=values.restarts)
     # Heavy imports wait until the flags are known to be good.
+    from ran_tf.training import workers
+
+    with workers.explain_loss(several=workers.count(strategy) > 1):
+        _run(config, strategy)
+        # Nobody leaves early: to the others that would look like a death.
+        workers.wait_for_all(strategy)
+
+
+def _run(config, strategy) -> None:
     from ran_tf.data import pipeline
     from ran_tf.launch import evaluate, export, prepare, progress
-    from ran_tf.training import checkpoints, loop
+    from ran_tf.training import checkpoints, loop, workers
 
+    values = flags.FLAGS
+    chief = workers.is_chief(strategy)
     if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
-        print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
+        with workers.chief_first(strategy):
+            print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
     workdir = pathlib.Path(values.workdir).expanduser()
     version = pipeline.open_dataset(config.data).version
     with progress.training_display() as display, stop.on_signals() as asked:
+        # All workers know the same numbers; one shows them, and notes the run.
         hooks = dataclasses.replace(
             display, on_start=lambda: _write_run(workdir, dataset=version), stop=asked
         )
+        if not chief:
+            hooks = loop.Hooks(stop=asked)
         try:
             best = loop.train(
                 config,
                 workdir,
+                strategy=strategy,
                 init_weights=values.init_weights,
                 hooks=hooks,
                 checkpoint_seconds=values.checkpoint_seconds,
@@ -64,15 +86,24 @@ def main() -> None:
         except checkpoints.OtherRunError as error:
             raise error.renamed(launch_flags.flag_of) from error
         except loop.Stopped:
-            print(f"stopped with a checkpoint in {workdir}; run the same command again to go on")
-            sys.exit(stop.exit_code(asked()))
-    print(f"best epoch {best['epoch']}: validation accuracy {best['validation_accuracy']:.2%}")
-    print(f"weights: {workdir / 'best.weights.h5'}")
+            if chief:
+                print(
+                    f"stopped with a checkpoint in {workdir}; run the same command again to go on"
+                )
+            # Perhaps it was another worker that was asked.
+            sys.exit(stop.exit_code(asked() or signal.SIGTERM))
+    if chief:
+        print(f"best epoch {best['epoch']}: validation accuracy {best['validation_accuracy']:.2%}")
+        print(f"weights: {workdir / 'best.weights.h5'}")
     if values.evaluate:
         evaluate.evaluate_workdir(
-            workdir, out=workdir / "report", dataset=values.dataset, data_dir=values.data_dir
+            workdir,
+            out=workdir / "report",
+            dataset=values.dataset,
+            data_dir=values.data_dir,
+            strategy=strategy,
         )
-    if values.export:
+    if values.export and chief:
         export.export_workdir(workdir, export_dir=workdir / "export")
 
 

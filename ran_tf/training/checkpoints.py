@@ -89,6 +89,7 @@ class Store:
       progress: a part of it.
       identity: what a run that goes on must be equal in; JSON.
       check: raises an OSError if the work directory is gone.
+      writes: whether this process changes anything in it: of several workers only one does.
     """
 
     workdir: pathlib.Path
@@ -96,6 +97,7 @@ class Store:
     progress: Progress
     identity: dict
     check: Callable[[], None]
+    writes: bool
 
     @property
     def folder(self) -> pathlib.Path:
@@ -109,6 +111,7 @@ def make_store(
     *,
     identity: dict,
     check: Callable[[], None] = lambda: None,
+    writes: bool = True,
 ) -> Store:
     """The store of a run, with all of its state."""
     weights = {id(v) for v in state.model.weights}
@@ -122,7 +125,7 @@ def make_store(
     )
     # By way of JSON, so that it equals what is read again.
     identity = json.loads(json.dumps(identity))
-    return Store(workdir, checkpoint, progress, identity, check)
+    return Store(workdir, checkpoint, progress, identity, check, writes)
 
 
 def save(
@@ -141,6 +144,8 @@ def save(
     Raises:
       OSError: if it cannot be written; the checkpoints before are whole.
     """
+    if not store.writes:
+        return
     store.check()
     target = store.folder / _folder_name(store.progress)
     if target.exists():  # asked to stop right after a checkpoint
@@ -175,7 +180,8 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
       BrokenCheckpointError: if there was a run, and none of its checkpoints is whole.
       OtherRunError: if it was a run of another configuration.
     """
-    _remove_leftovers(store)
+    if store.writes:
+        _remove_leftovers(store)
     broken, whole = {}, None
     for folder in _step_folders(store.folder):
         try:
@@ -190,6 +196,8 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
         return False
     _check_identity(store, json.loads((whole / _IDENTITY).read_text(encoding="utf-8")))
     store.state.read(str(whole / _STATE)).assert_consumed()
+    if not store.writes:
+        return True
     for folder, error in broken.items():
         say(f"{folder} is broken ({error}) and was removed: going back to {whole.name}")
         _remove(folder)

@@ -29,6 +29,7 @@ from ran_tf.training import (
     records,
     schedule,
     validation,
+    workers,
 )
 from ran_tf.training import step as train_step
 
@@ -93,7 +94,8 @@ def train(
         tf.config.experimental.enable_op_determinism()
     strategy = strategy or tf.distribute.MirroredStrategy()
     dataset = pipeline.open_dataset(config.data)
-    with lock.hold(workdir) as check:
+    chief = workers.is_chief(strategy)
+    with lock.hold(workdir) if chief else contextlib.nullcontext(lambda: None) as check:
         run = _start(
             config,
             workdir,
@@ -111,6 +113,7 @@ def train(
         ):
             for epoch in range(run.progress.finished, config.epochs):
                 _train_epoch(run, epoch)
+        workers.wait_for_all(strategy)  # for what the chief still writes
         return records.read_best(workdir)
 
 
@@ -143,9 +146,8 @@ def _start(
         num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
         seed=config.seed,
     )
-    faces = pipeline.eval_batches(
-        config.data, dataset, split=config.data.validation_split, batch_size=config.batch_size
-    )
+    _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)
+    several = workers.count(strategy) > 1
     arguments = {
         **config.model,
         "num_classes": len(dataset.labels),
@@ -160,13 +162,17 @@ def _start(
         progress,
         identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
         check=check,
+        writes=workers.is_chief(strategy),
     )
-    resumed = checkpoints.restore(store, say=hooks.on_message)
+    # The chief first: it may remove a broken checkpoint.
+    with workers.chief_first(strategy):
+        resumed = checkpoints.restore(store, say=hooks.on_message)
     hooks.on_start()
     if resumed:
         hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
     elif init_weights:
         _initialise(state, init_weights, hooks=hooks)
+    workers.check_agreement(strategy, state.model.weights, step=progress.completed)
     run_config = dataclasses.replace(config, model=arguments)
     margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
     card = ModelCard(
@@ -192,12 +198,37 @@ def _start(
         evaluate=validation.make_evaluate(
             state.ema,
             strategy=strategy,
-            batches=strategy.experimental_distribute_dataset(faces),
-            stop=hooks.stop,
+            batches=workers.distribute(
+                strategy,
+                lambda share: pipeline.eval_batches(
+                    config.data,
+                    dataset,
+                    split=config.data.validation_split,
+                    batch_size=config.batch_size,
+                    share=share,
+                ),
+            ),
+            # A worker that left the others in the middle would not be waited for.
+            stop=(lambda: False) if several else hooks.stop,
         ),
         card=card,
-        writer=tf.summary.create_file_writer(str(workdir / "tensorboard")),
+        writer=(
+            tf.summary.create_file_writer(str(workdir / "tensorboard"))
+            if store.writes
+            else tf.summary.create_noop_writer()
+        ),
     )
+
+
+def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None:
+    """TensorFlow's convolutions on a CPU get the shape of a batch of no faces wrong."""
+    last = faces % config.batch_size or config.batch_size
+    if last < replicas:
+        raise ValueError(
+            f"`batch_size` must leave a face for each of {replicas} replicas in the last batch of "
+            f"an epoch. Received: batch_size={config.batch_size}, which leaves {last} of {faces} "
+            "faces"
+        )
 
 
 def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
@@ -225,7 +256,9 @@ def _initialise(state, source: str, *, hooks: Hooks):
 def _train_epoch(run: _Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
     first = run.progress.completed - epoch * run.data.steps_per_epoch
-    batches = run.strategy.experimental_distribute_dataset(run.data.epoch(epoch, first_step=first))
+    batches = workers.distribute(
+        run.strategy, lambda share: run.data.epoch(epoch, first_step=first, share=share)
+    )
     # Traced for a batch of any size before it meets one: a graph for the size that comes first
     # rounds otherwise, and a resumed run begins with another batch.
     run.step.get_concrete_function(batches.element_spec, tf.TensorSpec([], tf.int64))
@@ -247,7 +280,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
         if pending is not None:
             run.hooks.on_step(epoch_meter.add(*pending))
         pending = (number, rate, sums)
-        stop = run.hooks.stop()
+        stop = workers.any_asked(run.strategy, run.hooks.stop, step=number)
         # Not after the last step: the epoch's own checkpoint is about to come.
         due = number < last_step and time.monotonic() - last_save > run.checkpoint_seconds
         if stop or due:

@@ -1,0 +1,103 @@
+"""How a command becomes one of several workers, as TF_CONFIG says.
+
+TF_CONFIG is read here first: a mistake in it makes TensorFlow wait without a word.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+
+from absl import flags
+
+from ran_tf.launch import supervise
+
+_FORM = (
+    '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": I}}, '
+    'where "chief" may name one more worker'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers of a run.
+
+    Attributes:
+      addresses: HOST:PORT of each, the chief first.
+      index: which of them this process is.
+    """
+
+    addresses: tuple[str, ...] = ("localhost",)
+    index: int = 0
+
+    @property
+    def several(self) -> bool:
+        return len(self.addresses) > 1
+
+
+def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
+    """The cluster that TF_CONFIG names; one worker when it is absent.
+
+    Raises:
+      ValueError: if it is not of the form that TensorFlow reads, or this process is no worker.
+    """
+    text = environment.get("TF_CONFIG", "")
+    if not text.strip():
+        return Cluster()
+    try:
+        content = json.loads(text)
+        jobs = content.get("cluster") or {}
+        if not jobs:
+            return Cluster()
+        task = content["task"]
+        kind, index = task["type"], int(task["index"])
+        unknown = sorted(jobs.keys() - {"chief", "worker"})
+        addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
+        known = all(isinstance(a, str) and a.rpartition(":")[2].isdigit() for a in addresses)
+        in_job = 0 <= index < len(jobs[kind])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text!r}") from error
+    if unknown or not known or not in_job or len(set(addresses)) != len(addresses):
+        raise ValueError(
+            f"TF_CONFIG must be {_FORM}; every address once, `index` one of them, and no other "
+            f"kind of task. Received: TF_CONFIG={text!r}"
+        )
+    return Cluster(
+        addresses=tuple(addresses),
+        index=index + (len(jobs.get("chief", ())) if kind == "worker" else 0),
+    )
+
+
+def define_flags() -> None:
+    """Defines the flag that every command for several workers has."""
+    flags.DEFINE_float(
+        "wait_for_workers",
+        600.0,
+        "Seconds until the other workers of TF_CONFIG must be there.",
+        lower_bound=1.0,
+    )
+
+
+def start(*, restarts: int = 0):
+    """Makes this process a worker, or the only one, and returns its tf.distribute strategy.
+
+    With several workers, or restarts, this process becomes the parent of the worker and never
+    returns from here. To be called before TensorFlow is imported.
+    """
+    cluster = read_cluster()
+    wait = flags.FLAGS.wait_for_workers
+    be_ready = None
+    if cluster.several or restarts:
+        others = [a for i, a in enumerate(cluster.addresses) if i != cluster.index]
+        be_ready = supervise.supervise(
+            restarts=restarts,
+            wait_seconds=wait,
+            waits_for=f"the other workers, {', '.join(others)}: start the same command on each, "
+            f"with TF_CONFIG of its own index. Received: wait_for_workers={wait:g}",
+        )
+    from ran_tf.training import workers
+
+    strategy = workers.make_strategy(several=cluster.several)
+    if be_ready is not None:
+        be_ready()
+    return strategy
