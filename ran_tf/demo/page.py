@@ -36,6 +36,7 @@ _NO_FACE = (
     "largest square in its middle is used."
 )
 _EXPIRED = "That face is no longer in memory. Drop the photo again."
+_NO_UPLOAD = "This is not an upload."
 # Of faces in memory, and of visitors who have some.
 _SECONDS_KEPT, _SESSIONS = 1800, 100
 _IDS = itertools.count()
@@ -243,15 +244,24 @@ def _upload(max_megabytes: float) -> gr.Image:
     # Gradio would decode the file itself, without our limits, and answer a broken one with a
     # message about the component.
     upload.preprocess = _take_file
+    # Before that, it would download a file whose "path" is an address.
+    upload.async_move_resource_to_block_cache = _leave_upload
     return upload
+
+
+async def _leave_upload(path: str | None) -> str:
+    """The path itself; that it is of an upload, Gradio has checked for all but addresses."""
+    if not path or not pathlib.Path(path).is_file():
+        raise gr.Error(_NO_UPLOAD)
+    return path
 
 
 def _take_file(payload) -> bytes | None:
     """The bytes of an uploaded file, which is deleted; Gradio made sure that it is an upload."""
     if payload is None:
         return None
-    if not payload.path:
-        raise gr.Error("Upload a file.")
+    if not payload.path:  # an address with the data in it
+        raise gr.Error(_NO_UPLOAD)
     path = pathlib.Path(payload.path)
     try:
         return path.read_bytes()
