@@ -130,7 +130,9 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
                 results: gr.Column(visible=False),
             }
 
-        def take_photo(data: bytes | None):
+        def take_photo(data: bytes | str | None):
+            if isinstance(data, str):  # after the camera, Gradio reads an upload in its own way
+                data = _read_and_delete(pathlib.Path(data))
             if data is None:  # the upload was cleared
                 return {**forget(), **say("")}
             empty = {upload: None}
@@ -186,7 +188,8 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
         whole.click(take_whole, session, everything, **settings)
         quiet = {"show_progress": "hidden", **settings}
         shown.pick(pick, session, everything, **quiet)
-        stage.occlude(cover, session, everything, **quiet)
+        # Gradio's "always_last" lost the last of three quick moves. The stage spaces them itself.
+        stage.occlude(cover, session, everything, **{**quiet, "trigger_mode": "multiple"})
     page.queue(max_size=64)
     return page
 
@@ -262,7 +265,10 @@ def _take_file(payload) -> bytes | None:
         return None
     if not payload.path:  # an address with the data in it
         raise gr.Error(_NO_UPLOAD)
-    path = pathlib.Path(payload.path)
+    return _read_and_delete(pathlib.Path(payload.path))
+
+
+def _read_and_delete(path: pathlib.Path) -> bytes:
     try:
         return path.read_bytes()
     finally:

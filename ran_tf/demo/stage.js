@@ -6,6 +6,7 @@ const occluder = stage.querySelector(".ran-occluder");
 const handle = stage.querySelector(".ran-handle");
 const SMALLEST = 0.06;
 const STEP = 0.02;
+const LONGEST_WAIT = 400;
 const PLACES = {
   eyes: { y0: 0.26, x0: 0.06, y1: 0.5, x1: 0.94 },
   mouth: { y0: 0.64, x0: 0.2, y1: 0.92, x1: 0.8 },
@@ -15,7 +16,8 @@ const PLACES = {
 let id = null;
 let box = null;
 let drag = null;
-let waiting = false;
+let waiting = null;
+let unsent = false;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -38,13 +40,25 @@ function draw() {
 function cover(next) {
   box = next;
   draw();
+  send();
+}
+
+// One message at a time: the next goes out, with the newest box, when the regions have changed, or
+// after a while where a message changes nothing.
+function send() {
+  unsent = Boolean(waiting);
   if (waiting) return;
-  // At most one message a frame; Gradio keeps the last of those that the network cannot keep up with.
-  waiting = true;
-  requestAnimationFrame(() => {
-    waiting = false;
-    trigger("occlude", { id, box });
-  });
+  const answer = new MutationObserver(() => finish());
+  const finish = () => {
+    clearTimeout(waiting);
+    answer.disconnect();
+    waiting = null;
+    if (unsent) send();
+  };
+  waiting = setTimeout(finish, LONGEST_WAIT);
+  const regions = document.querySelector("#ran-regions");
+  if (regions) answer.observe(regions, { childList: true, characterData: true, subtree: true });
+  trigger("occlude", { id, box });
 }
 
 function moveTo(y0, x0) {
