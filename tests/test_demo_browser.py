@@ -213,6 +213,8 @@ def test_no_face_and_the_whole_picture(page, photos):
 def test_the_camera(page):
     page.locator("#ran-upload button[aria-label='Capture from camera']").click()
     page.get_by_text("Click to Access Webcam").click()
+    # A picture that is taken before there is one is never sent.
+    page.wait_for_function("() => document.querySelector('#ran-upload video')?.currentTime > 0.5")
     page.locator("#ran-upload button[aria-label='capture photo']").click()
     page.wait_for_selector(".ran-message")
     assert "No face was found" in page.locator(".ran-message").inner_text()
