@@ -5,54 +5,31 @@ checkpoint: data order is a function of seed and epoch, random draws of seed and
 """
 
 import contextlib
-import dataclasses
 import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import specs
-from ran_tf.config import ModelCard, TrainConfig
+from ran_tf.config import TrainConfig
 from ran_tf.data import damage, pipeline
 from ran_tf.training import (
-    augment,
     checkpoints,
     faults,
-    initialise,
     lock,
     meter,
     records,
     schedule,
-    validation,
     workers,
 )
-from ran_tf.training import step as train_step
+from ran_tf.training.run import Hooks, Run, start
 
 
 class Stopped(Exception):
     """The caller asked to stop; a checkpoint of the last step is written."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Hooks:
-    """What the caller wants to hear of: each function is called with what its name says.
-
-    Attributes:
-      on_start: called once, when the work directory is ours and fits the run.
-      on_step, on_epoch, on_message: of training.
-      stop: asked after every step; true ends the run with a checkpoint.
-    """
-
-    on_start: Callable[[], None] = lambda: None
-    on_step: Callable[[meter.StepReport], None] = lambda report: None
-    on_epoch: Callable[[dict], None] = lambda row: None
-    on_message: Callable[[str], None] = lambda text: None
-    stop: Callable[[], bool] = lambda: False
 
 
 def train(
@@ -96,7 +73,7 @@ def train(
     dataset = pipeline.open_dataset(config.data)
     chief = workers.is_chief(strategy)
     with lock.hold(workdir) if chief else contextlib.nullcontext(lambda: None) as check:
-        run = _start(
+        run = start(
             config,
             workdir,
             dataset=dataset,
@@ -117,143 +94,7 @@ def train(
         return records.read_best(workdir)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    config: TrainConfig
-    workdir: pathlib.Path
-    strategy: tf.distribute.Strategy
-    data: pipeline.TrainingData
-    state: train_step.TrainState
-    progress: checkpoints.Progress
-    store: checkpoints.Store
-    checkpoint_seconds: float
-    hooks: Hooks
-    step: Callable
-    evaluate: Callable
-    card: ModelCard
-    writer: tf.summary.SummaryWriter
-
-
-def _start(
-    config, workdir, *, dataset, strategy, init_weights, hooks, checkpoint_seconds, check
-) -> _Run:
-    """A new run, or one that was taken up again."""
-    keras.utils.set_random_seed(config.seed)
-    data = pipeline.TrainingData(
-        config.data,
-        dataset,
-        batch_size=config.batch_size,
-        num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
-        seed=config.seed,
-    )
-    _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)
-    several = workers.count(strategy) > 1
-    arguments = {
-        **config.model,
-        "num_classes": len(dataset.labels),
-        "synchronized": strategy.num_replicas_in_sync > 1,
-    }
-    with strategy.scope():
-        state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
-        progress = checkpoints.Progress()
-    store = checkpoints.make_store(
-        workdir,
-        state,
-        progress,
-        identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
-        check=check,
-        writes=workers.is_chief(strategy),
-    )
-    # The chief first: it may remove a broken checkpoint.
-    with workers.chief_first(strategy):
-        resumed = checkpoints.restore(store, say=hooks.on_message)
-    hooks.on_start()
-    if resumed:
-        hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
-    elif init_weights:
-        _initialise(state, init_weights, hooks=hooks)
-    workers.check_agreement(strategy, state.model.weights, step=progress.completed)
-    run_config = dataclasses.replace(config, model=arguments)
-    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
-    card = ModelCard(
-        dataset=dataset.builder.name,
-        labels=dataset.labels,
-        image_size=config.data.image_size,
-        regions=config.data.regions,
-        model=arguments,
-        crop_margin=margin,
-        crop_drop=drop,
-    )
-    return _Run(
-        config=run_config,
-        workdir=workdir,
-        strategy=strategy,
-        data=data,
-        state=state,
-        progress=progress,
-        store=store,
-        checkpoint_seconds=checkpoint_seconds,
-        hooks=hooks,
-        step=train_step.make_train_step(state, config=run_config, strategy=strategy),
-        evaluate=validation.make_evaluate(
-            state.ema,
-            strategy=strategy,
-            batches=workers.distribute(
-                strategy,
-                lambda share: pipeline.eval_batches(
-                    config.data,
-                    dataset,
-                    split=config.data.validation_split,
-                    batch_size=config.batch_size,
-                    share=share,
-                ),
-            ),
-            # A worker that left the others in the middle would not be waited for.
-            stop=(lambda: False) if several else hooks.stop,
-        ),
-        card=card,
-        writer=(
-            tf.summary.create_file_writer(str(workdir / "tensorboard"))
-            if store.writes
-            else tf.summary.create_noop_writer()
-        ),
-    )
-
-
-def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None:
-    """TensorFlow's convolutions on a CPU get the shape of a batch of no faces wrong."""
-    last = faces % config.batch_size or config.batch_size
-    if last < replicas:
-        raise ValueError(
-            f"`batch_size` must leave a face for each of {replicas} replicas in the last batch of "
-            f"an epoch. Received: batch_size={config.batch_size}, which leaves {last} of {faces} "
-            "faces"
-        )
-
-
-def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
-    """What a run that goes on must be equal in: all but where and how exactly it is computed."""
-    identity = dataclasses.asdict(config)
-    del identity["deterministic"], identity["data"]["data_dir"]
-    return {
-        **identity,
-        "init_weights": init_weights,
-        "dataset": dataset.version,
-        "labels": dataset.labels,
-        "train_faces": faces,
-    }
-
-
-def _initialise(state, source: str, *, hooks: Hooks):
-    taken = initialise.init_weights(state.model, source)
-    state.ema.set_weights(state.model.get_weights())
-    hooks.on_message(
-        f"{len(taken.loaded)} weights from {source}; "
-        f"re-initialised: {', '.join(taken.fresh) or 'none'}"
-    )
-
-
-def _train_epoch(run: _Run, epoch: int) -> None:
+def _train_epoch(run: Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
     first = run.progress.completed - epoch * run.data.steps_per_epoch
     batches = workers.distribute(
@@ -302,7 +143,7 @@ def _train_epoch(run: _Run, epoch: int) -> None:
     )
 
 
-def _learning_rate(run: _Run, step: int) -> float:
+def _learning_rate(run: Run, step: int) -> float:
     return schedule.learning_rate(
         step,
         total_steps=run.config.epochs * run.data.steps_per_epoch,
@@ -310,7 +151,7 @@ def _learning_rate(run: _Run, step: int) -> float:
     )
 
 
-def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:
+def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: float) -> None:
     _check_weights(run)
     measured = run.evaluate()
     if measured is None:
@@ -338,7 +179,7 @@ def _finish_epoch(run: _Run, *, epoch: int, rate: float, means: dict, speed: flo
     run.hooks.on_epoch(row)
 
 
-def _check_weights(run: _Run) -> None:
+def _check_weights(run: Run) -> None:
     """A loss is finite one step longer than the weights that it will be computed from."""
     for weight in run.state.model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():

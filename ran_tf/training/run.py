@@ -1,0 +1,183 @@
+"""A run before its first step: everything the loop needs, new or taken up again."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from ran_tf import specs
+from ran_tf.config import ModelCard, TrainConfig
+from ran_tf.data import pipeline
+from ran_tf.training import (
+    augment,
+    checkpoints,
+    initialise,
+    meter,
+    validation,
+    workers,
+)
+from ran_tf.training import step as train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What the caller wants to hear of: each function is called with what its name says.
+
+    Attributes:
+      on_start: called once, when the work directory is ours and fits the run.
+      on_step, on_epoch, on_message: of training.
+      stop: asked after every step; true ends the run with a checkpoint.
+    """
+
+    on_start: Callable[[], None] = lambda: None
+    on_step: Callable[[meter.StepReport], None] = lambda report: None
+    on_epoch: Callable[[dict], None] = lambda row: None
+    on_message: Callable[[str], None] = lambda text: None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run consists of while it trains.
+
+    Attributes:
+      step: `step.make_train_step`.
+      evaluate: `validation.make_evaluate`, of the moving average.
+      card: what `records.save_best` writes beside the weights.
+      writer: of TensorBoard's scalars.
+    """
+
+    config: TrainConfig
+    workdir: pathlib.Path
+    strategy: tf.distribute.Strategy
+    data: pipeline.TrainingData
+    state: train_step.TrainState
+    progress: checkpoints.Progress
+    store: checkpoints.Store
+    checkpoint_seconds: float
+    hooks: Hooks
+    step: Callable
+    evaluate: Callable
+    card: ModelCard
+    writer: tf.summary.SummaryWriter
+
+
+def start(
+    config, workdir, *, dataset, strategy, init_weights, hooks, checkpoint_seconds, check
+) -> Run:
+    """A new run, or one that was taken up again."""
+    keras.utils.set_random_seed(config.seed)
+    data = pipeline.TrainingData(
+        config.data,
+        dataset,
+        batch_size=config.batch_size,
+        num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
+        seed=config.seed,
+    )
+    _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)
+    several = workers.count(strategy) > 1
+    arguments = {
+        **config.model,
+        "num_classes": len(dataset.labels),
+        "synchronized": strategy.num_replicas_in_sync > 1,
+    }
+    with strategy.scope():
+        state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
+        progress = checkpoints.Progress()
+    store = checkpoints.make_store(
+        workdir,
+        state,
+        progress,
+        identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
+        check=check,
+        writes=workers.is_chief(strategy),
+    )
+    # The chief first: it may remove a broken checkpoint.
+    with workers.chief_first(strategy):
+        resumed = checkpoints.restore(store, say=hooks.on_message)
+    hooks.on_start()
+    if resumed:
+        hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
+    elif init_weights:
+        _initialise(state, init_weights, hooks=hooks)
+    workers.check_agreement(strategy, state.model.weights, step=progress.completed)
+    run_config = dataclasses.replace(config, model=arguments)
+    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
+    card = ModelCard(
+        dataset=dataset.builder.name,
+        labels=dataset.labels,
+        image_size=config.data.image_size,
+        regions=config.data.regions,
+        model=arguments,
+        crop_margin=margin,
+        crop_drop=drop,
+    )
+    return Run(
+        config=run_config,
+        workdir=workdir,
+        strategy=strategy,
+        data=data,
+        state=state,
+        progress=progress,
+        store=store,
+        checkpoint_seconds=checkpoint_seconds,
+        hooks=hooks,
+        step=train_step.make_train_step(state, config=run_config, strategy=strategy),
+        evaluate=validation.make_evaluate(
+            state.ema,
+            strategy=strategy,
+            batches=workers.distribute(
+                strategy,
+                lambda share: pipeline.eval_batches(
+                    config.data,
+                    dataset,
+                    split=config.data.validation_split,
+                    batch_size=config.batch_size,
+                    share=share,
+                ),
+            ),
+            # A worker that left the others in the middle would not be waited for.
+            stop=(lambda: False) if several else hooks.stop,
+        ),
+        card=card,
+        writer=(
+            tf.summary.create_file_writer(str(workdir / "tensorboard"))
+            if store.writes
+            else tf.summary.create_noop_writer()
+        ),
+    )
+
+
+def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None:
+    """TensorFlow's convolutions on a CPU get the shape of a batch of no faces wrong."""
+    last = faces % config.batch_size or config.batch_size
+    if last < replicas:
+        raise ValueError(
+            f"`batch_size` must leave a face for each of {replicas} replicas in the last batch of "
+            f"an epoch. Received: batch_size={config.batch_size}, which leaves {last} of {faces} "
+            "faces"
+        )
+
+
+def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
+    """What a run that goes on must be equal in: all but where and how exactly it is computed."""
+    identity = dataclasses.asdict(config)
+    del identity["deterministic"], identity["data"]["data_dir"]
+    return {
+        **identity,
+        "init_weights": init_weights,
+        "dataset": dataset.version,
+        "labels": dataset.labels,
+        "train_faces": faces,
+    }
+
+
+def _initialise(state, source: str, *, hooks: Hooks):
+    taken = initialise.init_weights(state.model, source)
+    state.ema.set_weights(state.model.get_weights())
+    hooks.on_message(
+        f"{len(taken.loaded)} weights from {source}; "
+        f"re-initialised: {', '.join(taken.fresh) or 'none'}"
+    )
