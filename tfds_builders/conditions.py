@@ -15,6 +15,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
+from tfds_builders import text_files
+
 HOMEPAGE = "https://github.com/kaiwang960112/Challenge-condition-FER-dataset"
 _REPOSITORY = HOMEPAGE.replace("github.com", "raw.githubusercontent.com") + "/master"
 
@@ -259,7 +261,7 @@ def read_list(file: ListFile, *, path: epath.PathLike) -> list[ListRow]:
     """
     path = epath.Path(path)
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         line = line.strip()
         if not line:
             continue

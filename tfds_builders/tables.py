@@ -1,11 +1,12 @@
 """CSV files that say something of faces, by id: read, checked and joined."""
 
-import csv
 import dataclasses
-import io
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from etils import epath
+
+from tfds_builders import text_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,10 +47,8 @@ def read_table(
         ValueError: a column is missing, or a row names no face, several, or one named before.
     """
     path = epath.Path(path)
-    # A spreadsheet that saves CSV puts a byte order mark before the header.
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    header = rows.fieldnames or ()
+    rows = ((line, cells) for line, cells in text_files.read_csv(path) if cells)
+    _, header = next(rows, (1, []))
     missing = [name for name in ("id", *columns) if name not in header]
     if missing:
         raise ValueError(
@@ -57,15 +56,16 @@ def read_table(
             f"Received: {','.join(header)[:80]!r}"
         )
     seen = {}
-    for cells in rows:
-        source = f"{path}, row {rows.line_num}"
+    for line, values in rows:
+        source = f"{path}, row {line}"
+        cells = dict(itertools.zip_longest(header, values[: len(header)]))
         face_id = _face_id(cells["id"], ids=ids, source=source)
         if face_id in seen:
             raise ValueError(
                 f"{source}: repeats {face_id} of row {seen[face_id]}: delete one of the two rows. "
                 f"Received: id={cells['id']!r}"
             )
-        seen[face_id] = rows.line_num
+        seen[face_id] = line
         yield Row(face_id=face_id, cells=cells, source=source)
 
 

@@ -8,13 +8,13 @@ Tables are read row by row, so memory does not grow with them. Copies of `valida
 header are about; its columns are then those of `COLUMNS`.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from etils import epath
 
+from tfds_builders import text_files
 from tfds_builders.affectnet import face
 
 COLUMNS = (
@@ -131,30 +131,29 @@ class Rows:
         """Number of rows, told from the line ends: for a progress bar."""
         lines, last = 0, b"\n"
         with self.table.open("rb") as file:
-            has_header = not _is_face(file.readline().decode().split(","))
+            has_header = not _is_face(file.readline(_CHUNK).decode(errors="replace").split(","))
             file.seek(0)
             for chunk in iter(lambda: file.read(_CHUNK), b""):
                 lines, last = lines + chunk.count(b"\n"), chunk[-1:]
-        return lines + (last != b"\n") - has_header
+        # A file of nothing has no header either.
+        return max(0, lines + (last != b"\n") - has_header)
 
     def __iter__(self) -> Iterator[Row]:
-        with self.table.open() as file:
-            reader = csv.reader(file)
-            columns = None
-            for cells in reader:
-                if not cells:
+        columns = None
+        for line, cells in text_files.read_csv(self.table):
+            if not cells:
+                continue
+            source = f"{self.table}, row {line}"
+            if columns is None:
+                columns = _columns(cells, source=source)
+                if columns == tuple(cells):
                     continue
-                source = f"{self.table}, row {reader.line_num}"
-                if columns is None:
-                    columns = _columns(cells, source=source)
-                    if columns == tuple(cells):
-                        continue
-                if len(cells) != len(columns):
-                    raise ValueError(
-                        f"{source}: has {len(cells)} columns, expected {len(columns)}: get the "
-                        f"table again. Received: row={','.join(cells)[:80]!r}"
-                    )
-                yield self._row(dict(zip(columns, cells, strict=True)), reader.line_num, source)
+            if len(cells) != len(columns):
+                raise ValueError(
+                    f"{source}: has {len(cells)} columns, expected {len(columns)}: get the "
+                    f"table again. Received: row={','.join(cells)[:80]!r}"
+                )
+            yield self._row(dict(zip(columns, cells, strict=True)), line, source)
 
     def _row(self, cells: dict[str, str], number: int, source: str) -> Row:
         name = cells["subDirectory_filePath"]

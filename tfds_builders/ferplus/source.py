@@ -12,21 +12,23 @@ The votes of the two are not of the same round: they give different faces. Both 
 checked before the first example is written.
 """
 
-import csv
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from etils import epath
 
+from tfds_builders import text_files
 from tfds_builders.ferplus import votes as votes_lib
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 PIXELS_CSV, VOTES_CSV = "fer2013.csv", "fer2013new.csv"
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 _SIDE = 48  # pixels
+_VOTES = re.compile(r"[ \t]*[0-9]{1,6}[ \t]*")
 _GET_FERPLUS = "get it again from https://github.com/microsoft/FERPlus"
 
 
@@ -131,63 +133,64 @@ def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
                 f"{_GET_FERPLUS}. Received: manual_dir={str(manual_dir)!r}"
             )
         images = {path.name for path in folder.iterdir()}
-        with labels.open() as file:
-            for number, row in enumerate(csv.reader(file), start=1):
-                source = f"{labels}, row {number}"
-                _check_columns(row, expected=2 + len(votes_lib.COLUMNS), source=source)
-                if row[0] not in images:
-                    raise ValueError(
-                        f"{source}: names an image that is not in {folder}: put the images beside "
-                        "label.csv (Microsoft's generate_training_data.py writes them from "
-                        f"{PIXELS_CSV}). Received: name={row[0]!r}"
-                    )
-                yield Face(
-                    id=row[0].rsplit(".", 1)[0],
-                    split=split,
-                    votes=_parse_votes(row[2:], source=source),
-                    source=source,
-                    image=folder / row[0],
+        for number, row in text_files.read_csv(labels):
+            source = f"{labels}, row {number}"
+            _check_columns(row, expected=2 + len(votes_lib.COLUMNS), source=source)
+            if row[0] not in images:
+                raise ValueError(
+                    f"{source}: names an image that is not in {folder}: put the images beside "
+                    "label.csv (Microsoft's generate_training_data.py writes them from "
+                    f"{PIXELS_CSV}). Received: name={row[0]!r}"
                 )
+            yield Face(
+                id=row[0].rsplit(".", 1)[0],
+                split=split,
+                votes=_parse_votes(row[2:], source=source),
+                source=source,
+                image=folder / row[0],
+            )
 
 
 def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
     header = ("Usage", "Image name", *votes_lib.COLUMNS)
-    with (manual_dir / PIXELS_CSV).open() as pixels, (manual_dir / VOTES_CSV).open() as votes:
-        pixel_rows, vote_rows = csv.reader(pixels), csv.reader(votes)
-        _check_header(next(pixel_rows, []), ("emotion", "pixels", "Usage"), manual_dir / PIXELS_CSV)
-        # The order of the vote columns decides what every class means.
-        _check_header(next(vote_rows, []), header, manual_dir / VOTES_CSV)
-        seen = set()
-        pairs = itertools.zip_longest(pixel_rows, vote_rows)
-        for number, (pixel_row, vote_row) in enumerate(pairs, start=2):
-            source = f"{manual_dir / VOTES_CSV}, row {number}"
-            if pixel_row is None or vote_row is None:
-                shorter = PIXELS_CSV if pixel_row is None else VOTES_CSV
-                raise ValueError(
-                    f"{manual_dir / shorter} ends before row {number}, which the other of "
-                    f"{PIXELS_CSV} and {VOTES_CSV} still has: the rows of the two belong together; "
-                    f"get the shorter file again. Received: {number - 2} faces"
-                )
-            _check_columns(vote_row, expected=len(header), source=source)
-            pixel_source = f"{manual_dir / PIXELS_CSV}, row {number}"
-            _check_columns(pixel_row, expected=3, source=pixel_source)
-            usage, name = vote_row[0], vote_row[1].strip()
-            if usage not in _USAGES or usage != pixel_row[2].strip():
-                raise ValueError(
-                    f"{source}: it and the same row of {PIXELS_CSV} must agree in Usage (one of "
-                    f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
-                    f"Received: {usage!r} and {pixel_row[2]!r}"
-                )
-            if not name or name in seen:
-                continue
-            seen.add(name)
-            yield Face(
-                id=name.rsplit(".", 1)[0],
-                split=_USAGES[usage],
-                votes=_parse_votes(vote_row[2:], source=source),
-                source=source,
-                image=_parse_pixels(pixel_row[1], source=pixel_source),
+    pixel_rows, vote_rows = (
+        (cells for _, cells in text_files.read_csv(manual_dir / name))
+        for name in (PIXELS_CSV, VOTES_CSV)
+    )
+    _check_header(next(pixel_rows, []), ("emotion", "pixels", "Usage"), manual_dir / PIXELS_CSV)
+    # The order of the vote columns decides what every class means.
+    _check_header(next(vote_rows, []), header, manual_dir / VOTES_CSV)
+    seen = set()
+    pairs = itertools.zip_longest(pixel_rows, vote_rows)
+    for number, (pixel_row, vote_row) in enumerate(pairs, start=2):
+        source = f"{manual_dir / VOTES_CSV}, row {number}"
+        if pixel_row is None or vote_row is None:
+            shorter = PIXELS_CSV if pixel_row is None else VOTES_CSV
+            raise ValueError(
+                f"{manual_dir / shorter} ends before row {number}, which the other of "
+                f"{PIXELS_CSV} and {VOTES_CSV} still has: the rows of the two belong together; "
+                f"get the shorter file again. Received: {number - 2} faces"
             )
+        _check_columns(vote_row, expected=len(header), source=source)
+        pixel_source = f"{manual_dir / PIXELS_CSV}, row {number}"
+        _check_columns(pixel_row, expected=3, source=pixel_source)
+        usage, name = vote_row[0], vote_row[1].strip()
+        if usage not in _USAGES or usage != pixel_row[2].strip():
+            raise ValueError(
+                f"{source}: it and the same row of {PIXELS_CSV} must agree in Usage (one of "
+                f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
+                f"Received: {usage!r} and {pixel_row[2]!r}"
+            )
+        if not name or name in seen:
+            continue
+        seen.add(name)
+        yield Face(
+            id=name.rsplit(".", 1)[0],
+            split=_USAGES[usage],
+            votes=_parse_votes(vote_row[2:], source=source),
+            source=source,
+            image=_parse_pixels(pixel_row[1], source=pixel_source),
+        )
 
 
 def _check_header(row: Sequence[str], expected: Sequence[str], path: epath.Path):
@@ -207,22 +210,18 @@ def _check_columns(row: Sequence[str], *, expected: int, source: str):
 
 
 def _parse_votes(cells: Sequence[str], *, source: str) -> tuple[int, ...]:
-    try:
-        votes = tuple(int(cell) for cell in cells)
-    except ValueError:
-        votes = (-1,)
-    if min(votes) < 0:
+    if not all(_VOTES.fullmatch(cell) for cell in cells):
         raise ValueError(
             f"{source}: must give {len(votes_lib.COLUMNS)} vote counts "
-            f"({', '.join(votes_lib.COLUMNS)}): {_GET_FERPLUS}. Received: {','.join(cells)!r}"
+            f"({', '.join(votes_lib.COLUMNS)}): {_GET_FERPLUS}. Received: {','.join(cells)[:200]!r}"
         )
-    return votes
+    return tuple(int(cell) for cell in cells)
 
 
 def _parse_pixels(text: str, *, source: str) -> np.ndarray:
     try:
         pixels = np.array(text.split(), dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         pixels = np.array([-1])
     if pixels.size != _SIDE * _SIDE or pixels.min() < 0 or pixels.max() > 255:
         raise ValueError(

@@ -12,6 +12,7 @@ mouth corners the outermost points of the mouth. Used only where a face has no m
 import numpy as np
 from etils import epath
 
+from tfds_builders import text_files
 from tfds_builders.landmarks import UNKNOWN
 
 _MANUAL_LINES, _AUTO_LINES = 8, 37
@@ -48,7 +49,7 @@ def read_landmarks(path: epath.Path | None, *, height: int, width: int) -> np.nd
     """
     if path is None:
         return UNKNOWN
-    lines = path.read_text().split("\n")
+    lines = text_files.read_text(path).split("\n")
     lines = [line for line in lines if line.strip()]
     is_manual = path.name.endswith("_manu_attri.txt")
     expected = _MANUAL_LINES if is_manual else _AUTO_LINES

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from tfds_builders import text_files
 from tfds_builders.features import RAF_DB_EMOTIONS
 
 #: Faces of the published list.
@@ -90,7 +91,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
     images = {path.name for path in folder.iterdir()}
     path = next(p for name in _LABELS if (p := root / "EmoLabel" / name).exists())
     faces = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         source = f"{path}, row {number}"
