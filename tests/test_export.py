@@ -190,8 +190,11 @@ def test_the_graph_holds_no_python_function_and_assets_are_complete(small_export
     nodes = [*meta.graph_def.node, *(node for function in library for node in function.node_def)]
     ops = {node.op for node in nodes}
     functions = {function.signature.name for function in library}
-    called = {node.attr["f"].func.name for node in nodes if "PartitionedCall" in node.op}
-    assert called <= functions and called
+    attributes = [value for node in nodes for value in node.attr.values()]
+    # Of calls, and of both sides of conditions and loops.
+    called = {value.func.name for value in attributes if value.func.name}
+    called |= {function.name for value in attributes for function in value.list.func}
+    assert called <= functions and any("case" in name.lower() for name in called), called
     assert not {op for op in ops if "Py" in op}
     assert not {node.op for f in library for node in f.node_def if "Var" in node.op}
     assert {"DecodeImage", "Conv2D"} <= ops

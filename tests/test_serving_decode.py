@@ -7,6 +7,8 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from ran_tf.serving import decode
@@ -15,7 +17,7 @@ from tests.test_export import random_faces
 COLOUR = random_faces(41, 57)
 GREY = COLOUR[..., 0]
 GREYS = np.stack([GREY] * 3, axis=-1)
-WIDE = np.zeros((2, 20_000, 3), np.uint8)
+WIDE, TALL = (np.zeros(shape, np.uint8) for shape in ((2, 20_000, 3), (20_000, 1, 3)))
 # A picture that survives JPEG.
 _ROWS, _COLUMNS = np.meshgrid(np.linspace(0, 255, 40), np.linspace(0, 255, 56), indexing="ij")
 SMOOTH = np.stack([_ROWS, _COLUMNS, 255 - _ROWS], axis=-1).astype(np.uint8)
@@ -39,9 +41,9 @@ def png_that_claims(height: int, width: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
-def animated(*frames: np.ndarray) -> bytes:
+def animated(*frames: np.ndarray, kind: str = "GIF") -> bytes:
     first, *others = (Image.fromarray(frame) for frame in frames)
-    return encode(first, "GIF", save_all=True, append_images=others)
+    return encode(first, kind, save_all=True, append_images=others)
 
 
 _SIDEWAYS = Image.Exif()
@@ -61,7 +63,9 @@ ANSWERED = {
     "16 bit png": (tf.io.encode_png(COLOUR.astype(np.uint16) * 257).numpy(), COLOUR),
     "one pixel": (encode(COLOUR[:1, :1], "PNG"), COLOUR[:1, :1]),
     "20,000 pixels wide": (encode(WIDE, "PNG"), WIDE),
+    "20,000 pixels tall": (encode(TALL, "PNG"), TALL),
     "animated gif": (animated(GREY, 255 - GREY), GREYS),
+    "animated png": (animated(COLOUR, 255 - COLOUR, kind="PNG"), COLOUR),
     "cmyk jpeg": (encode(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=95), SMOOTH),
     "progressive jpeg": (encode(SMOOTH, "JPEG", progressive=True, quality=95), SMOOTH),
     # Read as it is stored: a client that wants it upright turns it.
@@ -121,6 +125,29 @@ def test_pixels(decode_one, name):
     got = decode_one(data).numpy()
     assert got.dtype == np.uint8 and got.shape == pixels.shape
     np.testing.assert_allclose(got.astype(int), pixels, atol=atol)
+
+
+FLIPPED = {kind: encode(SMOOTH, kind) for kind in ("JPEG", "PNG", "BMP")} | {"GIF": animated(GREY)}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(sorted(FLIPPED)),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    length=st.floats(0.01, 1),
+)
+def test_flipped_bytes_are_pixels_or_a_message(decode_one, kind, changes, length):
+    """In this process, which a crash of the decoder would end."""
+    data = bytearray(FLIPPED[kind])
+    for place, value in changes:
+        # Most of them in the header, where they matter.
+        data[int(place**3 * (len(data) - 1))] = value
+    try:
+        pixels = decode_one(bytes(data[: int(length * len(data))])).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        assert error.message
+    else:
+        assert pixels.dtype == np.uint8 and pixels.shape[-1] == 3 and pixels.size
 
 
 @pytest.mark.parametrize("name", REFUSED)
