@@ -40,6 +40,63 @@ def test_one_more_ctrl_c_ends_at_once_inside_a_step(first):
         assert process.wait(timeout=10) == 130
 
 
+# What a worker of several is: a parent, and a child that waits for others and then trains.
+SUPERVISED = """
+import re, signal, sys, time
+from ran_tf.launch import stop, supervise
+be_ready = supervise.supervise(restarts=3, wait_seconds=60, waits_for="nobody")
+if sys.argv[1] == "waits":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as TensorFlow does
+    print("ready", flush=True)
+    re.match("(a+)+$", 40 * "a" + "b")  # for days, and no other thread runs
+be_ready()
+with stop.on_signals() as asked:
+    print("ready", flush=True)
+    while not asked():
+        time.sleep(0.01)
+sys.exit(stop.exit_code(asked()))
+"""
+
+
+def start_supervised(how):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISED, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all", "code"),
+    [
+        (signal.SIGTERM, False, 143),
+        (signal.SIGTERM, True, 143),
+        (signal.SIGINT, True, 130),
+        # The child hears of it by SIGTERM.
+        (signal.SIGINT, False, 143),
+    ],
+)
+def test_a_parent_tells_its_child_and_starts_no_other(number, to_all, code):
+    with start_supervised("trains") as process:
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        assert process.wait(timeout=10) == code
+        assert process.stderr.read().count("finishing the step") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+)
+def test_a_child_that_waits_is_ended_by_its_parent_and_with_it(number, code):
+    with start_supervised("waits") as process:
+        process.send_signal(number)
+        assert process.wait(timeout=10) == code
+        assert process.stdout.read() == ""  # nobody holds the other end any more
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_the_command_ends_with_the_code_of_the_signal(
     number, code, parse, synthetic_dir, tmp_path, monkeypatch, capsys

@@ -5,6 +5,8 @@ a lost worker leaves behind in TensorFlow cannot be cleared: only a new process 
 work is done in a child, forked before anything heavy is imported.
 """
 
+import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -16,6 +18,8 @@ from collections.abc import Callable
 # EX_TEMPFAIL of sysexits.h: nothing is wrong here, the same command may succeed later.
 TRY_AGAIN = 75
 _ASKING = (signal.SIGTERM, signal.SIGINT)
+# Until which a child has surely heard of a Ctrl-C.
+_HEARD_SECONDS = 1.0
 
 
 def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable[[], None]:
@@ -40,14 +44,16 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
             return _be_child(to_child, to_parent)
         os.close(to_child[0])
         os.close(to_parent[1])
-        stopped.child = child
+        stopped.child, stopped.ready = child, False
         if stopped.asked:  # before there was a child to tell
-            os.kill(child, signal.SIGTERM)
-        code = _watch(child, to_parent[0], wait_seconds=wait_seconds, waits_for=waits_for)
+            os.kill(child, signal.SIGKILL)
+        code = _watch(child, to_parent[0], stopped, wait_seconds=wait_seconds, waits_for=waits_for)
         os.close(to_parent[0])
         os.close(to_child[1])
         died = code < 0 and -code not in _ASKING
         status = 128 - code if code < 0 else code  # as a shell reports it
+        if stopped.asked and code == -signal.SIGKILL:  # by us, or by who lost patience
+            status = 128 + stopped.asked
         if stopped.asked or restarts == 0 or not (died or code == TRY_AGAIN):
             # Past the interpreter's end: there is nothing here to clean up.
             os._exit(status)
@@ -60,23 +66,34 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
 
 
 class _Stopped:
-    """Whether somebody asked to stop, and the child to tell."""
+    """Which signal asked to stop, 0 for none; the child to tell, and whether it is ready."""
 
     def __init__(self):
-        self.asked, self.child = False, None
+        self.asked, self.child, self.ready = 0, None, False
 
 
 def _pass_on_signals() -> _Stopped:
     stopped = _Stopped()
 
+    def tell(*_):
+        if stopped.child:
+            with contextlib.suppress(ProcessLookupError):
+                # While it waits in C++ nothing gentler reaches it: TensorFlow takes SIGTERM for
+                # itself. It has nothing to write down yet.
+                os.kill(stopped.child, signal.SIGTERM if stopped.ready else signal.SIGKILL)
+
     def ask(number, _):
-        stopped.asked = True
-        # Ctrl-C reaches the whole process group without help, and twice would mean "at once".
-        if number == signal.SIGTERM and stopped.child:
-            os.kill(stopped.child, number)
+        stopped.asked = number
+        if number == signal.SIGTERM or not stopped.ready:
+            tell()
+        else:
+            # Ctrl-C reaches the whole process group without help, and twice would mean "at once";
+            # a SIGINT for this process alone does not. SIGTERM says nothing new to who has heard.
+            signal.setitimer(signal.ITIMER_REAL, _HEARD_SECONDS)
 
     for number in _ASKING:
         signal.signal(number, ask)
+    signal.signal(signal.SIGALRM, tell)
     return stopped
 
 
@@ -84,6 +101,8 @@ def _be_child(to_child, to_parent) -> Callable[[], None]:
     os.close(to_child[1])
     os.close(to_parent[0])
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    _die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def follow():
@@ -92,10 +111,24 @@ def _be_child(to_child, to_parent) -> Callable[[], None]:
         os._exit(TRY_AGAIN)
 
     threading.Thread(target=follow, daemon=True).start()
-    return lambda: os.close(to_parent[1])
+
+    def be_ready():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # TensorFlow has taken it
+        os.close(to_parent[1])
+
+    return be_ready
 
 
-def _watch(child: int, ready: int, *, wait_seconds: float, waits_for: str) -> int:
+def _die_with_parent() -> None:
+    """For while it waits: no thread of Python runs then. On Linux; elsewhere nothing is done."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _watch(
+    child: int, ready: int, stopped: _Stopped, *, wait_seconds: float, waits_for: str
+) -> int:
     """Waits for a child; returns its exit status, or the negative number of what ended it."""
     deadline = time.monotonic() + wait_seconds
     # The pipe ends when the child says that it is ready, and also when it is gone.
@@ -106,4 +139,5 @@ def _watch(child: int, ready: int, *, wait_seconds: float, waits_for: str) -> in
             f"error: waited {wait_seconds:g} seconds for {waits_for}", file=sys.stderr, flush=True
         )
         return TRY_AGAIN
+    stopped.ready = True
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

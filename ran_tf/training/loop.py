@@ -9,6 +9,7 @@ import functools
 import os
 import pathlib
 import time
+from typing import NoReturn
 
 import keras
 import numpy as np
@@ -131,7 +132,7 @@ def _train_epoch(run: Run, epoch: int) -> None:
             checkpoints.save(run.store)
             last_save = time.monotonic()
         if stop:
-            raise Stopped
+            _stop(run)
     if pending is not None:
         run.hooks.on_step(epoch_meter.add(*pending))
     _finish_epoch(
@@ -141,6 +142,11 @@ def _train_epoch(run: Run, epoch: int) -> None:
         means=epoch_meter.means(),
         speed=epoch_meter.faces_per_second(),
     )
+
+
+def _stop(run: Run) -> NoReturn:
+    workers.wait_for_all(run.strategy)  # for the checkpoint, which the chief writes
+    raise Stopped
 
 
 def _learning_rate(run: Run, step: int) -> float:
@@ -156,7 +162,7 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
     measured = run.evaluate()
     if measured is None:
         checkpoints.save(run.store)
-        raise Stopped
+        _stop(run)
     row = {
         "epoch": epoch + 1,
         "step": run.progress.completed,

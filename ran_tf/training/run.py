@@ -77,7 +77,6 @@ def start(
         seed=config.seed,
     )
     _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)
-    several = workers.count(strategy) > 1
     arguments = {
         **config.model,
         "num_classes": len(dataset.labels),
@@ -138,8 +137,7 @@ def start(
                     share=share,
                 ),
             ),
-            # A worker that left the others in the middle would not be waited for.
-            stop=(lambda: False) if several else hooks.stop,
+            stop=lambda number: workers.any_asked(strategy, hooks.stop, step=number),
         ),
         card=card,
         writer=(

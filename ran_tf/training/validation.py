@@ -9,7 +9,7 @@ from ran_tf import losses
 
 
 def make_evaluate(
-    model, *, strategy: tf.distribute.Strategy, batches, stop: Callable[[], bool]
+    model, *, strategy: tf.distribute.Strategy, batches, stop: Callable[[int], bool]
 ) -> Callable[[], dict[str, float] | None]:
     """Compiles one pass over the split.
 
@@ -17,7 +17,7 @@ def make_evaluate(
       model: the network.
       strategy: that it was made under.
       batches: of `data.pipeline.eval_batches`, distributed.
-      stop: asked before every batch.
+      stop: asked before every batch, with its number; all workers must be told the same.
 
     Returns:
       A function that gives validation_accuracy and validation_cross_entropy, or None if `stop` said
@@ -51,8 +51,8 @@ def make_evaluate(
         # For a batch of any size, as the training step: each size's own graph rounds otherwise.
         sums.get_concrete_function(batches.element_spec)
         total = np.zeros(3)
-        for batch in batches:
-            if stop():
+        for number, batch in enumerate(batches):
+            if stop(number):
                 return None
             total += sums(batch).numpy()
         faces, correct, entropy = total

@@ -148,7 +148,8 @@ def any_asked(
 ) -> bool:
     """Whether any worker was asked to stop: they all stop after the same step.
 
-    Several workers talk of it at every eighth step only: it costs them a round of messages.
+    Several workers talk of it at every eighth step only (or batch of validation): it costs them a
+    round of messages.
     """
     if count(strategy) == 1:
         return ask()
