@@ -4,12 +4,14 @@ import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import ran_tf
 from ran_tf import export, images
@@ -23,6 +25,8 @@ from tests.test_export import (
     make_model,
     random_faces,
 )
+from tests.test_images import PICTURE
+from tests.test_images import encode as encode_image
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +267,56 @@ def test_a_bad_item_spoils_nothing(from_workdir, tmp_path):
         from_workdir([faces[0], tmp_path / "none.png"])
     with pytest.raises(ValueError, match="`on_error` must be one of.*on_error='skip'"):
         from_workdir(faces, on_error="skip")
+
+
+def test_every_kind_of_file_in_one_batch(from_workdir):
+    """Each is answered as its pixels are, and what cannot be read spoils none of them."""
+    grey = np.asarray(Image.fromarray(PICTURE).convert("L"))
+    turned, orientation = PICTURE.transpose(1, 0, 2), Image.Exif()
+    orientation[0x0112] = 5  # stored with its diagonal as the axis
+    clear = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)])
+    clear[:12, :, 3] = 0
+    white = PICTURE.copy()
+    white[:12] = 255
+    frames = [Image.fromarray(part) for part in (PICTURE, PICTURE[::-1])]
+    row = random_faces(1, 20_000)
+    as_jpeg = {"format": "JPEG", "quality": 95}
+    answered = {
+        "1x1": (encode_image(PICTURE[:1, :1], "PNG"), PICTURE[:1, :1]),
+        "20,000 wide": (encode_image(row, "PNG"), row),
+        "grey": (encode_image(grey, "PNG"), np.stack([grey] * 3, -1)),
+        "rgba": (encode_image(clear, "PNG"), white),
+        "cmyk": (encode_image(Image.fromarray(PICTURE).convert("CMYK"), **as_jpeg), PICTURE),
+        "16 bit": (
+            cv2.imencode(".png", PICTURE[..., ::-1].astype(np.uint16) * 257)[1].tobytes(),
+            PICTURE,
+        ),
+        "animated": (
+            encode_image(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+            PICTURE,
+        ),
+        "exif": (encode_image(turned, "PNG", exif=orientation), PICTURE),
+    }
+    png, jpeg = encode_image(PICTURE, "PNG"), encode_image(PICTURE, **as_jpeg)
+    # 20,000 by 20,000, says the header.
+    huge = png.replace(struct.pack(">II", 32, 24), struct.pack(">II", 20_000, 20_000))
+    refused = [b"text", png[:-60], jpeg[: len(jpeg) // 2], huge]
+    items, want = [], []
+    for i, (data, pixels) in enumerate(answered.values()):
+        items += [data, refused[i % len(refused)]]
+        want.append(pixels)
+    answers = from_workdir(items, on_error="return")
+    assert [type(answer) for answer in answers] == [ran_tf.Prediction, ran_tf.Failure] * len(want)
+    expected = from_workdir(want)
+    assert len({prediction.probability for prediction in expected}) > 4, "or all would agree"
+    for name, got, alone in zip(answered, answers[::2], expected, strict=True):
+        np.testing.assert_allclose(
+            got.probabilities,
+            alone.probabilities,
+            # The only JPEG: its pixels are nearly the picture's.
+            atol=0.02 if name == "cmyk" else 1e-5,
+            err_msg=name,
+        )
 
 
 def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypatch):
