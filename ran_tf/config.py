@@ -2,22 +2,54 @@
 
 import dataclasses
 import json
+import numbers
 from typing import Any
 
 from ran_tf import specs
 
+# Beyond them is a mistake, or a stranger's file: what a value may make this process allocate.
+MAX_SIDE, MAX_REGIONS, MAX_COUNT = 4096, 256, 10**6
+
 
 def check_choice(name: str, value: Any, choices) -> None:
     """Raises ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}")
+    try:
+        known = value in choices
+    except (TypeError, ValueError):  # such as a list, or an array
+        known = False
+    if not known:
+        raise ValueError(
+            f"`{name}` must be one of {tuple(choices)}. Received: {name}={_shown(value)}"
+        )
 
 
 def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
-    """Raises ValueError unless `low <= value <= high`."""
-    if not low <= value <= high:
+    """Raises ValueError unless `low <= value <= high`, and `value` is finite."""
+    try:
+        inside = bool(low <= value <= high) and abs(value) != float("inf")
+    except (TypeError, ValueError):  # such as text, or an array
+        inside = False
+    if not inside:
         bounds = f"at least {low}" if high == float("inf") else f"in {low}..{high}"
-        raise ValueError(f"`{name}` must be {bounds}. Received: {name}={value!r}")
+        bounds += " and finite" if value == float("inf") else ""
+        raise ValueError(f"`{name}` must be {bounds}. Received: {name}={_shown(value)}")
+
+
+def check_whole(name: str, value: int, *, low: int, high: int) -> None:
+    """Raises ValueError unless `value` is an integer, and `low <= value <= high`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ValueError(f"`{name}` must be an integer. Received: {name}={_shown(value)}")
+    check_range(name, value, low=low, high=high)
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: whole, unless it would hide what the error says."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        text = "an integer of thousands of digits"
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +71,7 @@ class RegionConfig:
     def __post_init__(self):
         check_choice("regions.kind", self.kind, specs.REGION_KINDS)
         check_choice("regions.variant", self.variant, specs.REGION_VARIANTS)
-        check_range("regions.k", self.k, low=1)
+        check_whole("regions.k", self.k, low=1, high=MAX_REGIONS)
         check_range("regions.radius", self.radius, low=0.01, high=1.0)
         if self.kind == "landmarks":
             check_choice("regions.k", self.k, (1, 1 + len(specs.LANDMARKS)))
@@ -74,7 +106,7 @@ class DataConfig:
     def __post_init__(self):
         check_choice("data.target", self.target, specs.TARGETS)
         for side in self.image_size:
-            check_range("data.image_size", side, low=2)
+            check_whole("data.image_size", side, low=2, high=MAX_SIDE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +172,9 @@ class OptimizerConfig:
     def __post_init__(self):
         check_choice("optimizer.name", self.name, ("sgd", "adamw"))
         check_choice("optimizer.schedule", self.schedule, ("cosine", "step", "constant"))
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < float("inf"):
             raise ValueError(
-                "`optimizer.learning_rate` must be positive. "
+                "`optimizer.learning_rate` must be positive and finite. "
                 f"Received: learning_rate={self.learning_rate}"
             )
         check_range("optimizer.warmup", self.warmup, low=0.0, high=1.0)
@@ -188,8 +220,13 @@ class TrainConfig:
     deterministic: bool = False
 
     def __post_init__(self):
-        check_range("train.epochs", self.epochs, low=1)
-        check_range("train.batch_size", self.batch_size, low=1)
+        check_whole("train.epochs", self.epochs, low=1, high=MAX_COUNT)
+        check_whole("train.batch_size", self.batch_size, low=1, high=MAX_COUNT)
+        for name in ("size", "region_map"):
+            for side in self.model.get(name) or ():
+                check_whole(f"model.{name}", side, low=1, high=MAX_SIDE)
+        check_range("model.dropout", self.model.get("dropout", 0.0), low=0.0, high=0.99)
+        check_range("train.margin", self.margin, low=-1.0, high=1.0)
         check_range(
             "train.regions_per_step", self.regions_per_step, low=0, high=self.data.regions.k
         )
@@ -231,13 +268,53 @@ class ModelCard:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> "ModelCard":
-        fields = json.loads(text)
-        return cls(
-            **{
-                **fields,
-                "labels": tuple(fields["labels"]),
-                "image_size": tuple(fields["image_size"]),
-                "regions": RegionConfig(**fields["regions"]),
-            }
-        )
+    def from_json(cls, text: str | bytes, *, source: str = "card.json") -> "ModelCard":
+        """Reads what `to_json` wrote.
+
+        Args:
+          text: JSON, perhaps of a stranger.
+          source: the file, for errors.
+
+        Raises:
+          ValueError: if it is no such card: every attribute has its type, and sizes are at most
+            `MAX_SIDE`.
+        """
+        try:
+            fields = json.loads(text)
+            regions = RegionConfig(**fields["regions"])
+            sides = tuple(fields["image_size"])
+            card = cls(
+                **{
+                    **fields,
+                    "labels": tuple(fields["labels"]),
+                    "image_size": sides,
+                    "regions": regions,
+                }
+            )
+            _check_types(card)
+        # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(
+                f"{source} must be a model card as ran_tf writes it. Received: "
+                f"{type(error).__name__}: {str(error)[:500]}"
+            ) from error
+        return card
+
+
+def _check_types(card: ModelCard) -> None:
+    """Raises ValueError unless a card could have been made of a trained model."""
+    height_width = (*card.image_size, *(card.model.get("size") or ()))
+    wanted = {
+        "dataset": isinstance(card.dataset, str),
+        "labels": all(isinstance(name, str) for name in card.labels)
+        and 2 <= len(set(card.labels)) == len(card.labels),
+        "image_size": len(card.image_size) == 2,
+        "model": isinstance(card.model, dict),
+        "image_size, model.size": all(
+            type(side) is int and 2 <= side <= MAX_SIDE for side in height_width
+        ),
+        "crop_margin, crop_drop": not isinstance(card.crop_margin, bool),
+    }
+    wrong = [name for name, right in wanted.items() if not right]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} cannot be")

@@ -178,14 +178,19 @@ def find_version(export_dir: str | os.PathLike) -> pathlib.Path | None:
 
 
 def read_card(version_dir: str | os.PathLike) -> ModelCard:
-    """The card of an export. Raises FileNotFoundError for a SavedModel of another maker."""
+    """The card of an export.
+
+    Raises:
+      FileNotFoundError: for a SavedModel of another maker.
+      ValueError: for a damaged card.
+    """
     path = pathlib.Path(version_dir) / ASSETS / CARD
     if not path.is_file():
         raise FileNotFoundError(
             f"{ASSETS}/{CARD} is missing: not an export of ran_tf.launch.export. "
             f"Received: {str(version_dir)!r}"
         )
-    return ModelCard.from_json(path.read_text(encoding="utf-8"))
+    return ModelCard.from_json(path.read_bytes(), source=str(path))
 
 
 def _check_portable(format: str, *, dtype: str | None) -> None:

@@ -176,7 +176,8 @@ def test_a_converted_network_is_where_training_starts(theirs, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "left out: bn1.num_batches_tracked" in said and "left out: optimizer" in said
     assert re.search(r"for: backbone='resnet18', num_classes=7, attention='softmax'", said)
-    arguments = weights_file.read_arguments(out)
+    with weights_file.safe_copy(out) as file:
+        arguments = file.arguments
     assert arguments["preprocessing"] == "unit"
 
     network = ran_tf.RegionAttentionNetwork(**arguments, size=SIZE)
@@ -190,4 +191,5 @@ def test_a_converted_network_is_where_training_starts(theirs, tmp_path, capsys):
 
 def test_plain_weights_files_say_nothing(tmp_path):
     build_backbone("mobilenet_v1", size=SIZE).save_weights(tmp_path / "x.weights.h5")
-    assert weights_file.read_arguments(tmp_path / "x.weights.h5") == {}
+    with weights_file.safe_copy(tmp_path / "x.weights.h5") as file:
+        assert file.arguments == {}

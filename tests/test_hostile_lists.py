@@ -1,30 +1,19 @@
-"""Lists and tables of strange bytes: what is read is sound, or one error names the file.
+"""Lists and tables of strange bytes: what is read is sound, or one error names the file."""
 
-RAN_TF_FUZZ=100000 tries so many of each; without it a few, in seconds.
-"""
-
-import os
 import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given
 
-from tests import ferplus_files
+from tests import ferplus_files, hostile
 from tfds_builders import conditions, landmarks, tables, text_files
 from tfds_builders.affectnet import original
 from tfds_builders.ferplus import source
 from tfds_builders.raf_db import annotation
 
-CASES = int(os.environ.get("RAN_TF_FUZZ", "60"))
-hostile = settings(
-    max_examples=CASES,
-    deadline=None,
-    # The folder is written anew for every case.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    derandomize=CASES < 1000,
-)
+few = hostile.hostile(60)
+_TOKENS = (b"\0", b'"', b",", b"\n", b"-1", b"9" * 30, b"1_0", b"../", b"\xff")
 
 LANDMARKS = (
     f"id,{','.join(landmarks.COLUMNS)}\na,{','.join(['0.5'] * 10)}\nb,{','.join(['nan'] * 10)}\n"
@@ -36,22 +25,8 @@ AFFECTNET = (
 MANUAL = "10\t12\n20\t12\n15\t18\n11\t25\n19\t25\n0\n0\n2\n"
 
 
-@st.composite
-def damaged(draw, text: str):
-    """A file with some of its bytes replaced, left out or put in, cut off, or of bytes alone."""
-    data = bytearray(text.encode())
-    for _ in range(draw(st.integers(0, 4))):
-        start = draw(st.integers(0, len(data)))
-        end = start + draw(st.integers(0, 6))
-        data[start:end] = draw(
-            st.one_of(
-                st.binary(max_size=6),
-                st.sampled_from(
-                    [b"\0", b'"', b",", b"\n", b"-1", b"9" * 30, b"1_0", b"../", b"\xff"]
-                ),
-            )
-        )
-    return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
+def damaged(text: str):
+    return hostile.damaged(text.encode(), tokens=_TOKENS)
 
 
 def read_or_refuse(read, path: pathlib.Path):
@@ -65,7 +40,7 @@ def read_or_refuse(read, path: pathlib.Path):
         return None
 
 
-@hostile
+@few
 @given(data=damaged(ferplus_files.LISTS["jianfei_occlusion_list.txt"]))
 @example(data=b"\xff\xfe1\0_\0")
 def test_an_authors_list(data, tmp_path):
@@ -76,7 +51,7 @@ def test_an_authors_list(data, tmp_path):
         assert 0 <= row.label <= 9 and row.occlusion in file.types.values()
 
 
-@hostile
+@few
 @given(data=damaged(LANDMARKS))
 @example(data=LANDMARKS.replace("0.5", "x" * 200_000, 1).encode())
 def test_a_table_of_landmarks(data, tmp_path):
@@ -102,7 +77,7 @@ def test_labels_of_ferplus(ferplus):
     sound = path.read_text()
     names = {p.name for p in path.parent.iterdir()}
 
-    @hostile
+    @few
     @given(data=damaged(sound))
     @example(data=sound.replace(",4,", ",1_0,").encode())
     @example(data=sound.replace(",4,", f",{'9' * 5000},").encode())
@@ -119,7 +94,7 @@ def test_labels_of_ferplus(ferplus):
     path.write_text(sound)
 
 
-@hostile
+@few
 @given(data=damaged(AFFECTNET))
 def test_a_table_of_affectnet(data, tmp_path):
     path = tmp_path / "training.csv"
@@ -130,7 +105,7 @@ def test_a_table_of_affectnet(data, tmp_path):
         assert 0 <= row.expression <= 10
 
 
-@hostile
+@few
 @given(data=damaged(MANUAL))
 def test_an_annotation_of_raf_db(data, tmp_path):
     path = tmp_path / "test_0001_manu_attri.txt"

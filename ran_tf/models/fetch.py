@@ -1,6 +1,7 @@
 """A file from a URL with its checksum, kept beside Keras' own downloads."""
 
 import hashlib
+import http.client
 import os
 import pathlib
 import re
@@ -11,6 +12,9 @@ import urllib.request
 from ran_tf import files
 
 _MARK = "#sha256="
+_HTTPError = http.client.HTTPException
+# A longer answer is not read to its end, which may never come.
+MAX_BYTES = 2**31
 
 
 def is_url(source: str | os.PathLike) -> bool:
@@ -28,7 +32,8 @@ def fetch(url: str) -> pathlib.Path:
       The file, under a name that ends as the URL does.
 
     Raises:
-      ValueError: without a checksum, or if the file has another one; it is not kept then.
+      ValueError: without a checksum, or if the file has another one or more than `MAX_BYTES`; it is
+        not kept then.
       OSError: if there is no such file, or no network.
     """
     address, mark, expected = url.partition(_MARK)
@@ -48,7 +53,12 @@ def fetch(url: str) -> pathlib.Path:
             with urllib.request.urlopen(address, timeout=60) as answer, partial.open("wb") as out:
                 while block := answer.read(1 << 20):
                     out.write(block)
-        except (urllib.error.URLError, TimeoutError) as error:
+                    if out.tell() > MAX_BYTES:
+                        raise ValueError(
+                            f"a download must have at most {MAX_BYTES:,} bytes; nothing was kept. "
+                            f"Received: more from {address}"
+                        )
+        except (urllib.error.URLError, TimeoutError, ConnectionError, _HTTPError) as error:
             raise OSError(f"{address} cannot be downloaded: {error}") from error
         found = _sha256(partial)
         if found != expected:

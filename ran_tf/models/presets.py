@@ -16,16 +16,17 @@ import io
 import json
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
 from ran_tf.config import ModelCard
-from ran_tf.models import weights_file
+from ran_tf.models import preset_file, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 
 WEIGHTS, CARD, KNOWN, README = "weights.npz", "card.json", "known_output.json", "README.md"
 FOLDER = pathlib.Path(__file__).parents[1] / "presets"
+# Larger files are refused. The weights of VGG-16 take 280 MB.
+MAX_WEIGHTS, MAX_TEXT = 2**30, 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +85,61 @@ def load_preset(path: str | os.PathLike, *, dtype: str = "float32") -> TrainedMo
       FileNotFoundError: if a file of it is missing.
       ValueError: if the weights are not those that it was made with, or do not fit its card.
     """
-    parts = _read(pathlib.Path(path))
-    card = ModelCard.from_json(parts[CARD].decode())
-    expected = json.loads(parts[KNOWN])["weights_sha256"]
+    parts = preset_file.read_files(
+        pathlib.Path(path), limits={WEIGHTS: MAX_WEIGHTS, CARD: MAX_TEXT, KNOWN: MAX_TEXT}
+    )
+    card = ModelCard.from_json(parts[CARD], source=f"{CARD} of {str(path)!r}")
+    expected = _expected_digest(parts[KNOWN], source=str(path))
     found = hashlib.sha256(parts[WEIGHTS]).hexdigest()
     if found != expected:
         raise ValueError(
             f"{WEIGHTS} must have the SHA-256 {expected}; copy the preset again. "
             f"Received: {found}, {len(parts[WEIGHTS]):,} bytes, in {str(path)!r}"
         )
-    model = RegionAttentionNetwork(**{**card.model, "synchronized": False, "dtype": dtype})
-    with np.load(io.BytesIO(parts[WEIGHTS]), allow_pickle=False) as arrays:
-        _assign(model, dict(arrays), source=str(path))
+    model = build_network(card, dtype=dtype, source=str(path))
+    weights = _weights(model)
+    arrays = preset_file.read_arrays(
+        parts[WEIGHTS], shapes={n: tuple(v.shape) for n, v in weights.items()}, source=str(path)
+    )
+    for name, weight in weights.items():
+        weight.assign(arrays[name])
     return TrainedModel(model=model, card=card)
+
+
+def build_network(
+    card: ModelCard, *, dtype: str | None = None, source: str
+) -> RegionAttentionNetwork:
+    """The network that a card describes, with random weights, for use and not for training.
+
+    Args:
+      card: whose `model` holds the arguments, perhaps of a stranger's file.
+      dtype: policy of the network; None is the card's own.
+      source: the file or folder of the card, for errors.
+
+    Raises:
+      ValueError: if there is no such network.
+    """
+    changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
+    try:
+        if card.model.get("num_classes", 8) != len(card.labels):
+            raise ValueError(f"num_classes must be the number of labels, {len(card.labels)}")
+        return RegionAttentionNetwork(**{**card.model, **changes})
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        said = (str(error).strip().splitlines() or ["no message"])[0]
+        raise ValueError(
+            f"`model` of a card must be arguments of RegionAttentionNetwork. Received: {source!r}: "
+            f"{said[:500]}"
+        ) from error
+
+
+def _expected_digest(text: bytes, *, source: str) -> str:
+    try:
+        return str(json.loads(text)["weights_sha256"])[:64]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise ValueError(
+            f"{KNOWN} must be a JSON object with weights_sha256. Received: {source!r}: "
+            f"{text[:40]!r}"
+        ) from error
 
 
 def pack_weights(model: RegionAttentionNetwork) -> bytes:
@@ -131,33 +174,6 @@ def known_faces(*, seed: int = 0, count: int = 4) -> np.ndarray:
     return squares.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def _read(path: pathlib.Path) -> dict[str, bytes]:
-    """The files that loading needs, by name."""
-    folder, archive = path, None
-    if path.is_file():
-        try:
-            archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise ValueError(
-                f"a preset must be a folder or a zip file. Received: {str(path)!r}: {error}"
-            ) from error
-        folder = zipfile.Path(archive)
-        inside = [entry for entry in folder.iterdir() if entry.is_dir()]
-        if not (folder / CARD).is_file() and len(inside) == 1:
-            (folder,) = inside
-    try:
-        missing = [name for name in (WEIGHTS, CARD, KNOWN) if not (folder / name).is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"a preset must hold {WEIGHTS}, {CARD} and {KNOWN}; {', '.join(missing)} is "
-                f"missing. Received: {str(path)!r}"
-            )
-        return {name: (folder / name).read_bytes() for name in (WEIGHTS, CARD, KNOWN)}
-    finally:
-        if archive is not None:
-            archive.close()
-
-
 def _weights(model) -> dict:
     weights = weights_file.float_weights(model)
     named = {v.path: v for v in weights}
@@ -167,21 +183,3 @@ def _weights(model) -> dict:
             f"{len(weights)} weights of {len(named)} paths in backbone {model.backbone.name!r}"
         )
     return named
-
-
-def _assign(model, arrays: dict[str, np.ndarray], *, source: str) -> None:
-    weights = _weights(model)
-    wrong = sorted(
-        name
-        for name in weights.keys() | arrays.keys()
-        if name not in weights
-        or name not in arrays
-        or tuple(weights[name].shape) != arrays[name].shape
-    )
-    if wrong:
-        raise ValueError(
-            f"the weights of a preset must be those of the network on its card; {len(wrong)} "
-            f"differ: {', '.join(wrong[:5])}. Received: {source!r}"
-        )
-    for name, weight in weights.items():
-        weight.assign(arrays[name].astype(np.float32))

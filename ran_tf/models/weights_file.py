@@ -2,17 +2,42 @@
 
 A `.weights.h5` of Keras holds arrays and no word of the model they fit. Shapes catch a wrong
 architecture; a wrong scaling of the input they do not, and its accuracy is lost in silence.
+
+Every such file, whoever wrote it, is read by a child first (`reader_process`): what this process
+parses is the child's copy.
 """
 
+import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Mapping
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
 import keras
 
+from ran_tf.models import reader_process
+
+_CHILD = pathlib.Path(__file__).with_name("h5_child.py")
 _ATTRIBUTE = "ran_tf"
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsFile:
+    """A weights file that is safe to read.
+
+    Attributes:
+      path: the copy, for `load_weights`.
+      groups: names at its top.
+      arguments: that `save` wrote; empty for a file of Keras' own `save_weights`.
+    """
+
+    path: pathlib.Path
+    groups: frozenset[str]
+    arguments: Mapping[str, Any]
 
 
 def float_weights(model: keras.Model) -> list[keras.Variable]:
@@ -27,7 +52,39 @@ def save(model: keras.Model, path: str | os.PathLike, *, arguments: Mapping[str,
         file.attrs[_ATTRIBUTE] = json.dumps(dict(arguments))
 
 
-def read_arguments(path: str | os.PathLike) -> dict[str, Any]:
-    """The arguments that `save` wrote; empty for a file of Keras' own `save_weights`."""
-    with h5py.File(path, "r") as file:
-        return json.loads(file.attrs.get(_ATTRIBUTE, "{}"))
+@contextlib.contextmanager
+def safe_copy(path: str | os.PathLike) -> Iterator[WeightsFile]:
+    """Yields a copy of a weights file that holds its arrays and nothing else.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: it is damaged, or holds what no weights file does: links, compressed arrays, text.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"a weights file must be there. Received: {str(path)!r}")
+    with tempfile.TemporaryDirectory(prefix="ran_tf_h5_") as folder:
+        copy = pathlib.Path(folder) / "copy.weights.h5"  # the ending that Keras asks for
+        try:
+            reader_process.read_in_child(_CHILD, path, copy)
+        except reader_process.ReaderError as error:
+            raise ValueError(
+                f"a weights file must be a whole .weights.h5 of Keras. Received: {str(path)!r}: "
+                f"{error}"
+            ) from error
+        with h5py.File(copy, "r") as file:
+            groups, text = frozenset(file), file.attrs.get(_ATTRIBUTE, "{}")
+        yield WeightsFile(path=copy, groups=groups, arguments=_arguments(text, path=path))
+
+
+def _arguments(text, *, path: pathlib.Path) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"the attribute `{_ATTRIBUTE}` of a weights file must be a JSON object. "
+            f"Received: {str(path)!r}: {str(text)[:80]!r}"
+        )
+    return found

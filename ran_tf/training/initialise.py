@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import h5py
-
 from ran_tf import sources
 from ran_tf.models import weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
@@ -76,17 +74,20 @@ def _from_network(model, trained, *, source: str) -> Initialised:
 
 def _from_file(model, path) -> Initialised:
     try:
-        with h5py.File(path, "r") as file:
-            target = model if "backbone" in file else model.backbone
-        arguments = weights_file.read_arguments(path)
+        with weights_file.safe_copy(path) as file:
+            _check_preprocessing(model, file.arguments, source=str(path))
+            target = model if "backbone" in file.groups else model.backbone
+            _load(target, file.path, model=model, source=path)
     except OSError as error:
         raise _unfit(model, path, error) from error
-    _check_preprocessing(model, arguments, source=str(path))
-    try:
-        target.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise _unfit(model, path, error) from error
     return _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+
+
+def _load(target, copy, *, model, source) -> None:
+    try:
+        target.load_weights(copy)
+    except (ValueError, KeyError, OSError) as error:
+        raise _unfit(model, source, error) from error
 
 
 def _unfit(model, path, error: Exception) -> ValueError:

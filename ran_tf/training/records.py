@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from ran_tf import files
 from ran_tf.config import ModelCard
+from ran_tf.models import presets, weights_file
 from ran_tf.models.presets import TrainedModel
-from ran_tf.models.ran import RegionAttentionNetwork
 
 RUN, METRICS, BEST_WEIGHTS, BEST, CARD = (
     "run.json",
@@ -89,11 +89,17 @@ def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
                 f"`workdir` must be the directory of a training run with at least one finished "
                 f"epoch; {path.name} is missing. Received: workdir={str(workdir)!r}"
             )
-    card = ModelCard.from_json(card_path.read_text(encoding="utf-8"))
+    card = ModelCard.from_json(card_path.read_bytes(), source=str(card_path))
     # Weights are read the same on one device and on many.
-    changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
-    model = RegionAttentionNetwork(**{**card.model, **changes})
-    model.load_weights(weights_path)
+    model = presets.build_network(card, dtype=dtype, source=str(card_path))
+    with weights_file.safe_copy(weights_path) as file:
+        try:
+            model.load_weights(file.path)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(
+                f"{BEST_WEIGHTS} must hold the weights of the network on {CARD}. "
+                f"Received: workdir={str(workdir)!r}: {error}"
+            ) from error
     return TrainedModel(model=model, card=card)
 
 

@@ -6,13 +6,13 @@ takes nothing with it, and PyTorch never shares a process with the Keras backend
 
 import dataclasses
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from ran_tf.models import reader_process
 
 _CHILD = Path(__file__).with_name("torch_child.py")
 # What `torch.nn.DataParallel` puts before every name.
@@ -52,11 +52,10 @@ def read_torch(path: str | Path) -> TorchFile:
         )
     with tempfile.TemporaryDirectory(prefix="ran_tf_torch_") as folder:
         out = Path(folder) / "tensors.npz"
-        # -P: the child's own folder must not shadow modules. An absolute path is never an option.
-        command = [sys.executable, "-P", str(_CHILD), str(path.resolve()), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if done.returncode:
-            _raise(path, done)
+        try:
+            reader_process.read_in_child(_CHILD, path, out)
+        except reader_process.ReaderError as error:
+            _raise(path, error)
         with np.load(out, allow_pickle=False) as arrays:
             header = json.loads(str(arrays["header"]))
             tensors = {name: arrays[f"t{i}"] for i, name in enumerate(header["names"])}
@@ -66,21 +65,16 @@ def read_torch(path: str | Path) -> TorchFile:
     )
 
 
-def _raise(path: Path, done: subprocess.CompletedProcess):
-    try:
-        report = json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        report = {"error": f"its reader died with status {done.returncode}: {last}"}
-    if report.get("no_torch"):
+def _raise(path: Path, error: reader_process.ReaderError):
+    if error.report.get("no_torch"):
         raise RuntimeError(
             "PyTorch checkpoints are read with PyTorch, which is not installed: "
-            f"pip install 'ran_tf[torch]'. Received: {report['error']}"
-        )
+            f"pip install 'ran_tf[torch]'. Received: {error}"
+        ) from error
     raise ValueError(
         "`source` must be a whole file of torch.save with a state dict of plain tensors. "
-        f"Received: source={str(path)!r}: {report['error']}"
-    )
+        f"Received: source={str(path)!r}: {error}"
+    ) from error
 
 
 def _without_prefix(tensors: dict[str, np.ndarray], *, source: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,120 @@
+"""Files whose parser may crash, hang or eat memory are read in a process of their own.
+
+HDF5 and PyTorch's format are parsed by C code that was not written for strangers' files. The child
+reads such a file and writes what it found in a form that is safe to read; whatever happens to it
+becomes one error of ours that names the file. Its bounds, for a file of n bytes:
+
+    memory   1 GiB + 8 n (data segment; Linux alone keeps it)
+    disk     64 MiB + 4 n a file
+    time     120 s + 1 s for each MiB
+"""
+
+import json
+import os
+import pathlib
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+
+MEMORY, DISK, SECONDS = 2**30, 2**26, 120
+# Of a child's output that is looked at.
+_LAST_BYTES = 2**14
+# A thread takes memory of its own, and one is enough to read a file.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class ReaderError(ValueError):
+    """The child did not read the file; `report` is what it said of it, at least `error`."""
+
+    def __init__(self, report: dict):
+        super().__init__(report["error"])
+        self.report = report
+
+
+def read_in_child(child: pathlib.Path, source: pathlib.Path, out: pathlib.Path) -> None:
+    """Runs `python CHILD SOURCE OUT` within the bounds above.
+
+    Args:
+      child: a script. It writes `out` and ends with status 0, or ends with another status after a
+        last line of output that is JSON with `error`, one line for people.
+      source: the file to read.
+      out: the file to write, in a folder that belongs to the caller.
+
+    Raises:
+      ReaderError: without a line break, for whatever went wrong.
+    """
+    size = source.stat().st_size
+    memory, disk = MEMORY + 8 * size, DISK + 4 * size
+    seconds = SECONDS + size / 2**20
+    # -P: the child's own folder must not shadow modules. An absolute path is never an option.
+    paths = [str(path.resolve()) for path in (pathlib.Path(__file__), child, source, out)]
+    command = [sys.executable, "-P", paths[0], str(memory), str(disk), *paths[1:]]
+    # Not through pipes, which would end in this process' memory.
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+        try:
+            status = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=complained,
+                timeout=seconds,
+                env={**os.environ, **_ONE_THREAD},
+            ).returncode
+        except subprocess.TimeoutExpired:
+            error = f"reading it took more than {seconds:.0f} s"
+            raise ReaderError({"error": error}) from None
+        if status:
+            raise ReaderError(
+                _report(status, said=_last_line(said), complained=_last_line(complained))
+            )
+
+
+def _last_line(file) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+    lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _report(status: int, *, said: str, complained: str) -> dict:
+    try:
+        report = json.loads(said)
+        if isinstance(report["error"], str):
+            return report
+    except (ValueError, KeyError, TypeError):
+        pass
+    how = f"status {status}"
+    if -status in set(signal.Signals):
+        how = signal.Signals(-status).name
+    return {"error": f"its reader died with {how}: {complained[:200] or 'no message'}"}
+
+
+def _limit(*, memory: int, disk: int) -> None:
+    try:
+        import resource
+    except ImportError:  # not on Unix
+        return
+    for kind, value in [
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_FSIZE, disk),
+        (resource.RLIMIT_CORE, 0),
+    ]:
+        most = resource.getrlimit(kind)[1]
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(kind, (value, most))
+
+
+def _main(memory: str, disk: str, script: str, *arguments: str) -> None:
+    _limit(memory=int(memory), disk=int(disk))
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except MemoryError:
+        error = f"reading it takes more than {int(memory):,} bytes of memory"
+        print(json.dumps({"error": error}))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,334 @@
+"""Weights, checkpoints, presets and cards of strange bytes: sound, or one line that names them."""
+
+import hashlib
+import io
+import json
+import pathlib
+import warnings
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ran_tf import config
+from ran_tf.models import convert, preset_file, presets, weights_file
+from tests import fork_server
+from tests.hostile import assert_one_line, damaged, hostile
+
+ROOT = pathlib.Path(convert.__file__).parents[1]
+CARD = {
+    "dataset": "ferplus",
+    "labels": ["neutral", "happiness"],
+    "image_size": [32, 32],
+    "regions": {"kind": "fixed", "k": 6, "variant": "paper", "radius": 0.4},
+    "model": {"backbone": "mobilenet_v1", "num_classes": 2, "size": [32, 32]},
+    "colour": "grey",
+    "crop_margin": 0.0,
+    "crop_drop": 0.0,
+}
+
+
+@pytest.fixture
+def readers(request):
+    """Starts fork servers, and ends them."""
+    servers = []
+
+    def start(*arguments, **options):
+        servers.append(fork_server.Server(*arguments, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def _check_answer(answer: dict, died: list) -> bool:
+    """Whether the file was read; a child may die, and no exception of another kind may come."""
+    assert "unexpected" not in answer, answer
+    if "died" in answer:
+        died.append(answer["died"])
+        return False
+    if answer["error"] is not None:
+        assert "\n" not in answer["error"] and 0 < len(answer["error"]) < 2000
+    return answer["error"] is None
+
+
+# -- HDF5 ------------------------------------------------------------------------------------------
+
+
+def test_weights_files(readers, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    path = tmp_path / "x.weights.h5"
+    weights_file.save(model, path, arguments={"preprocessing": "unit"})
+    whole, died = path.read_bytes(), []
+    server = readers(ROOT / "h5_child.py", "copy_arrays", memory=2**28)
+    assert server.read(path) == {"error": None}
+
+    @hostile(300)
+    @given(data=damaged(whole))
+    def check(data):
+        path.write_bytes(data)
+        if _check_answer(server.read(path), died):
+            _check_copy(f"{path}.out", most=len(data))
+
+    check()
+    # Of a parser in C; the product makes an error of each.
+    print(f"{len(died)} deaths: {sorted(set(died))}")
+
+
+def _check_copy(path: str, *, most: int) -> None:
+    sizes = []
+
+    def look(name, item):
+        assert isinstance(item, (h5py.Group, h5py.Dataset)), name
+        if isinstance(item, h5py.Dataset):
+            assert item.dtype.kind in "fiubV" and not item.external and not item.is_virtual
+            sizes.append(item.nbytes)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(look)
+    assert sum(sizes) <= most
+
+
+# -- PyTorch ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_checkpoints(zipped, readers, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is the extra `torch`")
+    path, died = tmp_path / "x.pth", []
+    content = {"state_dict": {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2).half()}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    server = readers(ROOT / "convert" / "torch_child.py", "read_checkpoint", memory=2**30)
+    assert server.read(path) == {"error": None}
+
+    @hostile(100)
+    @given(data=damaged(whole))
+    def check(data):
+        path.write_bytes(data)
+        _check_answer(server.read(path), died)
+
+    check()
+    print(f"{len(died)} deaths: {sorted(set(died))}")
+
+
+# -- presets ---------------------------------------------------------------------------------------
+
+LIMITS = {"weights.npz": 2**20, "card.json": 2**12, "known_output.json": 2**12}
+SHAPES = {"conv/kernel": (3, 2), "conv/bias": (2,)}
+
+
+def _archive(entries: list, *, compression=zipfile.ZIP_STORED) -> bytes:
+    packed = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(packed, "w", compression) as archive:
+        warnings.simplefilter("ignore")  # of names that are there twice
+        for name, content in entries:
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return packed.getvalue()
+
+
+def _npz(arrays: dict) -> bytes:
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)
+    return packed.getvalue()
+
+
+SOUND_ARRAYS = {name: np.ones(shape, np.float16) for name, shape in SHAPES.items()}
+SOUND = {"weights.npz": _npz(SOUND_ARRAYS), "card.json": b"{}", "known_output.json": b"{}"}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A folder in which nothing but the archive may appear."""
+    folder = tmp_path_factory.mktemp("alone") / "inside"
+    folder.mkdir()
+    return folder
+
+
+def _read_or_refuse(data: bytes, folder: pathlib.Path) -> dict | None:
+    path = folder / "x.zip"
+    path.write_bytes(data)
+    try:
+        files = preset_file.read_files(path, limits=LIMITS)
+    except (ValueError, FileNotFoundError) as error:
+        assert_one_line(error, str(path), "Received: ")
+        files = None
+    assert [p.name for p in folder.parent.rglob("*")] == ["inside", "x.zip"]
+    if files is not None:
+        assert files.keys() == LIMITS.keys()
+        assert all(len(files[name]) <= limit for name, limit in LIMITS.items())
+    return files
+
+
+@hostile(300)
+@given(data=damaged(_archive(list(SOUND.items())), most=3))
+def test_a_damaged_zip(data, alone):
+    _read_or_refuse(data, alone)
+
+
+names = st.sampled_from([*LIMITS, "../card.json", "/card.json", "a/card.json", "b/card.json"]) | (
+    st.text("ab./\\\0é", max_size=12)
+)
+
+
+@hostile(200)
+@given(
+    entries=st.lists(st.tuples(names, st.binary(max_size=9)), max_size=6),
+    prefix=st.sampled_from(["", "a/", "../", "/"]),
+)
+@example(entries=[("card.json", b"2")], prefix="")
+@example(entries=[("/" * 40_000 + "x", b"")], prefix="")
+def test_a_zip_of_strange_names(entries, prefix, alone):
+    sound = [(prefix + name, content) for name, content in SOUND.items()]
+    files = _read_or_refuse(_archive([*entries, *sound]), alone)
+    if files is not None and prefix:
+        assert files["weights.npz"] == SOUND["weights.npz"] or any(
+            name.endswith("weights.npz") for name, _ in entries
+        )
+
+
+def test_what_a_zip_may_not_be(alone):
+    def refused(data, message):
+        (alone / "x.zip").write_bytes(data)
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            preset_file.read_files(alone / "x.zip", limits=LIMITS)
+
+    sound = list(SOUND.items())
+    refused(_archive([*sound, ("card.json", b"[]")]), "each file once.*with card.json twice")
+    refused(_archive([("a/card.json", b""), ("b/card.json", b""), *sound[::2]]), "card.json is mi")
+    refused(_archive([(f"a/b/{n}", c) for n, c in sound]), "weights.npz, .*are missing|is missing")
+    # A thousand times smaller than what it unpacks to.
+    bomb = _archive([("weights.npz", bytes(2**19)), *sound[1:]], compression=zipfile.ZIP_DEFLATED)
+    refused(bomb, r"at most \d\d,\d+ bytes.*of 524,292 bytes unpacked")
+    refused(_archive([("weights.npz", bytes(2**20 + 1)), *sound[1:]]), "at most 1,048,576 bytes")
+    lying = _archive(sound).replace((2).to_bytes(4, "little") * 2, b"\xff\xff\xff\x7f" * 2)
+    refused(lying, "at most 4,096 bytes. Received: 2,147,483,647 bytes")
+
+
+def _arrays_or_refuse(data: bytes) -> None:
+    try:
+        arrays = preset_file.read_arrays(data, shapes=SHAPES, source="here")
+    except ValueError as error:
+        assert_one_line(error, "'here'")
+        return
+    for name, shape in SHAPES.items():
+        assert arrays[name].shape == shape and arrays[name].dtype == np.float32
+        assert np.isfinite(arrays[name]).all()
+
+
+@hostile(300)
+@given(data=damaged(SOUND["weights.npz"], most=3))
+def test_damaged_arrays(data):
+    _arrays_or_refuse(data)
+
+
+def _header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(12)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,)}\n"),
+        _header("{'descr': '<f2', 'fortran_order': False, 'shape': (9999999999999999999999,)}\n"),
+        _header("{'descr': '|O', 'fortran_order': False, 'shape': (3, 2)}\n"),
+        _header("__import__('os').abort()\n"),
+        _header("[" * 5000 + "\n"),
+        b"no array",
+        bytes(2**16),
+    ],
+)
+def test_arrays_that_claim_too_much(member):
+    data = _archive([("conv/kernel.npy", member), ("conv/bias.npy", member)])
+    with pytest.raises(ValueError, match=r"the weights of a preset must be.*'here'"):
+        preset_file.read_arrays(data, shapes=SHAPES, source="here")
+
+
+def test_arrays_of_another_kind():
+    for changes in ({"conv/bias": np.array([np.nan, 1])}, {"conv/bias": np.array(["a", "b"])}):
+        with pytest.raises(ValueError, match=r"1 differ: conv/bias\. Received: 'here'"):
+            preset_file.read_arrays(_npz({**SOUND_ARRAYS, **changes}), shapes=SHAPES, source="here")
+
+
+# -- cards -----------------------------------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=5,
+)
+
+
+@st.composite
+def strange_cards(draw):
+    """A card with some values, also within regions and model, of another kind."""
+    card = json.loads(json.dumps(CARD))
+    for _ in range(draw(st.integers(1, 3))):
+        part = card
+        if draw(st.booleans()):
+            part = card.get(draw(st.sampled_from(["regions", "model"])))
+        if isinstance(part, dict):
+            names = [*part, "other"]
+            part[draw(st.sampled_from(names))] = draw(json_values)
+    return json.dumps(card).encode()
+
+
+def _card_or_refuse(data: bytes) -> None:
+    try:
+        card = config.ModelCard.from_json(data, source="'here'")
+    except ValueError as error:
+        assert_one_line(error, "'here'", "Received: ")
+        return
+    height, width = card.image_size
+    assert 2 <= height <= config.MAX_SIDE and 2 <= width <= config.MAX_SIDE
+    assert len(set(card.labels)) == len(card.labels) and all(
+        isinstance(n, str) for n in card.labels
+    )
+    assert card.regions.k <= config.MAX_REGIONS
+    assert -0.4 <= card.crop_margin <= 4
+
+
+@hostile(300)
+@given(data=damaged(json.dumps(CARD).encode()) | strange_cards() | st.binary(max_size=9))
+@example(data=b"[" * 100_000)
+@example(data=json.dumps({**CARD, "image_size": [10**9, 10**9]}).encode())
+@example(data=json.dumps({**CARD, "image_size": [32.0, True]}).encode())
+def test_a_card(data):
+    _card_or_refuse(data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": 10**9}, "num_classes must be the number of labels, 2"),
+        ({"backbone": "../x"}, "`backbone` must be one of"),
+        ({"backbone": ["a"]}, "Received: 'here'"),
+        ({"trunk": "shared", "region_map": [0, "a"]}, "Received: 'here'"),
+        ({"nowhere": 1}, "nowhere"),
+    ],
+)
+def test_a_card_without_a_network(changes, message):
+    card = {**CARD, "model": {**CARD["model"], **changes}}
+    with pytest.raises(ValueError, match=message) as caught:
+        presets.build_network(config.ModelCard.from_json(json.dumps(card)), source="here")
+    assert_one_line(caught.value, "'here'")
+
+
+def test_the_digest_of_a_preset(tmp_path):
+    files = {**SOUND, "card.json": json.dumps(CARD).encode()}
+    for known in (b"", b"[]", b'{"weights_sha256": {}}', b"[" * 10_000, b"\xff"):
+        for name, content in {**files, "known_output.json": known}.items():
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="weights_sha256|must have the SHA-256") as caught:
+            presets.load_preset(tmp_path)
+        assert_one_line(caught.value, str(tmp_path))
+    digest = {"weights_sha256": hashlib.sha256(files["weights.npz"]).hexdigest()}
+    (tmp_path / "known_output.json").write_text(json.dumps(digest))
+    with pytest.raises(ValueError, match="those of the network on its card") as caught:
+        presets.load_preset(tmp_path)
+    assert_one_line(caught.value, str(tmp_path))

@@ -1,0 +1,120 @@
+"""Weights files: what the child copies, what it refuses, and that its death is one error."""
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from ran_tf.models import reader_process, weights_file
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A small file of Keras' own, with bfloat16 and float32, and the model."""
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4),
+            keras.layers.Dropout(0.1, seed=1),
+            keras.layers.Dense(2, dtype="bfloat16"),
+        ]
+    )
+    path = tmp_path_factory.mktemp("weights") / "x.weights.h5"
+    weights_file.save(model, path, arguments={"preprocessing": "unit"})
+    return path, model
+
+
+def test_the_copy_is_what_keras_wrote(whole):
+    path, model = whole
+    twin = keras.models.clone_model(model)
+    with weights_file.safe_copy(path) as file:
+        twin.load_weights(file.path)
+        assert file.arguments == {"preprocessing": "unit"}
+        assert file.groups == {"layers", "vars"}
+    assert not file.path.exists()
+    for a, b in zip(twin.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def _write(path, fill):
+    with h5py.File(path, "w") as file:
+        fill(file)
+
+
+def _cycle(file):
+    file.create_group("layers")["again"] = file["/"]
+
+
+REFUSED = {
+    "a soft link": (lambda f: f.update(x=h5py.SoftLink("/y")), "'/x' is a link"),
+    "another file": (lambda f: f.update(x=h5py.ExternalLink("y.h5", "/")), "'/x' is a link"),
+    "numbers outside": (
+        lambda f: f.create_dataset("x", (4,), "f4", external=[("/etc/hostname", 0, 16)]),
+        "'/x' keeps its numbers in other files",
+    ),
+    "virtual": (
+        lambda f: f.create_virtual_dataset("x", h5py.VirtualLayout((4,), "f4")),
+        "'/x' keeps its numbers in other files",
+    ),
+    "a cycle": (_cycle, "under two names"),
+    "zeros unfolded": (
+        lambda f: f.create_dataset("x", (2**40,), "f4", chunks=(1024,), compression="gzip"),
+        r"'/x' its arrays take more bytes than the file.*shape=\(1099511627776,\)",
+    ),
+    "nothing stored": (
+        lambda f: f.create_dataset("x", (2**62, 2**62), "f8", chunks=(1, 1)),
+        "more bytes than the file",
+    ),
+    "text": (lambda f: f.create_dataset("x", data=["a"]), "'/x' is no array of numbers"),
+    "a table": (lambda f: f.create_dataset("x", (2,), "f4,i4"), "'/x' is no array of numbers"),
+    "a type": (lambda f: f.update(x=np.dtype("f4")), "'/x' is neither a group nor an array"),
+    "a long attribute": (lambda f: f.attrs.update(x="x" * 60_000 * 2), "attribute 'x' of '/'"),
+    "an array of it": (lambda f: f.attrs.update(x=[1, 2]), "attribute 'x' of '/' is neither"),
+    "no arguments": (lambda f: f.attrs.update(ran_tf="[]"), r"must be a JSON object.*'\[\]'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_no_weights_file_holds_is_refused(case, tmp_path):
+    fill, message = REFUSED[case]
+    path = tmp_path / "x.weights.h5"
+    _write(path, fill)
+    with pytest.raises(ValueError, match=message) as caught, weights_file.safe_copy(path):
+        pass
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    path = tmp_path / "none.weights.h5"
+    with pytest.raises(FileNotFoundError, match=r"none\.weights"), weights_file.safe_copy(path):
+        pass
+
+
+# -- what may become of a child --------------------------------------------------------------------
+
+DEATHS = {
+    "crash": ("import os; os.abort()", "its reader died with SIGABRT: no message"),
+    "exit": ("import sys; print('x', file=sys.stderr); sys.exit(3)", "with status 3: x"),
+    "hang": ("import time; time.sleep(60)", "took more than 1 s"),
+    "memory": ("x = bytearray(2**33)", r"more than 1,073,\d+,\d+ bytes of memory"),
+    "disk": (
+        "import sys\nwith open(sys.argv[2], 'wb') as f:\n while True: f.write(bytes(2**20))",
+        "File too large",
+    ),
+    "noise": ("while True: print('x' * 2**20)", "File too large"),
+    "no error": ("print('{}'); raise SystemExit(1)", "died with status 1"),
+}
+
+
+@pytest.mark.parametrize("case", DEATHS)
+def test_the_death_of_a_child_is_one_error(case, whole, tmp_path, monkeypatch):
+    code, message = DEATHS[case]
+    child = tmp_path / "child.py"
+    child.write_text(code)
+    monkeypatch.setattr(weights_file, "_CHILD", child)
+    if case == "hang":
+        monkeypatch.setattr(reader_process, "SECONDS", 0.5)
+    expected = pytest.raises(ValueError, match=rf"x\.weights\.h5': .*{message}")
+    with expected as caught, weights_file.safe_copy(whole[0]):
+        pass
+    assert "\n" not in str(caught.value)
