@@ -260,7 +260,8 @@ def _check_sequence(images, *, name: str) -> None:
             f"`{name}` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one image pass "
             f"[image]. Received: {name}.shape={images.shape}"
         )
-    if isinstance(images, (str, bytes, os.PathLike)) or not hasattr(images, "__len__"):
+    unsized = not hasattr(images, "__len__") or getattr(images, "ndim", None) == 0
+    if isinstance(images, (str, bytes, os.PathLike, dict)) or unsized:
         raise ValueError(
             f"`{name}` must be a list or array of images; for one file pass [path], for folders "
             f"see python -m ran_tf.launch.predict. Received: {type(images).__name__}"

@@ -6,6 +6,7 @@ TF_CONFIG is read here first: a mistake in it makes TensorFlow wait without a wo
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 
 from absl import flags
@@ -16,6 +17,8 @@ _FORM = (
     '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": I}}, '
     'where "chief" may name one more worker'
 )
+# Also [::1]:2222.
+_ADDRESS = re.compile(r"[!-~]+:[0-9]{1,5}", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +55,16 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         task = content["task"]
         kind, index = task["type"], int(task["index"])
         unknown = sorted(jobs.keys() - {"chief", "worker"})
+        known = all(isinstance(job, list) for job in jobs.values())
         addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
-        known = all(isinstance(a, str) and a.rpartition(":")[2].isdigit() for a in addresses)
+        known = known and all(isinstance(a, str) and _ADDRESS.fullmatch(a) for a in addresses)
         in_job = 0 <= index < len(jobs[kind])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text!r}") from error
-    if unknown or not known or not in_job or len(set(addresses)) != len(addresses):
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as e:
+        raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text[:500]!r}") from e
+    if not known or unknown or not in_job or len(set(addresses)) != len(addresses):
         raise ValueError(
             f"TF_CONFIG must be {_FORM}; every address once, `index` one of them, and no other "
-            f"kind of task. Received: TF_CONFIG={text!r}"
+            f"kind of task. Received: TF_CONFIG={text[:500]!r}"
         )
     return Cluster(
         addresses=tuple(addresses),

@@ -2,12 +2,15 @@
 
 import importlib.resources
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
 _RECIPE_FLAG = "--flagfile="
+# Of a flagfile: ours have less than two thousand.
+_MAX_BYTES = 2**20
 
 
 def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool = False) -> None:
@@ -47,7 +50,62 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
                 raise
             sys.exit(f"error: {str(error).strip().splitlines()[0]}")
 
-    app.run(guarded, argv=[sys.argv[0], *map(find_recipe, sys.argv[1:])])
+    app.run(guarded, argv=[sys.argv[0], *expand_arguments(sys.argv[1:])])
+
+
+def expand_arguments(arguments: list[str]) -> list[str]:
+    """Finds the recipes that arguments name, and checks them: absl reads what it can of anything.
+
+    Exits with one line for a flagfile that is none.
+    """
+    found, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if argument == "--":
+            return [*found, argument, *rest]
+        if argument.lstrip("-") == "flagfile" and argument.startswith("-") and rest:
+            argument = f"{argument}={rest.pop(0)}"
+        if argument.startswith("-flagfile="):
+            argument = f"-{argument}"
+        argument = find_recipe(argument)
+        if argument.startswith(_RECIPE_FLAG):
+            try:
+                check_flagfile(pathlib.Path(argument.removeprefix(_RECIPE_FLAG)))
+            except (ValueError, OSError) as error:
+                sys.exit(f"error: {error}")
+        found.append(argument)
+    return found
+
+
+def check_flagfile(path: pathlib.Path) -> None:
+    """Checks what a file of flags is, not its flags.
+
+    Raises:
+      ValueError: if it is no file, is long, is no UTF-8 text, or names another flagfile.
+      OSError: if it cannot be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"--flagfile must be a file. Received: {str(path)!r}")
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(
+            f"--flagfile must have at most {_MAX_BYTES:,} bytes. Received: {str(path)!r}"
+        )
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--flagfile must be UTF-8 text. Received: {str(path)!r}, byte {error.start}: "
+            f"{data[error.start : error.start + 1]!r}"
+        ) from error
+    for number, line in enumerate(text.splitlines(), 1):
+        # It would be looked for in the working directory, wherever this one lies.
+        if re.match(r"--?flagfile\b", line.strip()):
+            raise ValueError(
+                "a flagfile must not name another: put its flags into this one. "
+                f"Received: {str(path)!r}, line {number}: {line.strip()[:200]!r}"
+            )
 
 
 def find_recipe(argument: str) -> str:

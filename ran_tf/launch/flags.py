@@ -145,7 +145,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
             learning_rate=values.learning_rate,
             schedule=values.schedule,
             warmup=values.warmup,
-            milestones=tuple(float(m) for m in values.milestones),
+            milestones=_fractions(values.milestones),
             weight_decay=values.weight_decay,
             momentum=values.momentum,
             clip_norm=values.clip_norm,
@@ -173,3 +173,12 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         seed=values.seed,
         deterministic=values.deterministic,
     )
+
+
+def _fractions(texts: list[str]) -> tuple[float, ...]:
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError as error:
+        raise ValueError(
+            f"--milestones must be numbers with commas between. Received: {error}"
+        ) from error

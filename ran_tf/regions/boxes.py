@@ -48,6 +48,7 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
     """
     config.check_choice("variant", variant, specs.REGION_VARIANTS)
     config.check_choice("k", k, specs.REGION_VARIANTS[variant])
+    config.check_whole("k", k, low=1, high=config.MAX_REGIONS)
     return np.asarray(_FIXED[variant][:k], np.float32)
 
 
@@ -59,8 +60,15 @@ def boxes_from_draws(draws) -> np.ndarray:
 
     Returns:
       f32[..., k, 4], sides uniform in .7..95 of the face, wholly inside it.
+
+    Raises:
+      ValueError: for draws of another shape, or outside of 0..1.
     """
     draws = _floats("draws", draws, last_axis=3)
+    if not ((draws >= 0.0) & (draws <= 1.0)).all():
+        raise ValueError(
+            f"`draws` must be in 0..1. Received: draws from {draws.min()} to {draws.max()}"
+        )
     low, high = RANDOM_SIDES
     side = low + (high - low) * draws[..., :1]
     corner = draws[..., 1:] * (1.0 - side)
@@ -69,7 +77,7 @@ def boxes_from_draws(draws) -> np.ndarray:
 
 def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
     """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes."""
-    config.check_range("k", k, low=1)
+    config.check_whole("k", k, low=1, high=config.MAX_REGIONS)
     return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
 
 
@@ -83,7 +91,11 @@ def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.nd
     Returns:
       boxes f32[..., 6, 4] and mask bool[..., 6]: the region of an unknown point is masked out
       (its box is the whole face).
+
+    Raises:
+      ValueError: for landmarks of another shape or kind, or a radius outside of 0.01..1.
     """
+    config.check_range("radius", radius, low=0.01, high=1.0)
     landmarks = _floats("landmarks", landmarks, last_axis=2)
     if landmarks.shape[-2] != len(specs.LANDMARKS):
         raise ValueError(
@@ -103,7 +115,11 @@ def _after_whole_face(squares: np.ndarray) -> np.ndarray:
 
 
 def _floats(name: str, value, *, last_axis: int) -> np.ndarray:
-    array = np.asarray(value, np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            array = np.asarray(value, np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"`{name}` must be an array of numbers. Received: {error}") from error
     if array.ndim < 2 or array.shape[-1] != last_axis:
         raise ValueError(
             f"`{name}` must have shape [..., n, {last_axis}]. Received: {name}.shape={array.shape}"

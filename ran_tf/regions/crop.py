@@ -11,6 +11,8 @@ gradients to the boxes) and TensorFlow's `crop_and_resize` kernel (about twice a
 import keras
 from keras import ops
 
+from ran_tf import config
+
 
 def _sample_positions(low, high, *, source: int, target: int):
     """Fractional source pixels that each target pixel samples: f32[b, k, target]."""
@@ -77,6 +79,16 @@ def _crop_in_tensorflow(image, boxes, *, size: tuple[int, int]):
     )
 
 
+def _checked_size(size) -> tuple[int, int]:
+    try:
+        height, width = size
+    except (TypeError, ValueError):
+        raise ValueError(f"`size` must be (height, width). Received: size={size!r}") from None
+    for side in (height, width):
+        config.check_whole("size", side, low=1, high=config.MAX_SIDE)
+    return int(height), int(width)
+
+
 def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False):
     """Cuts every region out of every face and resizes it.
 
@@ -93,16 +105,31 @@ def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False)
     Raises:
       ValueError: for arguments of another shape.
     """
-    image, boxes = ops.convert_to_tensor(image), ops.convert_to_tensor(boxes, dtype="float32")
-    if len(image.shape) != 4 or image.shape[1] is None or image.shape[2] is None:
+    size = _checked_size(size)
+    try:
+        image, boxes = ops.convert_to_tensor(image), ops.convert_to_tensor(boxes, dtype="float32")
+    except (ValueError, TypeError) as error:
         raise ValueError(
-            "`image` must have shape [b, H, W, C] with known H and W. "
+            "`image` and `boxes` must be arrays of numbers. "
+            f"Received: {str(error).strip().splitlines()[0]}"
+        ) from error
+    if keras.backend.standardize_dtype(image.dtype) in ("string", "bool"):
+        raise ValueError(f"`image` must be u8 or f32. Received: image.dtype={image.dtype}")
+    if len(image.shape) != 4 or not image.shape[1] or not image.shape[2]:
+        raise ValueError(
+            "`image` must have shape [b, H, W, C] with known H and W, not 0. "
             f"Received: image.shape={tuple(image.shape)}"
         )
     if len(boxes.shape) not in (2, 3) or boxes.shape[-1] != 4:
         raise ValueError(
             "`boxes` must have shape [b, k, 4] or [k, 4]. "
             f"Received: boxes.shape={tuple(boxes.shape)}"
+        )
+    counts = {tensor.shape[0] for tensor in (image, boxes) if len(boxes.shape) == 3}
+    if len(counts - {None}) > 1:
+        raise ValueError(
+            "`boxes` must be of as many faces as `image`. Received: "
+            f"image.shape={tuple(image.shape)}, boxes.shape={tuple(boxes.shape)}"
         )
     if len(boxes.shape) == 2:
         boxes = ops.broadcast_to(boxes[None], (ops.shape(image)[0], *boxes.shape))

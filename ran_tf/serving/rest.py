@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from ran_tf.serving import service as model_service
 
 _PATH = re.compile(
-    r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>\d+))?(?P<what>/metadata|:predict)?"
+    r"/v1/models/(?P<name>[^/:]+)(/versions/(?P<version>[0-9]{1,18}))?(?P<what>/metadata|:predict)?"
 )
 # Seconds in which a client that has begun a request must go on with it.
 _TIMEOUT = 60
@@ -102,7 +102,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Always all of it or an end of the connection: what is left would be the next request."""
         length = self.headers.get("Content-Length", "")
         self.close_connection = True
-        if not length.isdigit():
+        # isdigit() is true of "\u00b2", and int() refuses thousands of digits.
+        if not re.fullmatch("[0-9]{1,18}", length):
             raise _Refused(411, "the request must have a Content-Length")
         if int(length) > self.max_request_bytes:
             raise _Refused(
@@ -142,6 +143,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _predict(self, body: bytes) -> dict:
         request = _parse(body)
         signature = request.get("signature_name") or model_service.DEFAULT_SIGNATURE
+        if not isinstance(signature, str):
+            raise model_service.BadRequestError('"signature_name" must be a string')
         arguments = list(self.service.arguments(signature))
         rows = "instances" in request
         if rows:
