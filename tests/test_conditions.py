@@ -1,6 +1,10 @@
 """The authors' lists: found, parsed, and as published."""
 
+import socket
+import time
+
 import pytest
+import tensorflow_datasets as tfds
 
 from tests import ferplus_files
 from tests.real_data import require
@@ -82,3 +86,20 @@ def test_the_published_lists_have_their_published_sizes():
     assert ids["pose_45"] < ids["pose_30"]
     kinds = [row.occlusion for row in rows["occlusion"]]
     assert [kinds.count(kind) for kind in OCCLUSIONS] == [0, 70, 138, 213, 184]
+
+
+def test_without_a_network_the_lists_are_given_up_in_seconds(tmp_path, monkeypatch):
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setattr(conditions, "_REPOSITORY", address)
+        manager = tfds.download.DownloadManager(
+            download_dir=tmp_path / "downloads",
+            manual_dir=tmp_path,
+            manual_dir_instructions="lists",
+            force_checksums_validation=False,
+        )
+        start = time.monotonic()
+        with pytest.raises(FileNotFoundError, match=r"ferplus_list\.txt\) are not in .*by hand"):
+            conditions.load_lists({"pose_30": LISTS["pose_30"]}, dl_manager=manager)
+    assert time.monotonic() - start < 20

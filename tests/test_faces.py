@@ -253,21 +253,23 @@ def test_retinaface_runs_and_leaves_keras_alone(random_retinaface, astronaut, tm
 
 
 def test_missing_retinaface_weights_say_where_they_belong(tmp_path, monkeypatch):
-    from ran_tf.faces.retinaface_search import ensure_weights
+    from ran_tf.faces.retinaface_search import find_weights
 
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
 
-    def offline(*_, **__):
-        raise ConnectionError("no network")
+    def unasked(*_, **__):
+        raise AssertionError("a download that nobody asked for")
 
-    monkeypatch.setattr("requests.head", offline)
+    monkeypatch.setattr("requests.head", unasked)
+    monkeypatch.setattr("gdown.download", unasked)
     path = tmp_path / ".deepface" / "weights" / "retinaface.onnx"
     with pytest.raises(FileNotFoundError, match=r"retinaface\.onnx.*detector=mtcnn") as error:
-        ensure_weights()
+        find_weights()
     assert str(path) in str(error.value) and "https://" in str(error.value)
+    path.parent.mkdir(parents=True)
     path.with_suffix(".h5").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"retinaface\.h5 is there"):
-        ensure_weights()
+        find_weights()
     path.write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"not a readable ONNX model.*6 bytes"):
         create_detector(DetectorConfig(name="retinaface"))

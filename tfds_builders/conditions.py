@@ -6,6 +6,7 @@ mix line ends (CRLF and LF) and suffixes (`.png` and `.jpg` for the same face), 
 into a label and the face's id, and faces are joined by id, never by position.
 """
 
+import contextlib
 import dataclasses
 import re
 import types
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
+from tensorflow_datasets.core.download import downloader
 
 from tfds_builders import text_files
 
@@ -170,7 +172,8 @@ def load_lists(
         folder = dl_manager.manual_dir
         logging.warning("%s not in %s: downloading from %s", names, folder, HOMEPAGE)
         try:
-            paths |= dl_manager.download({name: file.url for name, file in missing.items()})
+            with _few_retries():
+                paths |= dl_manager.download({name: file.url for name, file in missing.items()})
         except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
             raise FileNotFoundError(
                 f"The RAN authors' lists ({names}) are not in {folder} and could not be "
@@ -189,6 +192,17 @@ def load_lists(
             )
         rows[condition] = without_repeats(rows[condition])
     return rows
+
+
+@contextlib.contextmanager
+def _few_retries():
+    """TFDS would try ten times, for three and a half minutes, without a word."""
+    before = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = 3
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = before
 
 
 def without_repeats(rows: Sequence[ListRow]) -> list[ListRow]:

@@ -21,31 +21,30 @@ def weights_path() -> Path:
     return Path(home) / ".deepface" / "weights" / "retinaface.onnx"
 
 
-def ensure_weights() -> Path:
-    """Returns the path of the weights, and lets retina-face download them where they are missing.
+def find_weights() -> Path:
+    """The path of the weights.
+
+    retina-face would download them unasked, and nobody states a checksum for them: that is left to
+    the user.
 
     Raises:
-      FileNotFoundError: they are neither there nor to be had; says where they belong.
+      FileNotFoundError: they are not there; says where they are to be had and where they belong.
     """
     path = weights_path()
     if path.is_file():
         return path
     _import_retinaface()
-    from retinaface.commons import weight_utils
     from retinaface.model.retinaface_onnx_model import WEIGHTS_URLS
 
-    try:
-        weight_utils.download_weights_if_necessary(path.name, WEIGHTS_URLS)
-    except Exception as error:
-        old = path.with_suffix(".h5")
-        remark = f" ({old} is there, but is for its TensorFlow engine.)" if old.exists() else ""
-        raise FileNotFoundError(
-            f"The weights of retinaface are not at {path} and could not be downloaded.{remark} "
-            f"Fetch {' or '.join(WEIGHTS_URLS)} elsewhere and place the file there (another folder "
-            "than the home folder: set DEEPFACE_HOME), or use --detector=mtcnn, which brings its "
-            f"own. Received: DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
-        ) from error
-    return path
+    old = path.with_suffix(".h5")
+    remark = f" ({old} is there, but is for its TensorFlow engine.)" if old.exists() else ""
+    raise FileNotFoundError(
+        f"The weights of retinaface must be at {path}.{remark} They are not downloaded without "
+        f"being asked, and no checksum of them is published: fetch {' or '.join(WEIGHTS_URLS)} if "
+        "you trust it, and place the file there (another folder than the home folder: set "
+        "DEEPFACE_HOME), or use --detector=mtcnn, which brings its own. Received: "
+        f"DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
+    )
 
 
 def create_search(*, min_score: float, upscale: bool, threads: int | None):
@@ -56,7 +55,7 @@ def create_search(*, min_score: float, upscale: bool, threads: int | None):
       upscale: enlarge small photos to a shorter side of 1,024 pixels, as retina-face does.
       threads: of one search; None takes one for each core.
     """
-    path = ensure_weights()
+    path = find_weights()
     retinaface = _import_retinaface()
     import onnxruntime
     from retinaface.model.retinaface_onnx_model import RetinaFace

@@ -18,8 +18,8 @@ Landmarks of a dataset that has none, whose images are already faces. FERPlus:
 landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the photo as
 it is, with a row for every photo that could be read: nan where no face was found.
 
-Retinaface is the more accurate detector; it needs its weights, which are a download, and where that
-fails the error says where they belong.
+Retinaface is the more accurate detector; it needs its weights, which you download yourself: the
+error without them says from where and to where.
 """
 
 import dataclasses

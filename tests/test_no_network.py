@@ -1,0 +1,62 @@
+"""Nothing is fetched at import, nor without being asked."""
+
+import os
+import subprocess
+import sys
+
+# Every way out of the process goes by one of these, C libraries' own excepted.
+CODE = """
+import importlib, pkgutil, socket, sys, urllib.request
+import numpy as np
+
+def refuse(*arguments, **_):
+    asked.append(arguments[-1] if arguments else None)
+    raise OSError(f"a connection that nobody asked for: {arguments}")
+
+asked = []
+socket.getaddrinfo = socket.gethostbyname = socket.create_connection = refuse
+socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refuse
+
+import ran_tf, tfds_builders
+
+skipped = []
+for package in (ran_tf, tfds_builders):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if module.name.endswith("_child"):
+            continue
+        try:
+            importlib.import_module(module.name)
+        except ImportError as error:
+            skipped.append(f"{module.name}: {error.name}")
+
+model = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=8, size=(32, 32))
+model({"image": np.zeros((1, 32, 32, 3), np.uint8), "boxes": ran_tf.fixed_boxes()[None]})
+predictor = ran_tf.Predictor("ran_faceres_ferplus")
+predictor([np.zeros((48, 48, 3), np.uint8)])
+print(*skipped, sep="\\n")
+if asked:
+    sys.exit(f"asked for {asked}")
+try:
+    urllib.request.urlopen("http://example.invalid")
+except OSError:
+    pass
+sys.exit(0 if asked else "this test does not see connections")
+"""
+# Modules of the extras, which may be missing where tests run.
+EXTRAS = {"gradio", "openvino", "onnxruntime", "tensorflow_serving", "grpc", "torch", "playwright"}
+
+
+def test_nothing_is_fetched_unasked(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=tmp_path,
+        # Homes of their own: a download of an earlier day must not hide that one is needed.
+        env={**os.environ, "KERAS_HOME": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    missing = {line.split(": ")[1].split(".")[0] for line in done.stdout.split("\n") if line}
+    assert missing <= EXTRAS
+    # retina-face would put its weights there.
+    assert not (tmp_path / ".deepface").exists()
