@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import pathlib
+import socket
+import threading
 import warnings
 import zipfile
 
@@ -15,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ran_tf import config
-from ran_tf.models import convert, preset_file, presets, weights_file
+from ran_tf.models import convert, fetch, preset_file, presets, weights_file
 from tests import fork_server
 from tests.hostile import assert_one_line, damaged, hostile
 
@@ -332,3 +334,40 @@ def test_the_digest_of_a_preset(tmp_path):
     with pytest.raises(ValueError, match="those of the network on its card") as caught:
         presets.load_preset(tmp_path)
     assert_one_line(caught.value, str(tmp_path))
+
+
+# -- downloads -------------------------------------------------------------------------------------
+
+ANSWERS = {
+    "garbage": (b"nonsense\r\n\r\n", OSError, "cannot be downloaded"),
+    "short": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+        (OSError, ValueError),
+        "cannot be downloaded|must have the SHA-256",
+    ),
+    "long": (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2000), ValueError, "at most 1,000 bytes"),
+    "nothing": (b"", OSError, "cannot be downloaded"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_server_of_strange_answers(case, tmp_path, monkeypatch):
+    answer, kind, message = ANSWERS[case]
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(fetch, "MAX_BYTES", 1000)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection = server.accept()[0]
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/x.zip#sha256={'0' * 64}"
+        with pytest.raises(kind, match=message) as caught:
+            fetch.fetch(url)
+        thread.join()
+    assert_one_line(caught.value, "127.0.0.1")
+    assert not list((tmp_path / "ran_tf").iterdir())

@@ -90,7 +90,9 @@ def test_tensors_for_an_export(small_export):
             _sound(outputs, len(images))
         regions = tf.fill([count, 6, 32, 32, 3], tf.constant(fill, tf.float32))
         outputs = _call(small_export.loaded, "regions", regions=regions)
-        assert outputs is not None and all(len(value) == count for value in outputs.values())
+        # TensorFlow's convolutions refuse an empty batch.
+        assert outputs is not None or not count
+        assert outputs is None or all(len(value) == count for value in outputs.values())
         assert _call(small_export.loaded, "regions", regions=tf.constant(images)) is None
 
     check()

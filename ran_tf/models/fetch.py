@@ -59,7 +59,8 @@ def fetch(url: str) -> pathlib.Path:
                             f"Received: more from {address}"
                         )
         except (urllib.error.URLError, TimeoutError, ConnectionError, _HTTPError) as error:
-            raise OSError(f"{address} cannot be downloaded: {error}") from error
+            said = " ".join(str(error).split())[:500]
+            raise OSError(f"{address} cannot be downloaded: {said}") from error
         found = _sha256(partial)
         if found != expected:
             raise ValueError(
