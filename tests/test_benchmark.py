@@ -65,7 +65,7 @@ def test_crop_rows():
         repeats=2,
     )
     rows = crop.measure(plan)
-    assert [r["implementation"] for r in rows] == ["crop_and_resize", "matrices", "matrices, XLA"]
+    assert [r["implementation"] for r in rows] == ["crop_and_resize", "gather", "gather, XLA"]
     assert rows[0]["over_kernel"] == 1.0
     assert all(row["share_of_step"] > 0 for row in rows)
 
@@ -113,15 +113,19 @@ def test_serve_rows_and_what_is_not_installed(monkeypatch):
 def test_other_runtimes_say_the_same(runtime, tmp_path):
     if serve.runtimes.missing(runtime):
         pytest.skip(f"{runtime} needs {serve.runtimes.missing(runtime)}")
+    # Of some random starts the answers are all alike.
+    keras.utils.set_random_seed(0)
     model, card = serve._subject(serve.ServePlan(size=32, image_size=24, k=3))
-    function = serve.runtimes.portable_function(model, card)
+    function = serve.portable.make_classifier(model, card).regions
     more = {"precision": "f32"} if runtime == "openvino" else {}
     load = getattr(serve.runtimes, f"load_{runtime}")
     answer = load(function, folder=tmp_path, threads=1, **more)
     faces = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
-    want = serve.export.FaceClassifier(model, card).images(faces)["probabilities"]
+    classifier = serve.export.FaceClassifier(model, card)
+    want = classifier.images(faces)["probabilities"]
+    regions = serve.signatures.cut_regions(faces, card=card, shape=classifier.regions_shape).numpy()
     assert np.ptp(want) > 1e-3, "equal probabilities would hide a mistake"
-    np.testing.assert_allclose(answer(faces), want, atol=1e-4)
+    np.testing.assert_allclose(answer(regions), want, atol=1e-4)
 
 
 def test_memory_is_read():

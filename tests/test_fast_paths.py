@@ -28,7 +28,7 @@ def losses_of(config, *, start, batch) -> np.ndarray:
 
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v1"])
 def test_loss_curves_of_fast_and_plain_path_agree(backbone, monkeypatch):
-    """One kernel for batch norm, one for crops, bfloat16: against Keras, matrices and float32."""
+    """One kernel for batch norm, one for crops, bfloat16: against Keras, gathers and float32."""
     keras.utils.set_random_seed(0)
     model = {"backbone": backbone, "num_classes": 4, "size": (64, 64)}
     optimizer = OptimizerConfig(learning_rate=1e-4, ema=0.0)

@@ -51,8 +51,8 @@ def measure(plan: CropPlan) -> list[dict]:
 
     calls = {
         "crop_and_resize": compiled(portable=False),
-        "matrices": compiled(portable=True),
-        "matrices, XLA": compiled(portable=True, xla=True),
+        "gather": compiled(portable=True),
+        "gather, XLA": compiled(portable=True, xla=True),
     }
     taken = timing.time_in_turns(calls, warmup=plan.warmup, repeats=plan.repeats)
     a_face = _step_seconds_a_face(plan) if plan.step_batch else None

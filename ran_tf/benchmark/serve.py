@@ -1,4 +1,7 @@
-"""The exported SavedModel: latency by batch, beside other runtimes on the same weights."""
+"""The exported SavedModel: latency by batch, beside other runtimes on the same weights.
+
+Timed is the signature `regions`, the network alone: it is what every runtime can take.
+"""
 
 import dataclasses
 import pathlib
@@ -12,6 +15,7 @@ from ran_tf import export, sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
 from ran_tf.config import ModelCard, RegionConfig
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.serving import portable, signatures
 from ran_tf.specs import LABELS
 
 _DATASET = "ferplus"
@@ -31,7 +35,7 @@ class ServePlan:
         the next four.
       backbone: name.
       size: side of a region, pixels.
-      image_size: side of the faces that are sent, pixels.
+      image_size: side of the faces that regions are cut from, pixels.
       k: regions.
       batches: faces in a call.
       dtypes: policies of the export.
@@ -105,7 +109,7 @@ def _settle(model, card: ModelCard) -> None:
 
 
 def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
-    """(runtime, policy) -> `faces u8[b, h, w, 3] -> probabilities f32[b, n]`."""
+    """(runtime, policy) -> `regions f32[b, k, h, w, 3] -> probabilities f32[b, n]`."""
     threads = machine.cpus()
     served = {}
     for policy in plan.dtypes:
@@ -114,7 +118,7 @@ def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) 
         )
         loaded = tf.saved_model.load(str(written.path))
         served["SavedModel", policy] = _signature(loaded)
-    function = runtimes.portable_function(model, card)
+    function = portable.make_classifier(model, card).regions
     if not runtimes.missing("onnxruntime"):
         # Its CPU kernels compute in float32 alone.
         served["onnxruntime", "float32"] = runtimes.load_onnxruntime(
@@ -129,28 +133,30 @@ def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) 
 
 
 def _signature(loaded):
-    call = loaded.signatures["images"]
-    return lambda faces: call(images=tf.constant(faces))["probabilities"].numpy()
+    call = loaded.signatures["regions"]
+    return lambda regions: call(regions=tf.constant(regions))["probabilities"].numpy()
 
 
 def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -> list[dict]:
     rng = np.random.default_rng(batch)
     faces = rng.integers(0, 256, (batch, *card.image_size, 3), np.uint8)
+    shape = signatures.regions_shape(model, card)
+    regions = signatures.cut_regions(faces, card=card, shape=shape).numpy()
     # Large batches take long and spread little.
     repeats = max(5, plan.repeats // max(1, batch // 4))
     in_a_row = min(_IN_A_ROW, repeats) if batch <= 8 else 1
     taken = timing.time_in_turns(
-        {key: lambda call=call: call(faces) for key, call in served.items()},
+        {key: lambda call=call: call(regions) for key, call in served.items()},
         warmup=1,
         repeats=-(-repeats // in_a_row),
         in_a_row=in_a_row,
         pause=_PAUSE if batch <= 8 else 0.0,
     )
-    reference = served["SavedModel", plan.dtypes[0]](faces)
+    reference = served["SavedModel", plan.dtypes[0]](regions)
     work = batch * flops.face_flops(model, k=card.regions.k)
     rows = []
     for (runtime, policy), times in taken.items():
-        answers = served[runtime, policy](faces)
+        answers = served[runtime, policy](regions)
         limit = peak["bfloat16" if "bfloat16" in policy else "float32"]
         rows.append(
             {

@@ -37,7 +37,7 @@ class RegionAttentionNetwork(keras.Model):
         whole face. Another size resizes the whole face's map too.
       dropout: rate on the feature the classifier reads.
       synchronized: batch statistics over all replicas.
-      portable: crop with matrix products on TensorFlow too (for XLA).
+      portable: crop with gathers on TensorFlow too (for XLA).
       preprocessing: what the backbone does to pixels first. "standard": mean and scale of the
         architecture's usual checkpoints; "unit": RGB in 0..1, which the authors' checkpoints were
         trained with.

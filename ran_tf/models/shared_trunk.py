@@ -114,7 +114,7 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
       face: f32[b, H, W, 3] in 0..255, whole faces at the backbone's input size.
       boxes: f32[b, k, 4]; region 0 is the whole face, whatever its box.
       training: as in Keras.
-      portable: cut with matrix products on TensorFlow too.
+      portable: cut with gathers on TensorFlow too.
 
     Returns:
       [b * k, d] in the compute dtype, the regions of a face one after the other.
