@@ -121,11 +121,12 @@ def test_grey_faces_get_three_channels_eagerly_and_in_tf_data():
 def test_draws_depend_on_seed_stream_and_position_only():
     def draw(position, seed, stream):
         drawn = ops.uniform_draws(
-            tf.constant(position, tf.int64), count=9, seed=seed, stream=stream
+            tf.constant([position], tf.int64), count=9, seed=seed, stream=stream
         )
-        return tuple(drawn.numpy())
+        return tuple(drawn.numpy()[0])
 
-    combinations = [(p, s, t) for p in (0, 1, 2**40) for s in (0, 1) for t in (0, 1, 2)]
+    positions = (0, 1, 63, 64, 2**40)
+    combinations = [(p, s, t) for p in positions for s in (0, 1) for t in (0, 1, 2)]
     assert len({draw(*c) for c in combinations}) == len(combinations)
     assert draw(5, 1, 2) == draw(5, 1, 2)
 
@@ -165,11 +166,28 @@ def test_the_uncached_path_gives_the_same_batches(data, balanced):
 
 
 def test_draws_of_a_batch_are_those_of_its_faces():
-    positions = np.array([0, 7, 123_456_789_012], np.int64)
-    batch = ops.batch_draws(tf.constant(positions), count=5, seed=3, stream=1)
-    faces = [ops.uniform_draws(p, count=5, seed=3, stream=1) for p in positions]
+    """Whatever other faces are in it, and in whatever order."""
+    positions = np.array([63, 0, 7, 64, 123_456_789_012], np.int64)
+
+    def draw(positions, count=5):
+        positions = tf.convert_to_tensor(positions)
+        return ops.uniform_draws(positions, count=count, seed=3, stream=1)
+
+    batch = draw(positions)
+    faces = [draw(positions[i : i + 1])[0] for i in range(len(positions))]
     np.testing.assert_array_equal(batch, np.stack(faces))
-    assert ops.batch_draws(tf.constant(positions), count=0, seed=3, stream=1).shape == (3, 0)
+    assert draw(positions, count=0).shape == (5, 0)
+    # A share of a last batch may hold no face.
+    assert draw(positions[:0]).shape == (0, 5)
+    mapped = tf.data.Dataset.from_tensors(positions).map(draw).get_single_element()
+    np.testing.assert_array_equal(mapped, batch)
+
+
+def test_draws_are_uniform():
+    drawn = np.sort(ops.uniform_draws(tf.range(4096, dtype=tf.int64), count=8, seed=0, stream=0))
+    assert drawn.min() >= 0 and drawn.max() < 1 and np.unique(drawn).size > 0.99 * drawn.size
+    # Means of 8 sorted draws: i / 9.
+    np.testing.assert_allclose(drawn.mean(axis=0), np.arange(1, 9) / 9, atol=0.01)
 
 
 @pytest.mark.parametrize(("cache", "per_process"), [(True, [2, 1]), (False, [1, 4])])

@@ -6,19 +6,25 @@ import tensorflow as tf
 from ran_tf.config import RegionConfig
 from ran_tf.regions import boxes as region_boxes
 
+# Positions whose random numbers are drawn together.
+_BLOCK = 64
+
 
 def to_face(image, *, size: tuple[int, int]):
     """Resizes a face to the pipeline's size and gives grey faces three equal channels.
 
     Args:
-      image: u8[H, W, C], C 1 or 3.
+      image: u8[H, W, C] or u8[b, H, W, C], C 1 or 3.
       size: (height, width) in pixels.
 
     Returns:
-      u8[height, width, 3]; bilinear with half-pixel centres.
+      u8[height, width, 3] or u8[b, height, width, 3]; bilinear with half-pixel centres.
     """
     if image.shape[-1] == 1:
         image = tf.repeat(image, 3, axis=-1)
+    if tuple(image.shape[-3:-1]) == tuple(size):
+        # Known before any face is read, for datasets of one size.
+        return image
     resized = tf.image.resize(image, size, method="bilinear")
     return tf.cast(tf.round(resized), tf.uint8)
 
@@ -30,30 +36,29 @@ def to_target(example, *, target: str, num_classes: int):
     return tf.one_hot(example["label"], num_classes)
 
 
-def uniform_draws(position, *, count: int, seed: int, stream: int):
-    """`count` uniform numbers that depend on nothing but seed, stream and position.
+def uniform_draws(positions, *, count: int, seed: int, stream: int):
+    """Uniform numbers that depend on nothing but seed, stream and position: f32[b, count] in 0..1.
 
     So every replica, and every resumed run, draws the same for the same example.
 
     Args:
-      position: i64[], how many examples came before this one since training began.
-      count: how many numbers.
+      positions: i64[b], how many examples came before each since training began.
+      count: how many numbers of each.
       seed: the run's seed.
       stream: tells apart the uses of randomness (see `pipeline`).
     """
-    key = tf.stack([tf.cast(seed, tf.int64) * 16 + stream, tf.cast(position, tf.int64)])
-    return tf.random.stateless_uniform([count], seed=key)
-
-
-def batch_draws(positions, *, count: int, seed: int, stream: int):
-    """`uniform_draws` of each position: i64[b] -> f32[b, count]."""
     if count == 0:
         return tf.zeros([tf.shape(positions)[0], 0])
-    return tf.map_fn(
-        lambda position: uniform_draws(position, count=count, seed=seed, stream=stream),
-        positions,
-        fn_output_signature=tf.TensorSpec([count], tf.float32),
+    # By blocks: neighbours share a call of the generator, which costs more than its numbers.
+    blocks, block = tf.unique(positions // _BLOCK, out_idx=tf.int64)
+    drawn = tf.map_fn(
+        lambda number: tf.random.stateless_uniform(
+            [_BLOCK, count], seed=tf.stack([tf.cast(seed, tf.int64) * 16 + stream, number])
+        ),
+        blocks,
+        fn_output_signature=tf.TensorSpec([_BLOCK, count], tf.float32),
     )
+    return tf.gather(tf.reshape(drawn, [-1, count]), block * _BLOCK + positions % _BLOCK)
 
 
 def batch_regions(landmarks, draws, *, regions: RegionConfig):

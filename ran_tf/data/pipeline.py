@@ -173,7 +173,7 @@ class TrainingData:
             "image": faces["image"],
             "labels": faces["labels"],
             "landmarks": faces["landmarks"],
-            "draws": ops.batch_draws(
+            "draws": ops.uniform_draws(
                 positions, count=self._num_draws, seed=self._seed, stream=_AUGMENT_STREAM
             ),
             "region_draws": _region_draws(
@@ -185,7 +185,7 @@ class TrainingData:
 
 def _region_draws(positions, data: DataConfig, *, seed: int, stream: int):
     count = 3 * (data.regions.k - 1) if data.regions.kind == "random" else 0
-    return ops.batch_draws(positions, count=count, seed=seed, stream=stream)
+    return ops.uniform_draws(positions, count=count, seed=seed, stream=stream)
 
 
 def _with_regions(batch, *, regions):
