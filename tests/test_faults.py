@@ -1,10 +1,12 @@
 """What happens around a run: signals, other devices, damaged data, no memory, a clock set back."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 
 import numpy as np
@@ -63,29 +65,38 @@ def whole(config, tmp_path_factory):
     return workdir
 
 
-def test_a_stopped_run_goes_on_on_two_devices(config, whole, tmp_path, two_replicas, monkeypatch):
-    """Stopped in an epoch, then in validation; meanwhile the clock is set back again and again."""
+def test_a_stopped_run_goes_on_on_two_devices_and_on_one_again(
+    config, whole, tmp_path, two_replicas, monkeypatch
+):
+    """Stopped in an epoch, then in validation, then in an epoch on two devices; meanwhile the clock
+    is set back again and again."""
     clock = itertools.count(1e9, -3600.0)
     monkeypatch.setattr(time, "time", lambda: next(clock))
-    heard = []
-    hooks = loop.Hooks(on_step=heard.append, stop=lambda: len(heard) == 1)
-    with pytest.raises(loop.Stopped):
-        run(config, tmp_path, hooks=hooks)
-    (only,) = os.listdir(tmp_path / "checkpoints")
-    assert only == "step-000000002-epoch-00000"  # the step that ran was finished
 
-    heard, said = [], []
-    hooks = loop.Hooks(on_step=heard.append, on_message=said.append, stop=lambda: len(heard) == 1)
-    with pytest.raises(loop.Stopped):
-        run(config, tmp_path, hooks=hooks, strategy=two_replicas)
-    assert heard[0].step == 3 and "resumed at step 2" in said[0]
-    assert max(os.listdir(tmp_path / "checkpoints")) == "step-000000003-epoch-00000"
+    def go_on(*, stop=True, strategy=None):
+        heard, said = [], []
+        hooks = loop.Hooks(
+            on_step=heard.append, on_message=said.append, stop=lambda: stop and len(heard) == 1
+        )
+        with pytest.raises(loop.Stopped) if stop else contextlib.nullcontext():
+            run(config, tmp_path, hooks=hooks, strategy=strategy)
+        assert all(report.faces_per_second > 0 for report in heard)
+        newest = max(os.listdir(tmp_path / "checkpoints"))
+        return newest, [(report.epoch, report.step) for report in heard], said
 
-    heard = []
-    hooks = loop.Hooks(on_step=heard.append)
-    run(config, tmp_path, hooks=hooks, strategy=two_replicas)
-    assert [(report.epoch, report.step) for report in heard] == [(2, 1), (2, 2), (2, 3)]
-    assert all(report.faces_per_second > 0 for report in heard)
+    newest, _, _ = go_on()
+    assert os.listdir(tmp_path / "checkpoints") == [newest]
+    assert newest == "step-000000002-epoch-00000"  # the step that ran was finished
+
+    newest, heard, said = go_on(strategy=two_replicas)
+    assert newest == "step-000000003-epoch-00000"
+    assert heard == [(1, 3)] and "resumed at step 2" in said[0]
+
+    newest, heard, _ = go_on(strategy=two_replicas)
+    assert newest == "step-000000005-epoch-00001" and heard == [(2, 1), (2, 2)]
+
+    _, heard, said = go_on(stop=False)
+    assert heard == [(2, 3)] and "resumed at step 5" in said[0]
     np.testing.assert_allclose(metrics_of(tmp_path), metrics_of(whole), rtol=1e-5, atol=1e-5)
 
 
@@ -212,11 +223,9 @@ def read_only(synthetic_dir, tmp_path_factory):
     shutil.copytree(synthetic_dir, folder / "tfds")
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    open_parents = [p for p in folder.parents if os.stat(p).st_uid == os.geteuid()]
-    modes = {p: os.stat(p).st_mode for p in open_parents}
-    for parent in open_parents:
-        if not modes[parent] & 0o001 and "pytest" in str(parent):
-            parent.chmod(0o755)
+    for parent in folder.parents:  # of the tests' own, which others may not enter
+        if parent.is_relative_to(tempfile.gettempdir()) and parent.stat().st_uid == os.geteuid():
+            parent.chmod(parent.stat().st_mode | 0o011)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

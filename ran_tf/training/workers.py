@@ -6,6 +6,7 @@ of them, so only the first, the chief, writes.
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -196,7 +197,8 @@ def explain_loss(*, several: bool):
 
 def _reason(error: tf.errors.OpError) -> str:
     """The line of TensorFlow's message that says what happened, with the task that it names."""
-    lines = [line.strip() for line in (error.message or "").splitlines() if line.strip()]
+    message = re.sub(r"\{\{.*?\}\} ?", "", error.message or "")  # names of nodes
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     marks = ("Collective ops is aborted by", "unhealthy", "incarnation", "connect", "/job:")
     telling = [line for line in lines if any(mark in line for mark in marks)]
     return "; ".join(line.rstrip(":.") for line in (telling or lines or ["no message"])[:2])
