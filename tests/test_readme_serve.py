@@ -24,15 +24,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 PORTS = {"gRPC": 8500, "REST": 8501}
 
 
-def blocks(kind: str) -> list[str]:
-    """The fenced blocks of the section in one language."""
+def section() -> str:
     text = (ROOT / "README.md").read_text()
-    section = re.search(r"^## Serve\n(.*?)^## ", text, re.S | re.M)[1]
-    return re.findall(rf"^```{kind}\n(.*?)^```", section, re.S | re.M)
+    return re.search(r"^## Serve\n(.*?)^## ", text, re.S | re.M)[1]
 
 
 def the_block(kind: str, part: str) -> str:
-    (block,) = (block for block in blocks(kind) if part in block)
+    """The fenced block of the section that is in a language and has a part in it."""
+    blocks = re.findall(rf"^```{kind}\n(.*?)^```", section(), re.S | re.M)
+    (block,) = (block for block in blocks if part in block)
     return block
 
 
@@ -114,18 +114,17 @@ def test_the_section_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
         with socket.socket() as free:
             if free.connect_ex(("127.0.0.1", port)) == 0:
                 pytest.skip(f"port {port} of this machine is taken")
-    write_face(tmp_path)
+    face = write_face(tmp_path)
     monkeypatch.chdir(tmp_path)
     export, docker = the_block("sh", "docker").splitlines()
     assert docker.startswith("docker run ")
     model = re.search(r"--model=(\S+)", export)[1]
     assert "differs from the model by at most" in run_shell(export, folder=tmp_path)
-    text = (ROOT / "README.md").read_text()
-    assert "`--check=EXPORT_DIR [--model=PRESET]`" in text
+    assert "`--check=EXPORT_DIR [--model=PRESET]`" in section()
     for flags in ("--check=export", f"--check=export --model={model}"):
         said = run_shell(f"python -m ran_tf.launch.export {flags}", folder=tmp_path)
         assert "reloaded without Keras" in said
-    serve = re.search(r"`(python -m ran_tf\.launch\.serve [^`]*)`", text)[1]
+    serve = re.search(r"`(python -m ran_tf\.launch\.serve [^`]*)`", section())[1]
     with subprocess.Popen(
         [sys.executable, *serve.split()[1:]],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -137,6 +136,7 @@ def test_the_section_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
             answers = [ask_by_curl(tmp_path), ask_by_grpc(capsys)]
         finally:
             process.send_signal(signal.SIGTERM)
-    (want,) = ran_tf.Predictor(model)([tmp_path / "face.jpg"])
+    # Pixels, since the predictor's JPEG decoder rounds otherwise than the server's.
+    (want,) = ran_tf.Predictor(model)([face])
     for answer in answers:
         np.testing.assert_allclose(answer, want.probabilities, atol=1e-4)

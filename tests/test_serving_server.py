@@ -215,3 +215,24 @@ def test_the_command_serves_until_it_is_told_to_stop(small_export):
         assert len(ask(f"{url}:predict", {"instances": [b64(PNGS[0])]})["predictions"]) == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_many_clients_and_bad_requests(small_export, protocol):
+    """The load test of the benchmarks in small: nothing lost, nothing wrong, memory flat."""
+    if protocol == "grpc":
+        pytest.importorskip("tensorflow_serving")
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "benchmarks" / "serve_load.py", "--requests=400"),
+            *(f"--model_dir={small_export.path.parent}", f"--protocol={protocol}"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    summary = json.loads(done.stdout[done.stdout.index("{") :])
+    assert (done.returncode, summary["requests"]) == (0, 400), done.stdout
+    assert summary["lost"] == summary["wrong"] == 0
+    assert sum(summary[kind]["count"] for kind in ("ok", "bad", "missing")) == 400
