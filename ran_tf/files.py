@@ -1,6 +1,7 @@
-"""Writing files so that they are whole or absent."""
+"""Writing files so that they are whole or absent, and reading JSON that may be neither."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -51,3 +52,29 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike, *, keys: tuple[str, ...] = ()) -> dict:
+    """Reads a JSON object.
+
+    Args:
+      path: the file.
+      keys: that it must have.
+
+    Raises:
+      OSError: if it cannot be read.
+      ValueError: naming the file, if it is no such object.
+    """
+    try:
+        found = json.loads(pathlib.Path(path).read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds a {type(found).__name__}")
+        missing = [key for key in keys if key not in found]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except (ValueError, RecursionError) as error:
+        what = f"a JSON object with {', '.join(keys)}" if keys else "a JSON object"
+        raise ValueError(
+            f"{path} must be {what}; it is damaged or another file. Received: {str(error)[:200]}"
+        ) from error
+    return found

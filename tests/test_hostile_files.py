@@ -16,8 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ran_tf import config
+from ran_tf import config, files
 from ran_tf.models import convert, fetch, preset_file, presets, weights_file
+from ran_tf.models.convert import tfjs
 from tests import fork_server
 from tests.hostile import assert_one_line, damaged, hostile
 
@@ -371,3 +372,71 @@ def test_a_server_of_strange_answers(case, tmp_path, monkeypatch):
         thread.join()
     assert_one_line(caught.value, "127.0.0.1")
     assert not list((tmp_path / "ran_tf").iterdir())
+
+
+# -- JSON that we or others wrote ------------------------------------------------------------------
+
+RUN = json.dumps({"starts": [{"time": "2026-11-26", "flags": {"epochs": 3}}]}).encode()
+
+
+@hostile(200)
+@given(data=damaged(RUN) | json_values.map(lambda value: json.dumps(value).encode()))
+@example(data=b"[" * 100_000)
+@example(data=b"[]")
+@example(data=b"\xff\xfe")
+def test_a_record(data, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_bytes(data)
+    try:
+        assert "starts" in files.read_json(path, keys=("starts",))
+    except ValueError as error:
+        assert_one_line(error, str(path), "Received: ")
+
+
+NUMBERS = np.arange(6, dtype=np.float32)
+MANIFEST = {
+    "weightsManifest": [
+        {
+            "paths": ["x.bin"],
+            "weights": [
+                {"name": "a", "shape": [2, 3], "dtype": "float32"},
+                {
+                    "name": "b",
+                    "shape": [4],
+                    "dtype": "float32",
+                    "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0},
+                },
+            ],
+        }
+    ]
+}
+
+
+@st.composite
+def strange_manifests(draw):
+    manifest = json.loads(json.dumps(MANIFEST))
+    group = manifest["weightsManifest"][0]
+    part = draw(st.sampled_from([manifest, group, *group["weights"], {}]))
+    name = draw(st.sampled_from([*part, "quantization"]))
+    part[name] = draw(json_values | st.sampled_from([["../x.bin"], ["/etc/hostname"], [-2, -3]]))
+    return json.dumps(manifest).encode()
+
+
+@hostile(200)
+@given(data=damaged(json.dumps(MANIFEST).encode(), most=3) | strange_manifests())
+@example(data=json.dumps(MANIFEST).encode())
+@example(data=b'{"weightsManifest": [{"paths": ["../secret.bin"], "weights": []}]}')
+def test_a_model_of_tfjs(data, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir(exist_ok=True)
+    (tmp_path / "secret.bin").write_bytes(b"")
+    (folder / "x.bin").write_bytes(NUMBERS.tobytes() + bytes(4))
+    (folder / "x.json").write_bytes(data)
+    try:
+        arrays = tfjs.read_tfjs(folder / "x.json")
+    except (ValueError, FileNotFoundError) as error:
+        assert_one_line(error, "x.", "Received: ")
+        return
+    groups = json.loads(data)["weightsManifest"]
+    assert all("/" not in name for group in groups for name in group["paths"])
+    assert sum(array.size for array in arrays.values()) <= 28

@@ -124,7 +124,7 @@ def _read_row(out: pathlib.Path, row, *, init_weights: str | None) -> dict | Non
     path = out / row.name / _ROW
     if not path.is_file():
         return None
-    found = json.loads(path.read_text())
+    found = files.read_json(path, keys=("asked", "row"))
     if found["asked"] != _fingerprint(row, init_weights=init_weights):
         raise ValueError(
             f"`out` holds the row {row.name} of another run: give another folder, or delete it. "

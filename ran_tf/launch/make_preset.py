@@ -67,8 +67,8 @@ def make_preset(
             f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
         )
     run_file = pathlib.Path(workdir).expanduser() / records.RUN
-    run = json.loads(run_file.read_text()) if run_file.is_file() else None
-    numbers = json.loads(pathlib.Path(report).read_text()) if report else None
+    run = files.read_json(run_file) if run_file.is_file() else None
+    numbers = files.read_json(report) if report else None
     trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
     batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
     trained = dataclasses.replace(trained, card=_complete(trained.card, batches=batches))

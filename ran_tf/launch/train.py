@@ -110,10 +110,12 @@ def _run(config, strategy) -> None:
 def _write_run(workdir: pathlib.Path, *, dataset: str) -> None:
     """Notes what this run is made of; every start of the same run adds an entry."""
     path = workdir / "run.json"
-    try:
-        starts = json.loads(path.read_text())["starts"] if path.exists() else []
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged; move it away to go on without this record") from error
+    starts = files.read_json(path, keys=("starts",))["starts"] if path.exists() else []
+    if not isinstance(starts, list):
+        raise ValueError(
+            f"{path} is damaged; move it away to go on without this record. "
+            f"Received: starts={type(starts).__name__}"
+        )
     defined = {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)}
     starts.append(
         {

@@ -56,7 +56,7 @@ def _read_owner(path: pathlib.Path) -> str:
     try:
         owner = json.loads(path.read_text())
         return f"process {owner['pid']} on {owner['host']}"
-    except (OSError, ValueError, KeyError):  # it has only just begun to write
+    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun to write
         return "its process is not known"
 
 

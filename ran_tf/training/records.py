@@ -68,7 +68,7 @@ def save_best(folder, *, model, card: ModelCard, metrics: dict) -> None:
 def read_best(workdir) -> dict | None:
     """Metrics of the best epoch so far, or None before the first."""
     path = pathlib.Path(workdir) / BEST
-    return json.loads(path.read_text()) if path.exists() else None
+    return files.read_json(path) if path.exists() else None
 
 
 def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:

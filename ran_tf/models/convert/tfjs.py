@@ -1,10 +1,11 @@
 """Files of TensorFlow.js, in plain JSON and NumPy."""
 
-import json
 import math
 from pathlib import Path
 
 import numpy as np
+
+from ran_tf import files
 
 _TFJS_DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1"}
 _TFJS_DTYPES["bool"] = "?"
@@ -27,36 +28,60 @@ def read_tfjs(path: str | Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"`source` must be the .json file of a TF.js model. Received: source={str(path)!r}"
         )
-    try:
-        groups = json.loads(path.read_text("utf-8"))["weightsManifest"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(
-            "`source` must be a TF.js JSON file with a `weightsManifest`. "
-            f"Received: source={str(path)!r}"
-        ) from None
+    groups = files.read_json(path, keys=("weightsManifest",))["weightsManifest"]
+    _check_manifest(groups, path=path)
     tensors = {}
     for group in groups:
-        files = [path.parent / name for name in group["paths"]]
-        for file in files:
+        parts = [path.parent / name for name in group["paths"]]
+        for file in parts:
             if not file.is_file():
                 raise FileNotFoundError(
                     f"{path} keeps its weights in {file.name}, which must lie beside it. "
                     f"Received: no file {file}"
                 )
-        data = b"".join(file.read_bytes() for file in files)
-        files = ", ".join(str(file) for file in files)
+        data = b"".join(file.read_bytes() for file in parts)
+        named = ", ".join(str(file) for file in parts) or str(path)
         offset = 0
         for entry in group["weights"]:
             name = entry["name"]
             if name in tensors:
                 raise ValueError(f"{path}: tensor {name} is listed twice. Received: {entry}")
-            tensors[name], offset = _read_tensor(entry, data, offset, files=files)
+            tensors[name], offset = _read_tensor(entry, data, offset, files=named)
         if offset != len(data):
             raise ValueError(
-                f"{files}: {len(data) - offset} bytes follow the last tensor; it is not the file "
+                f"{named}: {len(data) - offset} bytes follow the last tensor; it is not the file "
                 f"that {path.name} describes. Received: {len(data)} bytes, expected {offset}"
             )
     return tensors
+
+
+def _check_manifest(groups, *, path: Path) -> None:
+    """Raises ValueError unless names, shapes and dtypes are of their kinds, and files lie beside.
+
+    A name such as ../x would lead to other files.
+    """
+    try:
+        names = [name for group in groups for name in group["paths"]]
+        entries = [entry for group in groups for entry in group["weights"]]
+        sound = all(isinstance(name, str) and Path(name).name == name for name in names)
+        for entry in entries:
+            how = entry.get("quantization") or {}
+            texts = (entry["name"], entry["dtype"], how.get("dtype", ""))
+            sides, numbers = entry["shape"], (how.get("scale", 0), how.get("min", 0))
+            sound &= all(isinstance(text, str) for text in texts)
+            sound &= all(type(side) is int and 0 <= side < 2**31 for side in sides)
+            sound &= all(type(number) in (int, float) for number in numbers)
+            sound &= ("scale" in how) == ("min" in how)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} must be a TF.js JSON file with a `weightsManifest` of paths and weights. "
+            f"Received: {type(error).__name__}: {error}"
+        ) from error
+    if not sound:
+        raise ValueError(
+            f"{path} must list, in its `weightsManifest`, names of files that lie beside it and "
+            "tensors with name, dtype and shape. Received: something else"
+        )
 
 
 def _read_tensor(entry: dict, data: bytes, offset: int, *, files: str) -> tuple[np.ndarray, int]:
