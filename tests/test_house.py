@@ -134,3 +134,17 @@ def test_every_public_name_is_there():
         assert getattr(ran_tf, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Networks'"):
         _ = ran_tf.Networks
+
+
+def test_every_dependency_has_its_licence_listed():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    extras = settings["options.extras_require"]
+    asked = settings["options"]["install_requires"] + extras["test"] + extras["torch"]
+    table = (ROOT / "LICENSES-OF-DEPENDENCIES.md").read_text()
+
+    def normal(names):
+        return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+
+    listed = normal(re.findall(r"(?m)^\| (\S+) \|", table))
+    assert normal(re.findall(r"(?m)^([A-Za-z][\w.-]*)", asked)) <= listed
