@@ -31,7 +31,8 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
         inside = False
     if not inside:
         bounds = f"at least {low}" if high == float("inf") else f"in {low}..{high}"
-        bounds += " and finite" if value == float("inf") else ""
+        if isinstance(value, numbers.Real) and value == float("inf"):
+            bounds += " and finite"
         raise ValueError(f"`{name}` must be {bounds}. Received: {name}={_shown(value)}")
 
 

@@ -164,6 +164,7 @@ def test_boxes_of_draws(draws):
 @given(landmarks=arrays, radius=st.just(0.4) | strange)
 @example(landmarks=np.full((5, 2), 1e39), radius=0.4)
 @example(landmarks=np.full((5, 2), 0.5), radius=math.nan)
+@example(landmarks=np.full((5, 2), 0.5), radius=np.zeros((2, 2)))
 def test_landmark_boxes(landmarks, radius):
     found = _answer_or_refuse(ran_tf.landmark_boxes, landmarks, radius=radius)
     if found is not None:
