@@ -173,15 +173,15 @@ class OptimizerConfig:
     def __post_init__(self):
         check_choice("optimizer.name", self.name, ("sgd", "adamw"))
         check_choice("optimizer.schedule", self.schedule, ("cosine", "step", "constant"))
-        if not 0 < self.learning_rate < float("inf"):
+        if not 0 < self.learning_rate <= MAX_COUNT:
             raise ValueError(
-                "`optimizer.learning_rate` must be positive and finite. "
+                f"`optimizer.learning_rate` must be positive and at most {MAX_COUNT:,}. "
                 f"Received: learning_rate={self.learning_rate}"
             )
         check_range("optimizer.warmup", self.warmup, low=0.0, high=1.0)
-        check_range("optimizer.weight_decay", self.weight_decay, low=0.0)
+        check_range("optimizer.weight_decay", self.weight_decay, low=0.0, high=MAX_COUNT)
         check_range("optimizer.momentum", self.momentum, low=0.0, high=1.0)
-        check_range("optimizer.clip_norm", self.clip_norm, low=0.0)
+        check_range("optimizer.clip_norm", self.clip_norm, low=0.0, high=MAX_COUNT)
         check_range("optimizer.ema", self.ema, low=0.0, high=1.0)
         for milestone in self.milestones:
             check_range("optimizer.milestones", milestone, low=0.0, high=1.0)
@@ -231,7 +231,7 @@ class TrainConfig:
         check_range(
             "train.regions_per_step", self.regions_per_step, low=0, high=self.data.regions.k
         )
-        check_range("train.region_loss_weight", self.region_loss_weight, low=0.0)
+        check_range("train.region_loss_weight", self.region_loss_weight, low=0.0, high=MAX_COUNT)
         check_range("train.label_smoothing", self.label_smoothing, low=0.0, high=0.99)
         check_range("train.seed", self.seed, low=0, high=2**31 - 1)
 

@@ -298,6 +298,7 @@ def _numbers(found) -> list:
 @hostile(200)
 @given(data=st.lists(lines, max_size=5).map(lambda ls: "\n".join(ls).encode("utf-8", "replace")))
 @example(data=b"--learning_rate=1e400")
+@example(data=b"--weight_decay=1e39")
 @example(data=b"--margin=nan")
 @example(data=b"--milestones=x")
 @example(data=b"--image_size=1000000000")
@@ -305,8 +306,9 @@ def _numbers(found) -> list:
 def test_a_flagfile(data, training_flags, tmp_path):
     found = _config_or_refuse(data, training_flags, tmp_path / "x.flags")
     if found is not None:
-        # `seed` is the largest.
-        assert all(math.isfinite(n) and abs(n) < 2**31 for n in _numbers(found))
+        assert all(math.isfinite(n) and abs(n) <= 2**31 for n in _numbers(found))
+        # In float32, too.
+        assert max(map(abs, _numbers(dataclasses.replace(found, seed=0)))) <= config.MAX_COUNT
 
 
 RECIPE = (
