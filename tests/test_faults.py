@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 
+import importlib_resources  # noqa: F401, see `read_only`
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -216,8 +217,15 @@ def test_a_dataset_that_is_half_prepared_is_not_taken_for_one(config, tmp_path):
         pipeline.open_dataset(data)
 
 
+def first_batch(data):
+    batches = pipeline.eval_batches(
+        data, pipeline.open_dataset(data), split="validation[:12]", batch_size=12
+    )
+    return next(iter(batches))
+
+
 @pytest.fixture
-def read_only(synthetic_dir, tmp_path_factory):
+def read_only(config, synthetic_dir, tmp_path_factory):
     """The dataset where this process may not write: root may everywhere, so become somebody."""
     folder = tmp_path_factory.mktemp("read_only")
     shutil.copytree(synthetic_dir, folder / "tfds")
@@ -226,6 +234,7 @@ def read_only(synthetic_dir, tmp_path_factory):
     for parent in folder.parents:  # of the tests' own, which others may not enter
         if parent.is_relative_to(tempfile.gettempdir()) and parent.stat().st_uid == os.geteuid():
             parent.chmod(parent.stat().st_mode | 0o011)
+    first_batch(config.data)  # TFDS imports late, from where somebody else may not look
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -237,9 +246,7 @@ def read_only(synthetic_dir, tmp_path_factory):
 
 def test_a_read_only_data_directory_is_read_and_prepare_says_what_it_needs(config, read_only):
     data = dataclasses.replace(config.data, data_dir=read_only)
-    opened = pipeline.open_dataset(data)
-    faces = pipeline.eval_batches(data, opened, split="validation[:12]", batch_size=12)
-    assert next(iter(faces))["image"].shape[0] == 12
+    assert first_batch(data)["image"].shape[0] == 12
     assert "Already built" in prepare.prepare(dataset="synthetic_faces", data_dir=read_only)
     with pytest.raises(PermissionError):
         prepare.prepare(dataset="synthetic_faces", data_dir=f"{read_only}/new")

@@ -13,7 +13,7 @@ from tests import kill_harness
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def kill(synthetic_dir, out, *, chains, kills, kinds):
+def kill(synthetic_dir, out, *, chains, kills, kinds, replicas=1, atol=0.0):
     done = subprocess.run(
         [
             sys.executable,
@@ -24,6 +24,8 @@ def kill(synthetic_dir, out, *, chains, kills, kinds):
             f"--chains={chains}",
             f"--kills={kills}",
             f"--kinds={','.join(kinds)}",
+            f"--replicas={replicas}",
+            f"--atol={atol}",
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
