@@ -49,3 +49,13 @@ def test_more_than_thirty_kills(synthetic_dir, tmp_path):
     assert len(found["kills"]) >= 30, found
     assert {kind for kind, _ in found["kills"]} == set(kill_harness.KINDS)
     assert not found["differences"], found
+
+
+@pytest.mark.large
+def test_on_two_replicas_the_same_faces_and_metrics(synthetic_dir, tmp_path):
+    """A step's loss is that of the run never killed: of the same faces, drawn on the same way."""
+    kinds = ("line", "write", "time", "step")
+    found = kill(synthetic_dir, tmp_path, chains=1, kills=4, kinds=kinds, replicas=2, atol=1e-5)
+    print(found["kills"], found["largest"])
+    assert len(found["kills"]) >= 3, found
+    assert found["compared"] > 60 and not found["differences"], found
