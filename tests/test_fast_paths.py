@@ -26,12 +26,13 @@ def losses_of(config, *, start, batch) -> np.ndarray:
     return np.array([float(s["cross_entropy"]) / FACES for s in sums])
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v1"])
-def test_loss_curves_of_fast_and_plain_path_agree(backbone, monkeypatch):
+# Small steps: rounding grows with them, from step to step.
+@pytest.mark.parametrize(("backbone", "rate"), [("resnet18", 2e-5), ("mobilenet_v1", 3e-7)])
+def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
     """One kernel for batch norm, one for crops, bfloat16: against Keras, gathers and float32."""
     keras.utils.set_random_seed(0)
     model = {"backbone": backbone, "num_classes": 4, "size": (64, 64)}
-    optimizer = OptimizerConfig(learning_rate=1e-4, ema=0.0)
+    optimizer = OptimizerConfig(learning_rate=rate, ema=0.0)
     plain = TrainConfig(model={**model, "portable": True}, augment=STILL, optimizer=optimizer)
     fast = dataclasses.replace(plain, model=model)
     bfloat16 = dataclasses.replace(plain, model={**model, "dtype": "mixed_bfloat16"})
@@ -53,8 +54,7 @@ def test_loss_curves_of_fast_and_plain_path_agree(backbone, monkeypatch):
         patch.setattr(norm.BatchNorm, "_can_fuse", lambda self, inputs, *, mask: False)
         want = losses_of(plain, start=start, batch=batch)
     assert want[-1] < 0.9 * want[0], "a curve that does not fall shows nothing"
-    # Later losses lie apart: batch norm over few faces amplifies rounding from step to step.
-    np.testing.assert_allclose(got[:2], want[:2], rtol=0.01)
+    np.testing.assert_allclose(got, want, rtol=0.01)
+    # Batch norm over few faces amplifies bfloat16's rounding from step to step.
     np.testing.assert_allclose(rounded[:2], want[:2], rtol=0.05)
-    np.testing.assert_allclose(got.mean(), want.mean(), rtol=0.05)
     np.testing.assert_allclose(rounded.mean(), want.mean(), rtol=0.15)
