@@ -1,14 +1,32 @@
-"""The disk of a run is full, gone or read-only. Most of it as root on Linux, elsewhere skipped; the
-suite simulates the same (`test_checkpoints`)."""
+"""The machine itself fails: its disk is full or gone, its memory used up. Most of it as root on
+Linux, elsewhere skipped; the suite simulates the same (`test_checkpoints`, `test_kill`)."""
 
 import contextlib
 import os
+import pathlib
+import signal
 import subprocess
+import sys
+import time
+import uuid
 
 import pytest
 
 from ran_tf.training import manifest
 from tests.worker_runs import Pause, assert_same, start, train_alone
+
+MEMORY = pathlib.Path("/sys/fs/cgroup/memory")
+# Takes memory by and by while process argv[1] has any.
+HOG = """
+import pathlib, sys
+status = pathlib.Path("/proc", sys.argv[1], "status")
+taken = []
+try:
+    while "VmRSS" in status.read_text():
+        taken.append(b"x" * 10_000_000)
+except OSError:  # it is gone
+    pass
+"""
 
 
 @contextlib.contextmanager
@@ -89,3 +107,55 @@ def test_a_read_only_data_directory_is_all_that_training_needs(read_only_data, t
         (read_only_data / "x").touch()
     with start(1, tmp_path / "run", str(read_only_data), "--epochs=1") as alone:
         assert alone.wait(seconds=300) == [0], alone.log(0)
+
+
+@pytest.fixture
+def group():
+    """A group of processes that share 3 GB."""
+    folder = MEMORY / f"ran_tf_{uuid.uuid4().hex}"
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(3 * 10**9))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"needs a control group of its own, for which one must be root: {error}")
+    yield folder
+    for _ in range(100):  # until the last process is gone
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            break
+        time.sleep(0.1)
+
+
+def inside(group, *command):
+    """A command that runs in the group."""
+    return ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"', *command)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_a_run_that_the_kernel_killed_for_memory_goes_on(group, tmp_path, synthetic_dir, restarts):
+    workdir, pause = tmp_path / "run", Pause(tmp_path / "pause", step=7)
+    arguments = (1, workdir, synthetic_dir, "--checkpoint_seconds=0")
+    if restarts:
+        arguments = (*arguments, f"--restarts={restarts}")
+    with start(*arguments, pause=pause, prefixes=[inside(group)]) as alone:
+        alone.wait_until(pause.file.exists, "the step")
+        victim = alone.child(0) if restarts else alone.processes[0].pid
+        # Of all in the group the kernel shall choose this one.
+        pathlib.Path(f"/proc/{victim}/oom_score_adj").write_text("1000")
+        # It may be killed too, before the memory of the first is free again.
+        subprocess.run(inside(group, sys.executable, "-c", HOG, str(victim)), check=False)
+        train_alone(tmp_path / "one", synthetic_dir)
+        (code,) = alone.wait(seconds=300)
+    log = alone.log(0)
+    if restarts:
+        assert code == 0 and "worker ended with status 137; starting it again" in log, log
+    else:
+        assert code == -signal.SIGKILL, log
+        with start(*arguments) as alone:
+            assert alone.wait(seconds=300) == [0]
+        log = alone.log(0)
+    assert "resumed at step 7" in log
+    assert_same(tmp_path / "one", workdir, atol=1e-5)
