@@ -10,6 +10,7 @@ where a signature has one argument. Bytes are {"b64": "..."}.
 
 import base64
 import binascii
+import contextlib
 import http.server
 import json
 import re
@@ -24,6 +25,8 @@ _PATH = re.compile(
 )
 # Seconds in which a client that has begun a request must go on with it.
 _TIMEOUT = 60
+# Of a request that is refused unread: so much is thrown away before the connection is closed.
+_MOST_DISCARDED = 2**28
 
 
 def make_server(
@@ -58,6 +61,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = _TIMEOUT
     service: model_service.ModelService
     max_request_bytes: int
+    unread = 0  # bytes of the body
 
     def do_GET(self):
         self._answer({"": self._status, "/metadata": self._metadata})
@@ -88,6 +92,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+        self._discard()
+
+    def _discard(self) -> None:
+        """Closed on unread bytes a connection is reset, and a client that still sends gets none of
+        the answer."""
+        left = min(self.unread, _MOST_DISCARDED)
+        with contextlib.suppress(OSError):
+            while left > 0 and (block := self.rfile.read1(min(left, 2**16))):
+                left -= len(block)
 
     def _dispatch(self, methods: dict) -> dict:
         body = self._read_body() if self.command == "POST" else b""
@@ -106,6 +119,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not re.fullmatch("[0-9]{1,18}", length):
             raise _Refused(411, "the request must have a Content-Length")
         if int(length) > self.max_request_bytes:
+            self.unread = int(length)
             raise _Refused(
                 413,
                 f"the request must have at most {self.max_request_bytes:,} bytes. "
