@@ -224,35 +224,7 @@ NAMES = [
 lines = st.one_of(
     st.builds(
         lambda name, value: f"--{name}={value}",
-        st.sampled_from(
-            [
-                "image_size",
-                "num_regions",
-                "landmark_radius",
-                "region_size",
-                "region_map",
-                "dropout",
-                "rotate",
-                "erase",
-                "learning_rate",
-                "warmup",
-                "milestones",
-                "weight_decay",
-                "clip_norm",
-                "ema",
-                "epochs",
-                "batch_size",
-                "margin",
-                "regions_per_step",
-                "region_loss_weight",
-                "seed",
-                "regions",
-                "trunk",
-                "split",
-                "backbone",
-                "dataset",
-            ]
-        ),
+        st.sampled_from(NAMES),
         st.one_of(
             st.integers().map(str),
             st.floats().map(str),
