@@ -47,17 +47,12 @@ class Network:
         master = ("master", "switch") if works else ("nomaster",)
         ip("-n", self._switch, "link", "set", f"port{index}", *master)
 
-    def cut(self, how: str) -> None:
+    def set_link(self, how: str, *, works: bool) -> None:
+        """Of machine 1, by its cable or by its port of the switch."""
         if how == "cable":
-            self.set_cable(1, plugged=False)
+            self.set_cable(1, plugged=works)
         else:
-            self.set_port(1, works=False)
-
-    def mend(self, how: str) -> None:
-        if how == "cable":
-            self.set_cable(1, plugged=True)
-        else:
-            self.set_port(1, works=True)
+            self.set_port(1, works=works)
 
     def start(self, workdir, data_dir, *flags):
         return start(
@@ -102,7 +97,7 @@ def test_without_a_network_all_end_in_bounded_time(network, tmp_path, synthetic_
     flags = ("--epochs=200", "--checkpoint_seconds=0")
     with network.start(tmp_path / "run", synthetic_dir, *flags) as both:
         both.wait_for_checkpoint()
-        network.cut(how)
+        network.set_link(how, works=False)
         cut, ended = time.monotonic(), {}
         while len(ended) < 2 and time.monotonic() - cut < 120:
             for index, process in enumerate(both.processes):
@@ -124,10 +119,10 @@ def test_with_restarts_the_run_goes_on_when_the_network_does(network, tmp_path, 
     flags = ("--epochs=6", "--checkpoint_seconds=0", "--restarts=5")
     with network.start(tmp_path / "two", synthetic_dir, *flags) as both:
         both.wait_for_checkpoint()
-        network.cut(how)
+        network.set_link(how, works=False)
         for index in (0, 1):
             both.wait_until(lambda i=index: "starting it again" in both.log(i), "a new start")
-        network.mend(how)
+        network.set_link(how, works=True)
         mended = time.monotonic()
         train_alone(tmp_path / "one", synthetic_dir, epochs=6)
         assert both.wait(seconds=300) == [0, 0], both.log(0) + both.log(1)
