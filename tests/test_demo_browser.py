@@ -5,14 +5,13 @@ Needs the extra `demo`, `pip install playwright`, and Chromium on the path or in
 
 import os
 import pathlib
-import shutil
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
-from tests import demo_server
+from tests import chromium, demo_server
 
 pytestmark = pytest.mark.large
 
@@ -45,21 +44,12 @@ def url(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("RAN_TF_CHROMIUM") or next(
-        filter(None, map(shutil.which, names)), None
-    )
+    pytest.importorskip("playwright")
+    program = chromium.find_program()
     if program is None:
         pytest.skip("no Chromium on the path; RAN_TF_CHROMIUM may name one")
-    with playwright.sync_playwright() as running:
-        # A fake camera, and no sandbox, which root may not have.
-        arguments = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-        started = running.chromium.launch(
-            executable_path=program, args=arguments, chromium_sandbox=False
-        )
+    with chromium.launch(program) as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(params=[1280, 390], ids=["desktop", "phone"])
