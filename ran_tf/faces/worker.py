@@ -34,7 +34,7 @@ class AlignConfig:
       detector: how faces are searched.
       landmarks_only: write no images, only landmarks in 0..1 of the photos as they are.
       size: side of the aligned faces, pixels.
-      margin: see `align_face`.
+      margin, drop: see `align_face`.
       choose: of many faces, take the "largest" or the one nearest to the "centre".
       no_face: "skip" a photo without a face, or "keep" its centre square, with landmarks unknown.
       many_faces: "choose" one, "skip" the photo, or write "all" faces, largest first.
@@ -45,6 +45,7 @@ class AlignConfig:
     landmarks_only: bool = False
     size: int = 224
     margin: float = 0.0
+    drop: float = 0.0
     choose: str = "largest"
     no_face: str = "skip"
     many_faces: str = "choose"
@@ -53,6 +54,7 @@ class AlignConfig:
     def __post_init__(self):
         check_range("size", self.size, low=8)
         check_range("margin", self.margin, low=-0.4, high=4.0)
+        check_range("drop", self.drop, low=-1.0, high=1.0)
         check_choice("choose", self.choose, CHOICES)
         check_choice("no_face", self.no_face, NO_FACE)
         check_choice("many_faces", self.many_faces, MANY_FACES)
@@ -189,7 +191,8 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         if config.landmarks_only:
             written, points = "", to_unit(face.landmarks, shape=image.shape)
         else:
-            aligned = align_face(image, face.landmarks, size=config.size, margin=config.margin)
+            framing = {"size": config.size, "margin": config.margin, "drop": config.drop}
+            aligned = align_face(image, face.landmarks, **framing)
             written = _write_image(output_dir, face_name, aligned.image, format=config.format)
             points = aligned.landmarks
         outputs.append(Output(id=face_name, path=written, landmarks=points.tolist()))
