@@ -1,13 +1,14 @@
 """Robustness: what is done to faces, the numbers of known answers, and the command."""
 
 import json
+import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from ran_tf.evaluation import corruptions, robustness, robustness_report
+from ran_tf.evaluation import corruptions, robustness, robustness_report, turns
 from ran_tf.evaluation.classifier import Classifier
 from ran_tf.training import records
 from tests.test_export import make_card, make_model
@@ -16,9 +17,10 @@ IDS = [f"face{i}" for i in range(40)]
 
 
 def grey_faces(size=48):
-    """Half light, half dark, like no occluder: u8[40, size, size, 3]."""
-    ramp = np.linspace(60, 200, size).round().astype(np.uint8)
-    return np.broadcast_to(ramp[:, None, None], (len(IDS), size, size, 3)).copy()
+    """From dark to light in both directions, like no occluder: u8[40, size, size, 3]."""
+    ramp = np.linspace(60, 200, size)
+    face = ((ramp[:, None] + ramp) / 2).round().astype(np.uint8)
+    return np.broadcast_to(face[..., None], (len(IDS), size, size, 3)).copy()
 
 
 @pytest.mark.parametrize("kind", corruptions.KINDS)
@@ -65,6 +67,26 @@ def test_a_rectangle_covers_its_share(share):
     if share:
         places = {tuple(np.argwhere(face).mean(axis=0)) for face in covered}
         assert len(places) > 20
+
+
+@pytest.mark.parametrize("degrees", [-45.0, -10.0, 0.0, 30.0])
+def test_a_turn_is_that_of_a_cylinder(degrees):
+    """Against the definition, pixel by pixel; every row is moved alike."""
+    face = np.random.default_rng(0).integers(0, 256, (2, 31, 3), np.uint8)
+    turned = turns.turn_face(face, degrees=degrees)
+    for column in range(31):
+        x = (2 * (column + 0.5) / 31 - 1) * math.sin(1.2)
+        angle = min(max(math.asin(x) + math.radians(degrees), -1.2), 1.2)
+        source = (math.sin(angle) / math.sin(1.2) + 1) / 2 * 31 - 0.5
+        low = min(max(math.floor(source), 0), 30)
+        high, share = min(low + 1, 30), min(max(source - low, 0), 1)
+        want = (1 - share) * face[:, low].astype(float) + share * face[:, high]
+        # OpenCV resamples at 32nds of a pixel.
+        np.testing.assert_allclose(turned[:, column], want, atol=255 / 32)
+    if degrees == 0:
+        np.testing.assert_allclose(turned, face, atol=1)
+    with pytest.raises(ValueError, match=r"`degrees` must be in -60.0..60.0. Received: degrees=90"):
+        turns.turn_face(face, degrees=90)
 
 
 def test_unknown_kinds_are_named():

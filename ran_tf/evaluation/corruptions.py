@@ -1,7 +1,8 @@
 """Every way in which the robustness of a model is tried: a function of the face's id and a name.
 
 Names are "covered NN %" (a grey rectangle over that share of the face), the kinds that training
-may show (`ran_tf.training.occlude`), and those it never shows (`occluders`, `degradations`).
+may show (`ran_tf.training.occlude`), and those it never shows (`occluders`, `degradations`,
+`turns`).
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ran_tf import config
-from ran_tf.evaluation import degradations, occluders
+from ran_tf.evaluation import degradations, occluders, turns
 from ran_tf.training import occlude
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -30,11 +31,12 @@ _SEEN_DEGRADATIONS = {
     "noise": {"blur": 0.0, "noise": 1.0},
 }
 
-GROUPS = ("seen", "occluder", "degradation")
+GROUPS = ("seen", "occluder", "degradation", "turn")
 KINDS: dict[str, str] = {
     **dict.fromkeys([*_SEEN_OCCLUDERS, *_SEEN_DEGRADATIONS], "seen"),
     **dict.fromkeys(occluders.PROPS, "occluder"),
     **dict.fromkeys(degradations.DEGRADATIONS, "degradation"),
+    **dict.fromkeys(turns.TURNS, "turn"),
 }
 
 
@@ -53,7 +55,7 @@ def corrupt(images: np.ndarray, ids: Sequence[str], *, kind: str) -> np.ndarray:
     rngs = [_rng(kind, name) for name in ids]
     if KINDS[kind] == "seen":
         return _as_in_training(images, rngs, kind=kind)
-    one = (occluders.PROPS | degradations.DEGRADATIONS)[kind]
+    one = (occluders.PROPS | degradations.DEGRADATIONS | turns.TURNS)[kind]
     return np.stack([one(face, rng) for face, rng in zip(images, rngs, strict=True)])
 
 

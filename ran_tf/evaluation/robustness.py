@@ -38,7 +38,7 @@ class Trial:
 
 
 def conditions(kinds: Sequence[str] = tuple(corruptions.KINDS)) -> dict[str, str]:
-    """Name of every condition to its group: clean, covered, seen, occluder or degradation."""
+    """Name of every condition to its group: clean, covered, or one of `corruptions.GROUPS`."""
     covered = dict.fromkeys(COVERED, "covered")
     return {CLEAN: CLEAN, **covered, **{kind: corruptions.KINDS[kind] for kind in kinds}}
 

@@ -15,6 +15,7 @@ _MEANS = {
     "seen": "seen in training",
     "occluder": "held-out occluders",
     "degradation": "held-out degradations",
+    "turn": "turned faces",
     "held_out": "all held out",
 }
 
@@ -58,7 +59,7 @@ def render(report: dict) -> str:
             "in points against clean faces. Difference: model minus baseline in points, with a "
             "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of "
             "the face, at a place drawn for each face. `seen` are kinds that training may show "
-            "(--erase, --degrade); `occluder` and `degradation` are never shown in training.",
+            "(--erase, --degrade); it never shows `occluder`, `degradation` and `turn`.",
             "",
             *_means(report),
             "## Covered share",

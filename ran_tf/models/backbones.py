@@ -201,7 +201,8 @@ def _mobilenet_v1(x, *, synchronized: bool):
     # oneDNN has no bfloat16 gradient of a strided depthwise convolution: TensorFlow's own is 15
     # times slower than float32's (measured), and the step then no faster than in float32.
     in_bfloat16 = keras.config.dtype_policy().compute_dtype == "bfloat16"
-    strided_dtype = "float32" if in_bfloat16 else None
+    slow = in_bfloat16 and keras.backend.backend() == "tensorflow"
+    strided_dtype = "float32" if slow else None
     x = conv(x, 32, 3, 2, "conv1")
     for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         name = f"conv_dw_{i}"
