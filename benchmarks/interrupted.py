@@ -1,13 +1,14 @@
 """A long run that is killed at random moments, watched, and compared with one never killed.
 
-    python benchmarks/interrupted.py --out=DIR --kills=6 -- \\
+    python benchmarks/interrupted.py --out=DIR --mean_life=600 -- \\
         --dataset=synthetic_faces --data_dir=DATA --epochs=20 --deterministic ...
 
-What follows `--` goes to ran_tf.launch.train. First the whole run, then the same run under
-kills: SIGKILL, SIGTERM and, at the end, nothing. Both are watched: resident memory and open files
-of the process, every two seconds. Writes interrupted.json (every figure) and prints a summary:
-the largest difference of the two curves in metrics.csv, and how memory and open files moved from
-the second fifth of a process' life to its last. Run again, it goes on after the whole run.
+What follows `--` goes to ran_tf.launch.train. Two runs go side by side: one to its end, the other
+under SIGKILL and, every third time, SIGTERM, each followed by the same command. Both are watched:
+resident memory and open files of the process, every two seconds. Writes interrupted.json (every
+figure) after each life and prints a summary: the largest difference of the two curves in
+metrics.csv, and how memory and open files moved from the second fifth of a process' life to its
+last. SIGINT ends both; the summary is then of the epochs that both have.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 _WATCH_SECONDS = 2.0
@@ -27,7 +29,8 @@ _WATCH_SECONDS = 2.0
 def start(flags: list[str], workdir: pathlib.Path, log: pathlib.Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "ran_tf.launch.train", *flags, f"--workdir={workdir}"]
     with log.open("a") as out:
-        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        # A group of its own: Ctrl-C is ours, not its.
+        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, process_group=0)
 
 
 def look(pid: int) -> tuple[float, int]:
@@ -37,13 +40,14 @@ def look(pid: int) -> tuple[float, int]:
     return pages * 4096 / 1e6, len(list((process / "fd").iterdir()))
 
 
-def watch(process: subprocess.Popen, *, end: tuple[int, float] | None) -> dict:
-    """Looks at a process until it ends; sends it signal `end[0]` after `end[1]` seconds."""
-    began, samples, sent = time.monotonic(), [], None
+def watch(process: subprocess.Popen, life: dict, *, end: tuple[int, float] | None) -> dict:
+    """Fills `life` until a process ends; sends it signal `end[0]` after `end[1]` seconds."""
+    began = time.monotonic()
+    life |= {"signal": None, "seconds": 0.0, "code": None, "samples": []}
     while process.poll() is None:
-        seconds = time.monotonic() - began
-        if end and seconds >= end[1]:
-            sent = signal.Signals(end[0]).name
+        life["seconds"] = time.monotonic() - began
+        if end and life["seconds"] >= end[1]:
+            life["signal"] = signal.Signals(end[0]).name
             process.send_signal(end[0])
             process.wait()
             break
@@ -51,19 +55,19 @@ def watch(process: subprocess.Popen, *, end: tuple[int, float] | None) -> dict:
             memory, opened = look(process.pid)
         except (FileNotFoundError, ProcessLookupError):
             break
-        samples.append([round(seconds, 1), round(memory, 1), opened])
+        life["samples"].append([round(life["seconds"], 1), round(memory, 1), opened])
         # Not beyond the moment of the signal.
-        time.sleep(min(_WATCH_SECONDS, max(0.0, end[1] - seconds)) if end else _WATCH_SECONDS)
-    return {
-        "signal": sent,  # None: it had come to its end before
-        "seconds": time.monotonic() - began,
-        "code": process.wait(),
-        "samples": samples,
-    }
+        left = max(0.0, end[1] - life["seconds"]) if end else _WATCH_SECONDS
+        time.sleep(min(_WATCH_SECONDS, left))
+    life |= {"seconds": time.monotonic() - began, "code": process.wait()}
+    return life
 
 
 def read_curve(workdir: pathlib.Path) -> list[dict]:
-    with (workdir / "metrics.csv").open(newline="") as file:
+    path = workdir / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
         rows = [dict(row) for row in csv.DictReader(file)]
     for row in rows:
         row.pop("faces_per_second")  # of the clock
@@ -72,12 +76,15 @@ def read_curve(workdir: pathlib.Path) -> list[dict]:
 
 def compare(whole: list[dict], killed: list[dict]) -> dict:
     """Whether two curves are equal to the last digit, and the largest difference of each column."""
-    assert [row["epoch"] for row in whole] == [row["epoch"] for row in killed]
-    largest = {
-        name: max(abs(float(a[name]) - float(b[name])) for a, b in zip(whole, killed, strict=True))
-        for name in whole[0]
+    both = list(zip(whole, killed, strict=False))
+    assert all(a["epoch"] == b["epoch"] for a, b in both)
+    names = list(both[0][0]) if both else []
+    largest = {n: max(abs(float(a[n]) - float(b[n])) for a, b in both) for n in names}
+    return {
+        "epochs": len(both),
+        "identical": all(a == b for a, b in both),
+        "largest_difference": largest,
     }
-    return {"epochs": len(whole), "identical": whole == killed, "largest_difference": largest}
 
 
 def drift(samples: list[list[float]]) -> dict | None:
@@ -92,46 +99,62 @@ def drift(samples: list[list[float]]) -> dict | None:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--kills", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("flags", nargs="*", help="of ran_tf.launch.train, after --")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    log, draw = arguments.out / "log", random.Random(arguments.seed)
-    noted = arguments.out / "whole.json"
-    if not noted.exists():
-        life = watch(start(arguments.flags, arguments.out / "whole", log), end=None)
-        if life["code"] != 0:
-            sys.exit(f"the whole run failed: {log}")
-        noted.write_text(json.dumps(life))
-    whole = json.loads(noted.read_text())
-    lives = []
-    for i in range(arguments.kills + 1):
-        end = None
-        if i < arguments.kills:
-            # Starts included, the kills fit into the time that the run needs anyway.
-            number = signal.SIGTERM if i % 3 == 2 else signal.SIGKILL
-            end = (number, draw.uniform(0.3, 1.7) * whole["seconds"] / (arguments.kills + 1))
-        life = watch(start(arguments.flags, arguments.out / "killed", log), end=end)
-        lives.append(life)
-        print(
-            f"{life['signal'] or 'its own end'}: code {life['code']} after {life['seconds']:.0f} s"
-        )
-        if life["code"] not in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM):
-            sys.exit(f"a start failed: {log}")
+def summarise(out: pathlib.Path, *, flags: list[str], whole: dict, lives: list[dict]) -> dict:
+    """What is known so far; written to interrupted.json too."""
     result = {
-        "flags": arguments.flags,
-        "curve": compare(read_curve(arguments.out / "whole"), read_curve(arguments.out / "killed")),
+        "flags": flags,
+        "curve": compare(read_curve(out / "whole"), read_curve(out / "killed")),
         "drift_of_the_whole_run": drift(whole["samples"]),
-        "drift_of_the_last_start": drift(lives[-1]["samples"]),
+        "drift_of_the_lives": [drift(life["samples"]) for life in lives],
+        "seconds_under_kills": sum(life["seconds"] for life in lives),
         "whole": whole,
         "killed": lives,
     }
-    (arguments.out / "interrupted.json").write_text(json.dumps(result, indent=1))
-    for name in ("curve", "drift_of_the_whole_run", "drift_of_the_last_start"):
+    (out / "interrupted.json").write_text(json.dumps(result, indent=1))
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--mean_life", type=float, default=600.0, help="seconds until a kill")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("flags", nargs="*", help="of ran_tf.launch.train, after --")
+    arguments = parser.parse_args()
+    out = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(arguments.seed)
+    processes = [start(arguments.flags, out / "whole", out / "whole.log")]
+    whole, lives = {}, []
+    watcher = threading.Thread(target=watch, args=(processes[0], whole), kwargs={"end": None})
+    watcher.start()
+    try:
+        while not lives or lives[-1]["code"] != 0:
+            number = signal.SIGTERM if len(lives) % 3 == 2 else signal.SIGKILL
+            end = (number, draw.uniform(0.1, 1.9) * arguments.mean_life)
+            processes.append(start(arguments.flags, out / "killed", out / "killed.log"))
+            lives.append({})
+            life = watch(processes[-1], lives[-1], end=end)
+            how = life["signal"] or "its own end"
+            print(f"{how}: code {life['code']} after {life['seconds']:.0f} s", flush=True)
+            if life["code"] not in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM):
+                sys.exit(f"a start failed: {out / 'killed.log'}")
+            summarise(out, flags=arguments.flags, whole=whole, lives=lives)
+        watcher.join()
+    except KeyboardInterrupt:
+        print("stopped: what follows is of the epochs that both have")
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+        watcher.join()
+    result = summarise(out, flags=arguments.flags, whole=whole, lives=lives)
+    for name in (
+        "curve",
+        "seconds_under_kills",
+        "drift_of_the_whole_run",
+        "drift_of_the_lives",
+    ):
         print(name, json.dumps(result[name]))
 
 
