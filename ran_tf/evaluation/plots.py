@@ -145,7 +145,7 @@ def region_figure(
             ha="center",
             va="center",
             fontsize=9,
-            color="white" if extreme > 0.5 else "#222222",
+            color="white" if extreme > 0.65 else "#222222",
         )
     axis.set_xticks(range(columns), names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(rows), [f"{kind} ({counts[kind]:,})" for kind in kinds])
@@ -153,6 +153,7 @@ def region_figure(
     axis.set_title("Mean share of each region in the prediction, %", fontsize=11)
     _plain(axis, rows=rows, columns=columns)
     bar = figure.colorbar(image, ax=axis, aspect=15)
+    bar.ax.set_ylim(bottom=max(0, equal - span))  # no share is negative
     bar.set_label(f"equal share is {equal:.1f}")
     bar.outline.set_visible(False)
     return figure
