@@ -46,3 +46,52 @@ def test_a_frozen_layer_does_not_move():
     layer.trainable = False
     layer(x, training=True)
     np.testing.assert_array_equal(layer.moving_mean, np.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_two_replicas_normalise_as_one_device(two_replicas, dtype):
+    """Outputs, statistics and every gradient, of shares of 4 and of 2 faces."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(2.0, 3.0, (6, 5, 4, 7)).astype(np.float32)
+    pull = rng.normal(size=x.shape).astype(np.float32)
+    weights = [rng.uniform(0.5, 2.0, 7) for _ in range(4)]
+    one = BatchNorm(momentum=0.8, epsilon=1e-3, dtype=dtype)
+    with two_replicas.scope():
+        two = BatchNorm(momentum=0.8, epsilon=1e-3, synchronized=True, dtype=dtype)
+        two.build(x.shape)
+    one.build(x.shape)
+    for layer in (one, two):
+        layer.set_weights(weights)
+
+    def run(layer, source, pull):
+        with tf.GradientTape() as tape:
+            tape.watch(source)
+            out = layer(source, training=True)
+            loss = tf.reduce_sum(tf.cast(out, tf.float32) * pull + tf.sin(tf.cast(out, tf.float32)))
+        gradients = tape.gradient(loss, [source, layer.gamma.value, layer.beta.value])
+        return (out, *gradients)
+
+    want = run(one, tf.constant(x), pull)
+    shares = [slice(0, 4), slice(4, 6)]
+
+    @tf.function
+    def step():
+        def replica():
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            source, own = (
+                tf.cond(number == 0, lambda v=v: v[shares[0]], lambda v=v: v[shares[1]])
+                for v in (x, pull)
+            )
+            return run(two, source, own)
+
+        return two_replicas.run(replica)
+
+    found = [two_replicas.experimental_local_results(value) for value in step()]
+    tolerance = {"float32": 1e-4, "mixed_bfloat16": 6e-2}[dtype]
+    for name, a, b in zip(("outputs", "inputs"), found, want, strict=False):
+        a = tf.cast(tf.concat(a, axis=0), tf.float32)
+        np.testing.assert_allclose(a, tf.cast(b, tf.float32), atol=tolerance, err_msg=name)
+    for name, a, b in zip(("gamma", "beta"), found[2:], want[2:], strict=True):
+        np.testing.assert_allclose(a[0] + a[1], b, rtol=tolerance, atol=tolerance, err_msg=name)
+    for a, b in zip(two.weights, one.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, err_msg=a.path)

@@ -13,8 +13,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis, fused where the backend has it.
 
     Statistics and weights are those of Keras to rounding, float32 under every policy. With
-    `synchronized=True` and more than one replica the statistics are those of the global batch and
-    Keras' own computation is used.
+    `synchronized=True` and more than one replica the statistics are those of the global batch
+    (`sync_norm`).
 
     Input and output: [b, h, w, c] in the compute dtype.
     """
@@ -34,10 +34,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
         if not isinstance(inputs, tf.Tensor) or len(inputs.shape) != 4:
             return False
-        if self.axis not in (-1, 3) or self.renorm:
-            return False
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return not (self.synchronized and replicas > 1)
+        return self.axis in (-1, 3) and not self.renorm
 
     def _fused_call(self, inputs, *, training: bool):
         import tensorflow as tf
@@ -45,6 +42,14 @@ class BatchNorm(keras.layers.BatchNormalization):
         channels = inputs.shape[-1]
         gamma = tf.cast(self.gamma, tf.float32) if self.scale else tf.ones([channels])
         beta = tf.cast(self.beta, tf.float32) if self.center else tf.zeros([channels])
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if training and self.synchronized and replicas > 1:
+            from ran_tf.models import sync_norm
+
+            found = sync_norm.synchronized_norm(inputs, gamma, beta, epsilon=self.epsilon)
+            self._update(self.moving_mean, found["mean"])
+            self._update(self.moving_variance, found["variance"])
+            return found["outputs"]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=gamma,
