@@ -28,7 +28,7 @@ def main(out: pathlib.Path) -> None:
         temporary = folder / "server"
         temporary.mkdir()
         with demo_server.serve(temporary) as url, chromium.launch(program) as browser:
-            page = browser.new_page(viewport={"width": 1180, "height": 860}, color_scheme="light")
+            page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
             page.set_default_timeout(_SECONDS)
             page.goto(url)
             page.set_input_files("#ran-upload input[type=file]", photo)

@@ -84,9 +84,9 @@ def expressions_markup(now: Explanation, *, clear: Explanation) -> str:
     legend = ""
     if now.baseline is not None:
         legend = (
-            '<p class="ran-note ran-legend"><i class="ran-key"></i>with regions '
-            '<i class="ran-key ran-second"></i>whole face only: '
-            f"{html.escape(now.baseline.label)}, {_percent(now.baseline.probability)}</p>"
+            '<p class="ran-note ran-legend"><span><i class="ran-key"></i>with regions</span> '
+            '<span><i class="ran-key ran-second"></i>whole face only: '
+            f"{html.escape(now.baseline.label)}, {_percent(now.baseline.probability)}</span></p>"
         )
     return f'<ul class="ran-rows">{"".join(rows)}</ul>{legend}'
 

@@ -207,7 +207,7 @@ def serve(page: gr.Blocks, *, host: str, port: int, max_megabytes: float) -> str
         quiet=True,
         inbrowser=False,
         prevent_thread_lock=True,
-        max_file_size=int(max_megabytes * 1e6),
+        max_file_size=int(max_megabytes * 2**20),  # as Gradio counts in its message
         state_session_capacity=_SESSIONS,
         # No second server, no page of the API, no record of what was run, no monitoring.
         ssr_mode=False,
