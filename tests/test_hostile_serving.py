@@ -113,7 +113,9 @@ def test_what_a_predictor_is_given(small_export):
     @hostile(60)
     @given(images=st.lists(items, max_size=3) | items | st.dictionaries(st.text(max_size=2), items))
     @example(images=np.zeros((), np.uint8))
-    @example(images=["\0"])
+    @example(images={"a": np.zeros((1, 1, 3), np.uint8)})
+    @example(images=["\0", None, 3])
+    @example(images=[np.zeros((1, 1, 3), np.float32)])
     @example(images=[np.zeros((1, 1, 3), np.uint8)])
     def check(images):
         try:
@@ -123,9 +125,10 @@ def test_what_a_predictor_is_given(small_export):
         except ValueError as error:
             assert_one_line(error, "`images`", "Received: ")
             return
-        assert len(found) == len(images)
-        for one in found:
+        assert len(found) == len(images) and not isinstance(images, dict)
+        for image, one in zip(images, found, strict=True):
             if isinstance(one, ran_tf.Prediction):
+                assert isinstance(image, bytes) or image.dtype == np.uint8
                 assert abs(one.probabilities.sum() - 1) < 1e-3
             else:
                 assert one.error
@@ -163,6 +166,9 @@ def test_crops(boxes, side, portable):
     size=st.sampled_from([(2, 2), (0, 2), (-1, 2), (2,), None, (2.5, 2), ("a", 2), (10**9, 2)]),
 )
 @example(image=np.zeros((1, 4, 4, 3), np.uint8), boxes=np.zeros((1, 4), np.float32), size=(-1, 2))
+@example(image=np.zeros((1, 4, 4, 3), "U1"), boxes=np.zeros((1, 4), np.float32), size=(2, 2))
+@example(image=np.zeros((1, 4, 4, 3), np.uint8), boxes=np.zeros((1, 3), np.float32), size=(2, 2))
+@example(image=np.zeros((1, 4, 4, 3), np.uint8), boxes=np.zeros(4, np.float32), size=(2, 2))
 @example(image=np.zeros((1, 0, 4, 3), np.uint8), boxes=np.zeros((1, 4), np.float32), size=(2, 2))
 @example(image=np.zeros((2, 4, 4, 3), np.uint8), boxes=np.zeros((3, 1, 4), "f4"), size=(2, 2))
 @example(image=np.zeros((1, 4, 4, 3), np.uint8), boxes=np.zeros((1, 4), "f4"), size=(10**9, 2))
@@ -202,6 +208,7 @@ def _post(port: int, body: bytes) -> tuple[int, dict]:
 
 SOUND = {"instances": [{"b64": base64.b64encode(PNG).decode()}]}
 IMAGES = {"signature_name": "images", "instances": [[[[1, 2, 3]]]]}
+COLUMN = {"signature_name": "images", "inputs": [[[[1, 2, 3]]]]}
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -233,20 +240,34 @@ def test_requests(port):
             requests.map(lambda request: json.dumps(request).encode()),
         )
     )
+    @example(body=json.dumps(SOUND).encode())
+    @example(body=json.dumps(COLUMN).encode())
+    @example(body=json.dumps({**COLUMN, "inputs": [1]}).encode())
     @example(body=json.dumps({"signature_name": [], **SOUND}).encode())
     @example(body=b'{"instances": ' + b"[" * 900 + b"]" * 900 + b"}")
     @example(body=b'{"instances": [{"b64": "' + b"\\u00e9" + b'"}]}')
+    @example(body=b'{"signature_name": "regions", "inputs": [1e300, null]}')
     @example(body=b'{"signature_name": "images", "inputs": [[[[' + b"9" * 400 + b",0,0]]]]}")
     def check(body):
         status, answer = _post(port, body)
         assert status in (200, 400), (status, answer)
         if status == 400:
             assert answer["error"]
+            assert body not in (json.dumps(SOUND).encode(), json.dumps(COLUMN).encode())
         else:
             assert answer.keys() <= {"predictions", "outputs"}
 
     check()
     assert _post(port, json.dumps(SOUND).encode())[0] == 200
+
+
+@pytest.mark.parametrize("number", ["null", '"2"', "1e300", "-3.5e38", "9" * 40])
+def test_numbers_that_are_none(port, number):
+    zeros = json.dumps(np.zeros((1, 6, 32, 32, 3), int).tolist(), separators=(",", ":"))
+    body = f'{{"signature_name": "regions", "inputs": {zeros}}}'.encode()
+    assert _post(port, body)[0] == 200
+    status, answer = _post(port, body.replace(b"0", number.encode(), 1))
+    assert status == 400 and "values that are not numbers in -3.4" in answer["error"]
 
 
 HEAD = b"POST /v1/models/ran:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
@@ -255,6 +276,7 @@ HEAD = b"POST /v1/models/ran:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\
 def test_heads_of_requests(port):
     @hostile(60)
     @given(data=damaged(HEAD, tokens=(b"\r\n", b"\0", b"\xb2", b" ", b"9" * 5000, b"%00", b"-1")))
+    @example(data=HEAD.replace(b"Length: 2", b"Length: 3"))
     @example(data=HEAD.replace(b"Length: 2", b"Length: \xb2"))
     @example(data=HEAD.replace(b"Length: 2", b"Length: " + b"9" * 5000))
     @example(data=HEAD.replace(b"/ran:", b"/ran/versions/" + b"9" * 5000 + b":"))

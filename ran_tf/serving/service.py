@@ -106,8 +106,8 @@ class ModelService:
 def _to_tensor(array: np.ndarray, *, name: str, wanted: dict[str, Argument]) -> tf.Tensor:
     argument = wanted[name]
     try:
-        if argument.dtype.is_integer:
-            _check_integers(np.asarray(array), dtype=argument.dtype)
+        if argument.dtype.is_integer or argument.dtype.is_floating:
+            _check_numbers(np.asarray(array), dtype=argument.dtype)
         tensor = tf.constant(array, argument.dtype)
     except (TypeError, ValueError) as error:
         raise BadRequestError(
@@ -120,12 +120,15 @@ def _to_tensor(array: np.ndarray, *, name: str, wanted: dict[str, Argument]) -> 
     return tensor
 
 
-def _check_integers(array: np.ndarray, *, dtype: tf.DType) -> None:
-    """TensorFlow would take 256 for 0 in 8 bits, and 1.5 for 1."""
-    if array.size and (
-        array.dtype.kind not in "iu" or array.min() < dtype.min or array.max() > dtype.max
-    ):
-        raise ValueError(f"values that are not integers in {dtype.min}..{dtype.max}")
+def _check_numbers(array: np.ndarray, *, dtype: tf.DType) -> None:
+    """TensorFlow would take 256 for 0 in 8 bits, 1.5 for 1, null for NaN, and "2" for 2."""
+    kinds, what = ("iu", "integers") if dtype.is_integer else ("iuf", "numbers")
+    known = array.dtype.kind in kinds
+    if known:
+        finite = array[np.isfinite(array)]
+        known = not finite.size or dtype.min <= finite.min() <= finite.max() <= dtype.max
+    if array.size and not known:
+        raise ValueError(f"values that are not {what} in {dtype.min}..{dtype.max}")
 
 
 def read_signature_def(path: pathlib.Path) -> dict:
