@@ -66,6 +66,9 @@ PICTURES = {
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_an_image(kind, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 9 * 7 - 1)
+    with pytest.raises(ValueError, match="at most 62 pixels.*Received: [79] x [79] pixels"):
+        images.decode_image(PICTURES[kind])
     # What bounds the pixels is the same; so a case is quick.
     monkeypatch.setattr(images, "MAX_PIXELS", 2**16)
 
@@ -80,6 +83,7 @@ def test_an_image(kind, monkeypatch):
         except ValueError as error:
             assert not isinstance(error, UnicodeError)
             assert_one_line(error, "Received: ")
+            assert data != PICTURES[kind] or kind == "tiff_float"
             return
         assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 3
         assert 0 < pixels.size <= 3 * images.MAX_PIXELS
@@ -130,6 +134,7 @@ def _answer_or_refuse(function, *arguments, **named):
 
 @hostile(200)
 @given(k=strange | st.integers(0, 9), variant=strange)
+@example(k=7, variant="paper")
 @example(k=6.0, variant="paper")
 @example(k=True, variant="paper")
 @example(k=6, variant=[])
@@ -163,6 +168,7 @@ def test_boxes_of_draws(draws):
 @hostile(200)
 @given(landmarks=arrays, radius=st.just(0.4) | strange)
 @example(landmarks=np.full((5, 2), 1e39), radius=0.4)
+@example(landmarks=np.full((4, 2), 0.5), radius=0.4)
 @example(landmarks=np.full((5, 2), 0.5), radius=math.nan)
 @example(landmarks=np.full((5, 2), 0.5), radius=np.zeros((2, 2)))
 def test_landmark_boxes(landmarks, radius):
@@ -170,6 +176,7 @@ def test_landmark_boxes(landmarks, radius):
     if found is not None:
         boxes, mask = found
         _sound_boxes(boxes)
+        assert boxes.shape[-2] == 6
         assert mask.shape == boxes.shape[:-1] and mask[..., 0].all()
 
 
@@ -273,6 +280,7 @@ def _numbers(found) -> list:
 @example(data=b"--weight_decay=1e39")
 @example(data=b"--margin=nan")
 @example(data=b"--milestones=x")
+@example(data=b"--milestones=0.5,nan")
 @example(data=b"--image_size=1000000000")
 @example(data=b"--batch_size=" + b"9" * 300)
 def test_a_flagfile(data, training_flags, tmp_path):
@@ -290,10 +298,12 @@ RECIPE = (
 
 @hostile(200)
 @given(data=damaged(RECIPE, tokens=(b"\xff", b"\0", b"=", b"\n--", b"nan", b"9" * 30)))
+@example(data=RECIPE)
 @example(data=b"\xff\xfe--x")
 @example(data=b"--flagfile=/dev/zero")
 def test_a_damaged_recipe(data, training_flags, tmp_path):
     found = _config_or_refuse(data, training_flags, tmp_path / "x.flags")
+    assert found is not None or data != RECIPE
     assert found is None or all(math.isfinite(number) for number in _numbers(found))
 
 
@@ -357,6 +367,7 @@ pieces = st.recursive(
 @example(text='{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1e999}}')
 @example(text='{"cluster": {"worker": {"a:1": 0}}, "task": {"type": "worker", "index": 0}}')
 @example(text='{"cluster": {"worker": ["a:\u00b2"]}, "task": {"type": "worker", "index": 0}}')
+@example(text=json.dumps({**WORKERS, "task": {"type": "worker", "index": 2}}))
 @example(text="[" * 100_000)
 @example(text=json.dumps(WORKERS))
 def test_tf_config(text):
@@ -364,7 +375,10 @@ def test_tf_config(text):
         found = cluster.read_cluster({"TF_CONFIG": text})
     except ValueError as error:
         assert len(str(error)) < 2000 and "Received: TF_CONFIG=" in str(error)
+        assert text != json.dumps(WORKERS)
         return
     assert 0 <= found.index < len(found.addresses)
     if found.addresses != ("localhost",):
+        jobs = json.loads(text)["cluster"]
+        assert list(found.addresses) == jobs.get("chief", []) + jobs.get("worker", [])
         assert all(int(address.rpartition(":")[2]) >= 0 for address in found.addresses)

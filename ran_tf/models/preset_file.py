@@ -123,7 +123,7 @@ def read_arrays(
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             wrong = sorted(shapes.keys() ^ set(arrays.files))
-            for name in shapes.keys() & set(arrays.files):
+            for name in sorted(shapes.keys() & set(arrays.files)):
                 # Before the array is made: its header may claim anything.
                 most = 8 * math.prod(shapes[name]) + _NPY_HEADER
                 if arrays.zip.getinfo(f"{name}.npy").file_size > most:
