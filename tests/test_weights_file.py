@@ -1,5 +1,7 @@
 """Weights files: what the child copies, what it refuses, and that its death is one error."""
 
+import runpy
+
 import h5py
 import keras
 import numpy as np
@@ -45,6 +47,16 @@ def _cycle(file):
     file.create_group("layers")["again"] = file["/"]
 
 
+def _filtered(file):
+    """An array that HDF5 can read with a library alone that it would look for by a number."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((4,))
+    properties.set_filter(50_000, h5py.h5z.FLAG_OPTIONAL)
+    space = h5py.h5s.create_simple((4,))
+    array = h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, dcpl=properties)
+    array.write_direct_chunk((0,), bytes(16))
+
+
 REFUSED = {
     "a soft link": (lambda f: f.update(x=h5py.SoftLink("/y")), "'/x' is a link"),
     "another file": (lambda f: f.update(x=h5py.ExternalLink("y.h5", "/")), "'/x' is a link"),
@@ -56,6 +68,8 @@ REFUSED = {
         lambda f: f.create_virtual_dataset("x", h5py.VirtualLayout((4,), "f4")),
         "'/x' keeps its numbers in other files",
     ),
+    "a filter": (_filtered, "filter plugins disabled"),
+    "depth": (lambda f: f.create_group("a/" * 65), "its groups lie more than 64 deep"),
     "a cycle": (_cycle, "under two names"),
     "zeros unfolded": (
         lambda f: f.create_dataset("x", (2**40,), "f4", chunks=(1024,), compression="gzip"),
@@ -75,8 +89,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_no_weights_file_holds_is_refused(case, tmp_path):
+def test_what_no_weights_file_holds_is_refused(case, tmp_path, monkeypatch):
     fill, message = REFUSED[case]
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", str(tmp_path / "none"))
     path = tmp_path / "x.weights.h5"
     _write(path, fill)
     with pytest.raises(ValueError, match=message) as caught, weights_file.safe_copy(path):
@@ -86,8 +101,22 @@ def test_what_no_weights_file_holds_is_refused(case, tmp_path):
 
 def test_a_file_that_is_not_there(tmp_path):
     path = tmp_path / "none.weights.h5"
-    with pytest.raises(FileNotFoundError, match=r"none\.weights"), weights_file.safe_copy(path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"must be there\. Received: .*none\.weights"),
+        weights_file.safe_copy(path),
+    ):
         pass
+
+
+def test_more_groups_than_a_model_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("HDF5_PLUGIN_PRELOAD", "")  # which the child's file sets
+    copy_arrays = runpy.run_path(weights_file._CHILD)["copy_arrays"]
+    path = tmp_path / "x.weights.h5"
+    _write(path, lambda file: [file.create_group(name) for name in "abc"])
+    copy_arrays(path, tmp_path / "copy.h5")
+    monkeypatch.setitem(copy_arrays.__globals__, "MAX_OBJECTS", 3)
+    with pytest.raises(ValueError, match="it holds more than 3 groups and arrays"):
+        copy_arrays(path, tmp_path / "copy.h5")
 
 
 # -- what may become of a child --------------------------------------------------------------------
@@ -98,7 +127,8 @@ DEATHS = {
     "hang": ("import time; time.sleep(60)", "took more than 1 s"),
     "memory": ("x = bytearray(2**33)", r"more than 1,073,\d+,\d+ bytes of memory"),
     "disk": (
-        "import sys\nwith open(sys.argv[2], 'wb') as f:\n while True: f.write(bytes(2**20))",
+        # The limit is 2**26 and four times the file.
+        "import sys\nopen(sys.argv[2], 'wb').truncate(2**27)",
         "File too large",
     ),
     "noise": ("while True: print('x' * 2**20)", "File too large"),
