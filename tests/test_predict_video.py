@@ -14,7 +14,7 @@ import pytest
 import skimage.data
 
 import ran_tf
-from ran_tf import export, images
+from ran_tf import export, images, video
 from ran_tf.launch import predict_files
 from tests.test_export import LinearModel, make_card
 
@@ -58,6 +58,15 @@ def check_rows(rows: list[dict], *, times: list[float]) -> None:
         # A detector's frame breathes by a tenth of the face.
         np.testing.assert_allclose(box, want, atol=0.12 * (want[2] - want[0]))
         assert row["score"] > 0.9
+
+
+def test_frames_have_the_colours_of_the_photo(clip):
+    height, width = SIZE
+    want = cv2.warpAffine(skimage.data.astronaut(), scale_and_shift(1), (width, height))
+    _, frame = video.read_frames(clip, every=1)
+    assert frame.seconds == pytest.approx(1)
+    # Red and blue change places: 40.
+    assert np.abs(frame.image.astype(float) - want).mean() < 8
 
 
 def test_faces_are_followed(clip, tmp_path):
