@@ -1,6 +1,8 @@
 """SIGTERM and Ctrl-C: what they ask for, what they print, and the exit codes."""
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,18 +23,35 @@ with stop.on_signals():
 """
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
-def test_one_more_ctrl_c_ends_at_once_inside_a_step(first):
+@contextlib.contextmanager
+def start(code, *arguments):
+    """A process that is ready; neither it nor its children outlive a test that fails."""
     process = subprocess.Popen(
-        [sys.executable, "-c", STEP],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     with process:
-        assert process.stdout.readline() == "ready\n"
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def line_of(stream, *, seconds=10):
+    """The next line, "" if none comes in time."""
+    return stream.readline() if select.select([stream], [], [], seconds)[0] else ""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_one_more_ctrl_c_ends_at_once_inside_a_step(first):
+    with start(STEP) as process:
         process.send_signal(first)
-        assert process.stderr.readline().startswith(f"{first.name}: finishing the step")
+        assert line_of(process.stderr).startswith(f"{first.name}: finishing the step")
         process.send_signal(signal.SIGTERM)  # says nothing new
         time.sleep(0.1)
         assert process.poll() is None
@@ -58,18 +77,6 @@ sys.exit(stop.exit_code(asked()))
 """
 
 
-def start_supervised(how):
-    process = subprocess.Popen(
-        [sys.executable, "-c", SUPERVISED, how],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
 @pytest.mark.parametrize(
     ("number", "to_all", "code"),
     [
@@ -81,7 +88,7 @@ def start_supervised(how):
     ],
 )
 def test_a_parent_tells_its_child_and_starts_no_other(number, to_all, code):
-    with start_supervised("trains") as process:
+    with start(SUPERVISED, "trains") as process:
         (os.killpg if to_all else os.kill)(process.pid, number)
         assert process.wait(timeout=10) == code
         assert process.stderr.read().count("finishing the step") == 1
@@ -91,10 +98,12 @@ def test_a_parent_tells_its_child_and_starts_no_other(number, to_all, code):
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
 def test_a_child_that_waits_is_ended_by_its_parent_and_with_it(number, code):
-    with start_supervised("waits") as process:
+    with start(SUPERVISED, "waits") as process:
         process.send_signal(number)
         assert process.wait(timeout=10) == code
-        assert process.stdout.read() == ""  # nobody holds the other end any more
+        # Nobody holds the other ends any more.
+        assert select.select([process.stdout], [], [], 10)[0] and process.stdout.read() == ""
+        assert "starting it again" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
