@@ -4,11 +4,10 @@
     python benchmarks/jax_train.py --faces=FACES --plan=benchmarks/ferplus_plan.json --out=DIR
 
 The plan is JSON: `runs`, a list of objects of the fields of `Run`, done in their order, and
-`common`, fields of all. File names in it are relative to it. Each run ends in
-DIR/NAME.weights.h5, the moving average of the weights after the last epoch (nothing is chosen by an
-epoch's validation), and a line of measures on PublicTest, also in DIR/runs.json. `jax_workdir.py`
-makes work directories of them for evaluate, export and make_preset. With `--seconds` no run begins
-that the last epoch's rate would not let end in time.
+`common`, fields of all. Each run ends in DIR/NAME.weights.h5, the moving average of the weights
+after the last epoch (no epoch is chosen), and in measures on PublicTest in DIR/runs.json;
+`jax_workdir.py` makes work directories of them for evaluate, export and make_preset. With
+`--seconds` a run that would not end in time is given up after its second epoch.
 """
 
 import argparse
@@ -64,16 +63,14 @@ class Run:
 def read_plan(path: pathlib.Path) -> list[Run]:
     """The runs of a plan, in their order."""
     plan = json.loads(path.read_text())
-    return [_read_run(plan["common"], fields, folder=path.parent) for fields in plan["runs"]]
+    return [_read_run(plan["common"], fields) for fields in plan["runs"]]
 
 
-def _read_run(common: dict, fields: dict, *, folder: pathlib.Path) -> Run:
+def _read_run(common: dict, fields: dict) -> Run:
     step = {**common["step"], **fields.get("step", {})}
     step["augment"] = AugmentConfig(**step.get("augment", {}))
     step["optimizer"] = OptimizerConfig(**step.get("optimizer", {}))
     fields = {**common, **fields, "step": jax_step.StepConfig(**step)}
-    if fields["init"].endswith(".weights.h5"):
-        fields["init"] = str(folder / fields["init"])
     return Run(**{**fields, "teachers": tuple(fields.get("teachers", ()))})
 
 
@@ -84,7 +81,7 @@ def validation_sets(faces: dict) -> dict[str, np.ndarray]:
     """
     image, ids = np.repeat(faces["image"], 3, axis=-1), list(faces["id"])
     occluded, kinds = np.empty_like(image), list(occluders.PROPS)
-    for i, kind in enumerate(kinds):
+    for i, kind in enumerate(kinds[: len(ids)]):
         chosen = slice(i, None, len(kinds))
         occluded[chosen] = corruptions.corrupt(image[chosen], ids[chosen], kind=kind)
     turned = corruptions.corrupt(image, ids, kind="turn")
