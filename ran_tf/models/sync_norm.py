@@ -5,8 +5,6 @@ the moments of its share in one pass; what crosses between replicas is three num
 forward and two backward.
 """
 
-import tensorflow as tf
-
 
 def synchronized_norm(inputs, gamma, beta, *, epsilon: float) -> dict:
     """Normalises with the mean and variance of the global batch; call in a replica.
@@ -21,6 +19,8 @@ def synchronized_norm(inputs, gamma, beta, *, epsilon: float) -> dict:
       batch (biased, as Keras keeps it). Only `outputs` has a gradient, and those of `gamma` and
       `beta` are of this replica's share: the optimizer sums them.
     """
+    import tensorflow as tf
+
     context = tf.distribute.get_replica_context()
     channels = inputs.shape[-1]
 
@@ -78,6 +78,8 @@ def synchronized_norm(inputs, gamma, beta, *, epsilon: float) -> dict:
 
 def _local_moments(inputs) -> dict:
     """Number of values of a channel, f32[], their mean and biased variance, f32[c]."""
+    import tensorflow as tf
+
     channels = inputs.shape[-1]
     count = tf.cast(tf.size(inputs) // channels, tf.float32)
     _, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
