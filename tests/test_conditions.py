@@ -35,7 +35,13 @@ def test_pose_rows_name_jpg_files_for_the_same_ids(tmp_path):
 
 @pytest.mark.parametrize(
     "row",
-    ["4/fer0032222.jpg", "7_fer0032220.png 8", "7_fer0032220.png 8 4", "7_fer32220.png 8 1"],
+    [
+        "4/fer0032222.jpg",
+        "7_fer0032220.png 8",
+        "7_fer0032220.png 8 4",
+        "7_fer32220.png 8 1",
+        "7_fer0032220.png 8 1 1",
+    ],
 )
 def test_a_malformed_row_is_named(tmp_path, row):
     path = tmp_path / "list.txt"

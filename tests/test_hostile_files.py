@@ -477,6 +477,7 @@ def strange_manifests(draw):
 @given(data=damaged(json.dumps(MANIFEST).encode(), most=3) | strange_manifests())
 @example(data=json.dumps(MANIFEST).encode())
 @example(data=json.dumps(MANIFEST).replace("float32", "float33", 1).encode())
+@example(data=json.dumps(MANIFEST).replace('"b"', '"a"').encode())
 @example(data=b'{"weightsManifest": [{"paths": ["../secret.bin"], "weights": []}]}')
 def test_a_model_of_tfjs(data, tmp_path):
     folder = tmp_path / "model"
@@ -492,4 +493,5 @@ def test_a_model_of_tfjs(data, tmp_path):
         return
     groups = json.loads(data)["weightsManifest"]
     assert all("/" not in name for group in groups for name in group["paths"])
+    assert len(arrays) == sum(len(group["weights"]) for group in groups)
     assert sum(array.size for array in arrays.values()) <= 28
