@@ -297,7 +297,7 @@ class ModelCard:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"{source} must be a model card as ran_tf writes it. Received: "
-                f"{type(error).__name__}: {str(error)[:500]}"
+                f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
             ) from error
         return card
 

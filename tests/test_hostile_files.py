@@ -350,6 +350,7 @@ def _card_or_refuse(data: bytes) -> None:
 @example(data=json.dumps({**CARD, "labels": ["anger", "anger"]}).encode())
 @example(data=json.dumps({**CARD, "regions": {"kind": "random", "k": 10**9}}).encode())
 @example(data=b"{}")
+@example(data=json.dumps({**CARD, "a\nb": 1}).encode())
 def test_a_card(data):
     _card_or_refuse(data)
 
