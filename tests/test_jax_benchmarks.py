@@ -48,9 +48,9 @@ np.savez("trained.npz", **weights())
 """
 
 
-def run_python(arguments, *, cwd):
+def run_python(arguments, *, cwd) -> str:
     root = str(BENCHMARKS.parent)
-    subprocess.run(
+    return subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
         env={
@@ -60,7 +60,9 @@ def run_python(arguments, *, cwd):
         },
         check=True,
         timeout=600,
-    )
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
 
 
 def test_a_step_on_jax_is_the_step_of_the_package(tmp_path):
@@ -187,3 +189,21 @@ def test_a_plan_ends_in_work_directories(tmp_path):
         trained = records.load_workdir(workdir, dtype="float32")
         assert (trained.card.regions.k, trained.model.size) == (regions, (33, 33))
         assert records.read_best(workdir)["epoch"] == 2
+
+
+@pytest.mark.large
+def test_speed_is_a_share_of_the_peak(tmp_path):
+    found = run_python(
+        [
+            *(BENCHMARKS / "jax_speed.py", "--size=33", "--batch=4", "--regions_per_step=2"),
+            *("--product=512", "--repeats=2"),
+        ],
+        cwd=tmp_path,
+    )
+    row = json.loads(found.splitlines()[-1])
+    # GFLOP in milliseconds are TFLOP/s.
+    assert row["step_gflop"] / row["step_ms"] == pytest.approx(
+        row["share_of_peak"] * row["peak_tflops"], rel=0.05
+    )
+    assert row["faces_per_second"] == pytest.approx(4e3 / row["step_ms"], rel=0.01)
+    assert 0 < row["crops_share"] < 1
