@@ -198,9 +198,14 @@ np.savez("on_jax.npz", **results)
     "steps",
     [
         # Learning rate and steps by backbone. A step of ResNet-18 takes JAX seconds on a CPU.
-        pytest.param({"tiny": (0.3, 10), "resnet18": (1e-3, 0)}, id="small"),
+        pytest.param({"tiny": (0.3, 10)}, id="small"),
         pytest.param(
-            {"resnet18": (1e-4, 10), "mobilenet_v1": (1e-4, 0), "resnet50": (1e-4, 0)},
+            {
+                "tiny": (0.3, 0),
+                "resnet18": (1e-4, 10),
+                "mobilenet_v1": (1e-4, 0),
+                "resnet50": (1e-4, 0),
+            },
             id="large",
             marks=pytest.mark.large,
         ),

@@ -12,10 +12,10 @@ from ran_tf import losses
 from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
 from ran_tf.training import augment, region_dropout
 from ran_tf.training import step as train_step
+from tests import tiny_backbone as tiny_backbone  # registers "tiny"
 
 STILL = AugmentConfig(flip=False, rotate=0, scale=0, shift=0, erase=0, light=0)
-# Last maps of 2x2 pixels: of single pixels, batch norm over few faces amplifies rounding tenfold.
-MODEL = {"backbone": "resnet18", "num_classes": 4, "size": (64, 64)}
+MODEL = {"backbone": "tiny", "num_classes": 4, "size": (32, 32)}
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +25,13 @@ def seeded():
 
 
 def assert_same_movement(got, want, start):
-    """Two weight sets moved alike from the same start: 5 % of the movement, weight by weight.
+    """Two weight sets moved alike from the same start: 1 % of the movement, weight by weight.
 
     Batch norm over few faces amplifies rounding, in single elements more than in the whole.
     """
     for a, b, old in zip(got, want, start, strict=True):
         difference = np.linalg.norm(a.numpy() - b.numpy())
-        assert difference <= 0.05 * np.linalg.norm(b.numpy() - old) + 1e-6, a.path
+        assert difference <= 0.01 * np.linalg.norm(b.numpy() - old) + 1e-6, a.path
 
 
 def make_batch(faces=7, k=3, seed=0):
@@ -178,14 +178,14 @@ def test_a_step_on_some_regions_is_the_step_on_those_alone():
 
 def test_frozen_layers_keep_weights_and_statistics():
     config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.0))
-    state = train_step.create_state(MODEL, optimizer=config.optimizer, freeze="layer2_1_relu")
+    state = train_step.create_state(MODEL, optimizer=config.optimizer, freeze="relu0")
     before = {v.path: v.numpy() for v in state.model.weights}
     step = train_step.make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
     step({k: tf.constant(v) for k, v in make_batch().items()}, tf.constant(0, tf.int64))
     moved = {v.path for v in state.model.weights if (v.numpy() != before[v.path]).any()}
-    frozen = ("conv1/", "bn1/", "layer1_", "layer2_")
+    frozen = ("conv0/", "bn0/")
     assert not {path for path in moved if path.startswith(frozen)}
-    assert {"layer3_0_conv1/kernel", "layer3_0_bn1/moving_mean", "classifier/kernel"} <= moved
+    assert {"conv1/kernel", "bn1/moving_mean", "classifier/kernel"} <= moved
 
 
 def test_freezing_names_the_layers():

@@ -121,7 +121,7 @@ def relative_error(actual, expected) -> float:
         ("resnet18", "softmax", False, 0),
         ("resnet18", "sigmoid", True, 0),
         ("resnet18", "softmax", True, 8),
-        ("resnet50", "sigmoid", False, 8),
+        pytest.param("resnet50", "sigmoid", False, 8, marks=pytest.mark.large),
         pytest.param("resnet34", "sigmoid", True, 0, marks=pytest.mark.large),
         pytest.param("resnet34", "softmax", False, 8, marks=pytest.mark.large),
         pytest.param("resnet50", "softmax", True, 0, marks=pytest.mark.large),
