@@ -121,6 +121,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("flags", nargs="*", help="of ran_tf.launch.train, after --")
     arguments = parser.parse_args()
+    # Started in the background, a process ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     draw = random.Random(arguments.seed)
