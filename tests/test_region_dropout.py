@@ -15,12 +15,12 @@ def example(seed=0, faces=200, k=6):
     return boxes, mask, rng.uniform(size=(faces, k - 1)).astype(np.float32)
 
 
-@pytest.mark.parametrize("count", [1, 3, 6])
-def test_picks_the_whole_face_and_the_first_in_rank(count):
-    boxes, mask, draws = example()
+@pytest.mark.parametrize(("k", "count"), [(6, 1), (6, 3), (6, 6), (1, 1)])
+def test_picks_the_whole_face_and_the_first_in_rank(k, count):
+    boxes, mask, draws = example(k=k)
     out = region_dropout.choose_regions(boxes, mask, draws, count=count)
     for i in range(len(boxes)):
-        order = sorted(range(1, 6), key=lambda r: (not mask[i, r], draws[i, r - 1]))
+        order = sorted(range(1, k), key=lambda r: (not mask[i, r], draws[i, r - 1]))
         kept = [0, *sorted(order[: count - 1])]
         np.testing.assert_array_equal(np.asarray(out["boxes"])[i], boxes[i, kept])
         np.testing.assert_array_equal(np.asarray(out["mask"])[i], mask[i, kept])

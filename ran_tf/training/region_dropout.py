@@ -20,7 +20,7 @@ def choose_regions(boxes, mask, draws, *, count: int) -> dict:
     """
     # Unmasked regions have ranks below 1, masked ones below 2, the whole face -1.
     rank = draws + ops.where(mask[:, 1:], 0.0, 1.0)
-    rank = ops.concatenate([-ops.ones_like(rank[:, :1]), rank], axis=1)
+    rank = ops.concatenate([-ops.ones_like(boxes[:, :1, 0]), rank], axis=1)
     chosen = ops.sort(ops.argsort(rank, axis=1)[:, :count], axis=1)
     return {
         "boxes": ops.take_along_axis(boxes, chosen[..., None], axis=1),
