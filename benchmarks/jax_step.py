@@ -16,7 +16,7 @@ from ran_tf.config import AugmentConfig, OptimizerConfig
 from ran_tf.models import presets, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import boxes as region_boxes
-from ran_tf.training import augment, region_dropout
+from ran_tf.training import augment, region_dropout, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class StepConfig:
 def regions_of(image, *, count: int) -> dict:
     """Inputs of the model: grey faces in three channels, and the paper's regions."""
     batch = image.shape[0]
-    boxes = region_boxes.fixed_boxes(count, variant="paper" if count == 6 else "released")
+    boxes = region_boxes.fixed_boxes(count)
     return {
         "image": jnp.broadcast_to(image, (*image.shape[:-1], 3)),
         "boxes": jnp.broadcast_to(jnp.asarray(boxes), (batch, count, 4)),
@@ -81,7 +81,7 @@ def make_step(model: RegionAttentionNetwork, config: StepConfig):
     `image` is u8[b, H, W, 1], `targets` f32[b, n], `key` of `jax.random`, `rate` the learning rate
     and `number` the step's, i32[]. Means over the batch come back.
     """
-    decayed = [v.path.endswith("kernel") for v in model.trainable_variables]
+    decayed = [update.is_decayed(v) for v in model.trainable_variables]
 
     def make_batch(image, targets, key):
         keys = dict(zip(("draws", "regions", "mixup"), jax.random.split(key, 3), strict=True))
@@ -126,8 +126,7 @@ def make_step(model: RegionAttentionNetwork, config: StepConfig):
             for m, g in zip(state["momentum"], slopes, strict=True)
         ]
         trained = [v + m for v, m in zip(state["trained"], momentum, strict=True)]
-        # Early on the average follows quickly, so that it forgets the random start.
-        keep = jnp.minimum(config.optimizer.ema, (1.0 + number) / (10.0 + number))
+        keep = update.averaging_decay(number, ema=config.optimizer.ema)
         return {
             "trained": trained,
             "others": others,

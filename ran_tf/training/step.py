@@ -14,7 +14,7 @@ import tensorflow as tf
 from ran_tf import losses
 from ran_tf.config import OptimizerConfig, TrainConfig
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.training import augment, region_dropout
+from ran_tf.training import augment, region_dropout, update
 
 # Sums over the faces of a batch that a step returns.
 SUMS = ("faces", "cross_entropy", "region_loss", "correct")
@@ -77,14 +77,9 @@ def _make_optimizer(model, *, config: OptimizerConfig):
         return keras.optimizers.SGD(config.learning_rate, momentum=config.momentum)
     optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(
-        var_list=[v for v in model.trainable_variables if not is_decayed(v)]
+        var_list=[v for v in model.trainable_variables if not update.is_decayed(v)]
     )
     return optimizer
-
-
-def is_decayed(variable) -> bool:
-    """Whether weight decay applies: to kernels, never to biases and batch normalisation."""
-    return variable.path.split("/")[-1].endswith("kernel")
 
 
 def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.distribute.Strategy):
@@ -145,15 +140,13 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
         if config.optimizer.name == "sgd" and config.optimizer.weight_decay:
             decay = config.optimizer.weight_decay / replicas
             gradients = [
-                g + decay * v if is_decayed(v) else g
+                g + decay * v if update.is_decayed(v) else g
                 for g, v in zip(gradients, variables, strict=True)
             ]
         state.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _update_ema(number):
-        # Early on the average follows quickly, so that it forgets the random start.
-        number = tf.cast(number, tf.float32)
-        keep = tf.minimum(config.optimizer.ema, (1.0 + number) / (10.0 + number))
+        keep = update.averaging_decay(number, ema=config.optimizer.ema)
         for mean, value in zip(state.ema.weights, state.model.weights, strict=True):
             if value.dtype.startswith("float"):
                 mean.assign(mean + (1.0 - keep) * (value - mean))
