@@ -5,7 +5,7 @@ import pathlib
 import cv2
 import numpy as np
 
-_SIDE = 48
+SIDE = 48  # pixels of a face
 
 
 def read_faces(folder: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
@@ -22,7 +22,7 @@ def read_faces(folder: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     arrays = dict(np.load(path))
     picture = cv2.imread(str(path.with_suffix(".webp")), cv2.IMREAD_GRAYSCALE)
-    rows, columns = (side // _SIDE for side in picture.shape)
-    tiles = np.einsum("rhcw->rchw", picture.reshape(rows, _SIDE, columns, _SIDE))
-    arrays["image"] = tiles.reshape(-1, _SIDE, _SIDE, 1)[: len(arrays["label"])]
+    rows, columns = (side // SIDE for side in picture.shape)
+    tiles = np.einsum("rhcw->rchw", picture.reshape(rows, SIDE, columns, SIDE))
+    arrays["image"] = tiles.reshape(-1, SIDE, SIDE, 1)[: len(arrays["label"])]
     return arrays

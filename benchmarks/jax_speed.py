@@ -10,32 +10,27 @@ layers), and the rate of a bfloat16 matrix product of 8192 x 8192 in the same pr
 import argparse
 import json
 import os
-import statistics
 import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import jax
 import jax.numpy as jnp
+import jax_faces
 import jax_step
 import numpy as np
 
-from ran_tf.benchmark import flops
+from ran_tf.benchmark import flops, timing
 from ran_tf.config import AugmentConfig, OptimizerConfig
 from ran_tf.regions import crop
-
-_SIDE = 48
 
 
 def seconds(function, *arguments, repeats: int) -> float:
     """Median time of a call, after two that are not counted."""
-    times = []
-    for i in range(repeats + 2):
-        began = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        if i >= 2:
-            times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    taken = timing.time_call(
+        lambda: jax.block_until_ready(function(*arguments)), warmup=2, repeats=repeats
+    )
+    return taken.median
 
 
 def matrix_product_rate(side: int, repeats: int) -> float:
@@ -63,7 +58,9 @@ def main() -> None:
     model = jax_step.build_model(arguments.backbone, size=arguments.size, dropout=0.2)
     state = jax_step.initial_state(model)
     rng = np.random.default_rng(0)
-    image = jnp.asarray(rng.integers(0, 256, (arguments.batch, _SIDE, _SIDE, 1)), jnp.uint8)
+    image = jnp.asarray(
+        rng.integers(0, 256, (arguments.batch, jax_faces.SIDE, jax_faces.SIDE, 1)), jnp.uint8
+    )
     targets = jnp.asarray(np.eye(8)[rng.integers(0, 8, arguments.batch)], jnp.float32)
     rest = (image, targets, jax.random.key(0), jnp.float32(0.01), jnp.int32(1000))
     began = time.perf_counter()

@@ -156,8 +156,13 @@ def measure(functions: dict, state: dict, sets: dict, labels: np.ndarray) -> dic
     }
 
 
-def train(run: Run, *, faces: dict, sets: dict, done: dict, deadline: float) -> dict | None:
-    """Trains one network; None if its epochs would not end in time."""
+def train(
+    run: Run, *, faces: dict, sets: dict, done: dict, teaches: bool, deadline: float
+) -> dict | None:
+    """Trains one network; None if its epochs would not end in time.
+
+    What comes back has `answers`, to every training face, if the network teaches a later one.
+    """
     functions = compiled(run.size, run.dropout, run.step)
     model, train_faces = functions["model"], faces["train"]
     source = done[run.init]["path"] if run.init in done else run.init
@@ -198,9 +203,9 @@ def train(run: Run, *, faces: dict, sets: dict, done: dict, deadline: float) -> 
             return None
     result = {"measured": measured, "train": means, "seconds_per_epoch": seconds}
     jax_step.assign_average(model, state)
-    result["answers"] = (
-        sum(predict(functions, state, train_faces["image"][:, :, ::turn]) for turn in (1, -1)) / 2
-    )
+    if teaches:
+        both = [predict(functions, state, train_faces["image"][:, :, ::turn]) for turn in (1, -1)]
+        result["answers"] = sum(both) / 2
     return result
 
 
@@ -222,13 +227,16 @@ def main() -> None:
     sets = validation_sets(faces["validation"])
     arguments.out.mkdir(parents=True, exist_ok=True)
     done, log = {}, {}
-    for run in read_plan(arguments.plan):
-        result = train(run, faces=faces, sets=sets, done=done, deadline=deadline)
+    plan = read_plan(arguments.plan)
+    teachers = {name for run in plan for name in run.teachers}
+    for run in plan:
+        teaches = run.name in teachers
+        result = train(run, faces=faces, sets=sets, done=done, teaches=teaches, deadline=deadline)
         if result is None:
             continue
         path = arguments.out / f"{run.name}.weights.h5"
         compiled(run.size, run.dropout, run.step)["model"].save_weights(path)
-        done[run.name] = {"path": str(path), "answers": result.pop("answers")}
+        done[run.name] = {"path": str(path), "answers": result.pop("answers", None)}
         log[run.name] = {"run": dataclasses.asdict(run), "device": str(jax.devices()[0]), **result}
         (arguments.out / "runs.json").write_text(json.dumps(log, indent=1))
 

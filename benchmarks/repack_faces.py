@@ -13,13 +13,13 @@ import argparse
 import pathlib
 
 import cv2
+import jax_faces
 import numpy as np
 
 from ran_tf import files
 from tfds_builders.features import FERPLUS_EMOTIONS
 from tfds_builders.ferplus import source, votes
 
-_SIDE = 48
 _COLUMNS = 256
 
 
@@ -44,11 +44,11 @@ def repack(manual_dir: pathlib.Path, out: pathlib.Path, *, parts: int) -> dict[s
 
 
 def _write(used: list[tuple[source.Face, np.ndarray]], path: pathlib.Path) -> None:
-    tiles = np.zeros((-(-len(used) // _COLUMNS) * _COLUMNS, _SIDE, _SIDE), np.uint8)
+    side, rows = jax_faces.SIDE, -(-len(used) // _COLUMNS)
+    tiles = np.zeros((rows * _COLUMNS, side, side), np.uint8)
     tiles[: len(used)] = [face.pixels()[..., 0] for face, _ in used]
-    rows = len(tiles) // _COLUMNS
-    picture = np.einsum("rchw->rhcw", tiles.reshape(rows, _COLUMNS, _SIDE, _SIDE))
-    picture = picture.reshape(rows * _SIDE, _COLUMNS * _SIDE)
+    picture = np.einsum("rchw->rhcw", tiles.reshape(rows, _COLUMNS, side, side))
+    picture = picture.reshape(rows * side, _COLUMNS * side)
     # Above 100 means without loss.
     written, encoded = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])
     assert written

@@ -1,5 +1,6 @@
 """Training on Keras' JAX backend (benchmarks/jax_*.py), in processes without TensorFlow."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
+import ran_tf
+from ran_tf.config import OptimizerConfig, TrainConfig
 from ran_tf.training import records
 from tests import ferplus_files, test_step
 from tests import tiny_backbone as tiny_backbone  # registers "tiny"
@@ -67,12 +69,12 @@ def run_python(arguments, *, cwd) -> str:
 
 def test_a_step_on_jax_is_the_step_of_the_package(tmp_path):
     """Decay, momentum, region loss and moving average, against `ran_tf.training.step`."""
-    still = {"flip": False, "rotate": 0, "scale": 0, "shift": 0, "erase": 0, "light": 0}
+    still = dataclasses.asdict(test_step.STILL)
     optimizer = {"weight_decay": 0.1, "momentum": 0.9, "ema": 0.5}
     rate = 0.01
     config = TrainConfig(
         model={"backbone": "tiny", "num_classes": 8, "size": (32, 32)},
-        augment=AugmentConfig(**still),
+        augment=test_step.STILL,
         optimizer=OptimizerConfig(learning_rate=rate, **optimizer),
         margin=0.3,
     )
@@ -80,7 +82,7 @@ def test_a_step_on_jax_is_the_step_of_the_package(tmp_path):
     batch["mask"][:] = True
     batch["image"][:] = batch["image"][..., :1]
     batch["labels"] = np.random.default_rng(1).dirichlet(np.ones(8), size=8).astype(np.float32)
-    start = test_step.ran_tf.RegionAttentionNetwork(**config.model).get_weights()
+    start = ran_tf.RegionAttentionNetwork(**config.model).get_weights()
     state, sums = test_step.run_steps(config, tf.distribute.get_strategy(), [batch] * 3, start)
 
     np.savez(

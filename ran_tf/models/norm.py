@@ -7,6 +7,8 @@ Keras computes batch normalisation in several passes over the activations; Tenso
 import keras
 from keras import ops
 
+from ran_tf.models import sync_norm
+
 
 @keras.saving.register_keras_serializable("ran_tf")
 class BatchNorm(keras.layers.BatchNormalization):
@@ -44,8 +46,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         beta = tf.cast(self.beta, tf.float32) if self.center else tf.zeros([channels])
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if training and self.synchronized and replicas > 1:
-            from ran_tf.models import sync_norm
-
             found = sync_norm.synchronized_norm(inputs, gamma, beta, epsilon=self.epsilon)
             self._update(self.moving_mean, found["mean"])
             self._update(self.moving_variance, found["variance"])
