@@ -23,6 +23,9 @@ _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
 # Faces in the shuffle buffer when they are not cached; a cached split is shuffled as a whole.
 _SHUFFLE_BUFFER = 8192
 
+# Faces that are decoded by one call on their way into the cache.
+_DECODED_TOGETHER = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
@@ -54,13 +57,13 @@ class Dataset:
         """Whether any of the first 64 faces of a split has landmarks: the feature may be NaN."""
         if "landmarks" not in self.builder.info.features:
             return False
-        examples = self.builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False),
-        )
-        points = [example["landmarks"].numpy() for example in examples.take(64)]
-        return bool(np.isfinite(points).any())
+        some = reader.records(self.builder, split).batch(64).take(1).get_single_element()
+        found = reader.parse(some, features=self.builder.info.features, names=["landmarks"])
+        return bool(np.isfinite(found["landmarks"]).any())
+
+    def decoder(self, data: DataConfig) -> reader.Decoder:
+        """Makes faces of the dataset's records."""
+        return reader.Decoder(self.builder.info.features, size=data.image_size, target=data.target)
 
 
 def open_dataset(data: DataConfig) -> Dataset:
@@ -124,12 +127,19 @@ class TrainingData:
             )
         self._num_classes = len(dataset.labels)
         self.steps_per_epoch = -(-self.size // batch_size)
-        self._reader = reader.Reader(data, dataset.builder)
+        self._decoder = dataset.decoder(data)
         # Made once: the in-memory cache belongs to this object and serves every epoch. Without it
-        # examples are ordered encoded, so that only those that are drawn are decoded.
-        self._examples = self._reader.encoded(data.train_split)
+        # records are ordered as they are, so that only those that are drawn are decoded.
+        self._faces = reader.records(dataset.builder, data.train_split)
         if data.cache:
-            self._examples = self._reader.decode(self._examples).cache()
+            self._faces = (
+                self._faces.batch(_DECODED_TOGETHER)
+                .map(
+                    self._decoder.training, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                )
+                .unbatch()
+                .cache()
+            )
 
     def epoch(
         self, epoch: int, *, first_step: int = 0, share: reader.Share = reader.WHOLE
@@ -139,12 +149,11 @@ class TrainingData:
         A share of them has for every batch as many elements as it has replicas, in their order.
         """
         skip = first_step * self._batch_size
-        batches = self._reader.batches(
+        batches = reader.batches(
             self._order(epoch).skip(skip),
             start=epoch * self.size + skip,
             batch_size=self._batch_size,
             share=share,
-            decoded=self._data.cache,
         )
         # By batches and not by faces: calling a function costs more than what it does here.
         return batches.map(
@@ -160,15 +169,23 @@ class TrainingData:
             return faces.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
         if not self._data.balanced:
-            return shuffled(self._examples)
+            return shuffled(self._faces)
         by_class = [
-            shuffled(self._examples.filter(lambda example, c=c: example["label"] == c)).repeat()
+            shuffled(self._faces.filter(lambda face, c=c: self._label(face) == c)).repeat()
             for c in range(self._num_classes)
         ]
         return tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
 
+    def _label(self, face):
+        if self._data.cache:
+            return face["label"]
+        features = self._decoder.features
+        return reader.parse(face[tf.newaxis], features=features, names=["label"])["label"][0]
+
     def _finish(self, positions, faces):
-        """Adds random numbers and regions to a batch."""
+        """Decodes a batch, where that is still to be done, and adds random numbers and regions."""
+        if not self._data.cache:
+            faces = self._decoder.training(faces)
         batch = {
             "image": faces["image"],
             "labels": faces["labels"],
@@ -212,16 +229,16 @@ def eval_batches(
       share: which faces of every batch; there is an element for each replica of it.
     """
     dataset.size(split)
-    faces = reader.Reader(data, dataset.builder)
+    decoder = dataset.decoder(data)
 
-    def finish(positions, batch):
+    def finish(positions, records):
         draws = _region_draws(positions, data, seed=0, stream=_EVALUATION_STREAM)
-        return _with_regions({**batch, "region_draws": draws}, regions=data.regions)
+        batch = {**decoder.evaluation(records), "region_draws": draws}
+        return _with_regions(batch, regions=data.regions)
 
+    records = reader.records(dataset.builder, split)
     return (
-        faces.batches(
-            faces.encoded(split), start=0, batch_size=batch_size, share=share, decoded=False
-        )
+        reader.batches(records, start=0, batch_size=batch_size, share=share)
         .map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(2)
     )

@@ -1,13 +1,23 @@
-"""A prepared split in the order of its files, decoded and in batches, shared out over replicas."""
+"""A prepared split in the order of its files, in batches that replicas share, and decoded.
+
+Records stay as they are on disk until they are in a batch, which is parsed and decoded as one:
+TFDS' own pipeline calls functions for each face, and the calls take longer than what they do.
+"""
 
 import dataclasses
+import os
+from collections.abc import Iterable
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf import specs
-from ran_tf.config import DataConfig, check_range
+from ran_tf.config import check_range
 from ran_tf.data import ops
+
+# TFDS' own, so that orders are the same as there: files read in turns, records of each in a row.
+_FILES_IN_TURNS, _RECORDS_IN_A_ROW = 16, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,78 +47,127 @@ class Share:
 WHOLE = Share()
 
 
-class Reader:
-    """Reads a split in the order of its files, and decodes faces when they are wanted."""
+def records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """Serialised examples, string[]: cheap to order and to skip. TFDS' order without shuffling.
 
-    def __init__(self, data: DataConfig, builder: tfds.core.DatasetBuilder):
-        self._size, self._target, self._builder = data.image_size, data.target, builder
+    Raises:
+      ValueError: if the split holds none.
+    """
+    files = builder.info.splits[split].file_instructions
+    if not files:
+        raise ValueError(f"`split` holds no faces. Received: split={split!r}")
+    slices = {
+        "path": [os.fspath(file.filename) for file in files],
+        "skip": tf.constant([file.skip for file in files], tf.int64),
+        "take": tf.constant([file.take for file in files], tf.int64),
+    }
+    read = tf.data.Dataset.from_tensor_slices(slices).interleave(
+        lambda file: tf.data.TFRecordDataset(file["path"]).skip(file["skip"]).take(file["take"]),
+        cycle_length=_FILES_IN_TURNS,
+        block_length=_RECORDS_IN_A_ROW,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    # A file that was cut off between two records has no other sign of it.
+    return read.apply(tf.data.experimental.assert_cardinality(sum(file.take for file in files)))
 
-    def encoded(self, split: str) -> tf.data.Dataset:
-        """Examples with images still encoded: cheap to order, filter and skip."""
-        return self._builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False, add_tfds_id=False),
-            shuffle_files=False,
-        )
 
-    def decode(self, examples: tf.data.Dataset) -> tf.data.Dataset:
-        """Faces at the pipeline's size, in the same order."""
-        return examples.map(self._to_face, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+def parse(serialised, *, features: tfds.features.FeaturesDict, names: Iterable[str]) -> dict:
+    """Some features of examples, images still encoded.
 
-    def batches(
-        self, faces: tf.data.Dataset, *, start: int, batch_size: int, share: Share, decoded: bool
-    ) -> tf.data.Dataset:
-        """(positions i64[b], faces) of every batch, for one replica of the share after another.
+    Args:
+      serialised: string[b], from `records`.
+      features: of the dataset.
+      names: of the wanted features; those that the dataset lacks are left out.
+    """
+    stored = features.get_serialized_info()
+    wanted = {name: stored[name] for name in names if name in stored}
+    # TFRecords know no bool: TFDS stores an int64.
+    kinds = {n: tf.int64 if i.dtype == np.bool_ else i.dtype for n, i in wanted.items()}
+    parsed = tf.io.parse_example(
+        serialised,
+        {name: tf.io.FixedLenFeature(info.shape, kinds[name]) for name, info in wanted.items()},
+    )
+    return {name: tf.cast(parsed[name], info.dtype) for name, info in wanted.items()}
 
-        Args:
-          faces: in order, decoded or not.
-          start: position of the first.
-          batch_size: of all replicas together.
-          share: what this process wants; no other face is decoded.
-          decoded: whether faces are decoded already.
-        """
-        if share.total == 1 and not decoded:
-            faces, decoded = self.decode(faces), True
-        batches = faces.enumerate(start).batch(batch_size)
-        if share.total == 1:
-            return batches
 
-        def split(*batch):
-            replicas = tf.data.Dataset.range(share.first, share.first + share.count)
-            return replicas.map(
-                lambda r: tf.nest.map_structure(lambda rows: rows[r :: share.total], batch)
-            )
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """From serialised examples to faces.
 
-        batches = batches.flat_map(split)
-        if decoded:
-            return batches
-        # By batches here: faces that were decoded one by one could not be put into batches again
-        # of which some are empty.
-        face = self.decode(faces).element_spec
-        return batches.map(
-            lambda positions, examples: (
-                positions,
-                tf.map_fn(self._to_face, examples, fn_output_signature=face),
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+    Attributes:
+      features: of the dataset.
+      size: (height, width) of a face in pixels.
+      target: "votes" or "label", see `DataConfig`.
+    """
 
-    def _to_face(self, example):
-        features = self._builder.info.features
-        image = features["image"].decode_example(example["image"])
-        nowhere = tf.fill([len(specs.LANDMARKS), 2], float("nan"))
+    features: tfds.features.FeaturesDict
+    size: tuple[int, int]
+    target: str
+
+    def training(self, serialised) -> dict:
+        """What a training step needs of string[b]: "image", "labels", "label", "landmarks"."""
+        return self._faces(parse(serialised, features=self.features, names=self._names()))
+
+    def evaluation(self, serialised) -> dict:
+        """The same and "id", "occlusion", "pose_30" and "pose_45"."""
+        conditions = {"occlusion": tf.int64, "pose_30": tf.bool, "pose_45": tf.bool}
+        names = [*self._names(), "id", *conditions]
+        example = parse(serialised, features=self.features, names=names)
+        number = tf.shape(serialised)
+        # Datasets without the authors' lists have no such features.
+        listed = {n: example.get(n, tf.zeros(number, kind)) for n, kind in conditions.items()}
+        return {**self._faces(example), "id": example["id"], **listed}
+
+    def _names(self) -> list[str]:
+        votes = ["votes"] if self.target == "votes" else []
+        return ["image", "label", "landmarks", *votes]
+
+    def _faces(self, example) -> dict:
+        classes = self.features["label"].num_classes
+        nowhere = tf.fill([tf.size(example["label"]), len(specs.LANDMARKS), 2], float("nan"))
         return {
-            "image": ops.to_face(image, size=self._size),
-            "labels": ops.to_target(
-                example, target=self._target, num_classes=features["label"].num_classes
-            ),
+            "image": self._images(example["image"]),
+            "labels": ops.to_target(example, target=self.target, num_classes=classes),
             "label": example["label"],
-            "id": example["id"],
-            # Datasets without the authors' lists or landmarks have no such features.
-            "occlusion": example.get("occlusion", tf.constant(0, tf.int64)),
-            "pose_30": example.get("pose_30", tf.constant(False)),
-            "pose_45": example.get("pose_45", tf.constant(False)),
             "landmarks": example.get("landmarks", nowhere),
         }
+
+    def _images(self, encoded):
+        feature = self.features["image"]
+        if None not in feature.shape:
+            images = tf.map_fn(
+                feature.decode_example,
+                encoded,
+                fn_output_signature=tf.TensorSpec(feature.shape, tf.uint8),
+            )
+            return ops.to_face(images, size=self.size)
+        return tf.map_fn(
+            lambda image: ops.to_face(feature.decode_example(image), size=self.size),
+            encoded,
+            fn_output_signature=tf.TensorSpec([*self.size, 3], tf.uint8),
+        )
+
+
+def batches(
+    faces: tf.data.Dataset, *, start: int, batch_size: int, share: Share
+) -> tf.data.Dataset:
+    """(positions i64[b], faces) of every batch, for one replica of the share after another.
+
+    Args:
+      faces: in order, decoded or not.
+      start: position of the first.
+      batch_size: of all replicas together.
+      share: what this process wants.
+    """
+    whole = faces.enumerate(start).batch(batch_size)
+    if share.total == 1:
+        return whole
+
+    def split(*batch):
+        replicas = tf.data.Dataset.range(share.first, share.first + share.count)
+        return replicas.map(
+            lambda r: tf.nest.map_structure(lambda rows: rows[r :: share.total], batch)
+        )
+
+    return whole.flat_map(split)

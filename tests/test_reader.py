@@ -1,0 +1,95 @@
+"""Reading by batches, against TFDS' own reading by faces."""
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from ran_tf.config import DataConfig
+from ran_tf.data import ops, pipeline, reader
+
+
+@pytest.fixture(scope="module")
+def sharded_dir(tmp_path_factory):
+    """Faces of many sizes in more files than are read in turns, more in each than in a row."""
+    folder = tmp_path_factory.mktemp("sharded")
+    draw = np.random.default_rng(0)
+    for split, count in {"train": 360, "test": 25}.items():
+        for i in range(count):
+            path = folder / "raw" / split / ("happy", "sad")[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            size = draw.integers(4, 12, 2)
+            cv2.imwrite(str(path), draw.integers(0, 256, (*size, 3), dtype=np.uint8))
+    builder = tfds.builder("folder_faces", data_dir=folder / "out")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder / "raw", num_shards=20)
+    )
+    return str(folder / "out")
+
+
+def oracle(builder, split):
+    """The examples as TFDS reads and decodes them."""
+    config = tfds.ReadConfig(try_autocache=False, add_tfds_id=False)
+    return list(
+        builder.as_dataset(split=split, read_config=config, shuffle_files=False).as_numpy_iterator()
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[:3]", "train+test"])
+def test_order_and_content_are_those_of_tfds(sharded_dir, split):
+    data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
+    dataset = pipeline.open_dataset(data)
+    assert len(dataset.builder.info.splits["train"].shard_lengths) == 20
+    batches = pipeline.eval_batches(data, dataset, split=split, batch_size=50)
+    faces = [
+        {name: batch[name][i].numpy() for name in batch}
+        for batch in batches
+        for i in range(len(batch["id"]))
+    ]
+    expected = oracle(dataset.builder, split)
+    assert [face["id"] for face in faces] == [example["id"] for example in expected]
+    for face, example in zip(faces, expected, strict=True):
+        assert face["label"] == example["label"]
+        np.testing.assert_array_equal(face["labels"], np.eye(2)[example["label"]])
+        np.testing.assert_array_equal(face["image"], ops.to_face(example["image"], size=(9, 8)))
+
+
+@pytest.mark.parametrize("size", [(48, 48), (31, 40)])
+def test_features_are_those_of_tfds(synthetic_dir, size):
+    """Of a dataset of one size, with votes' place taken by labels, lists and landmarks."""
+    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    decoder = dataset.decoder(DataConfig(image_size=size))
+    split = "test[:5%]"
+    records = reader.records(dataset.builder, split).batch(500)
+    (mapped,) = records.map(decoder.evaluation)
+    eager = decoder.evaluation(records.get_single_element())
+    training = decoder.training(records.get_single_element())
+    assert set(training) == {"image", "label", "labels", "landmarks"}
+    expected = oracle(dataset.builder, split)
+    for name in eager:
+        np.testing.assert_array_equal(mapped[name], eager[name])
+        if name in training:
+            np.testing.assert_array_equal(training[name], eager[name])
+        if name == "image":
+            wanted = [ops.to_face(example["image"], size=size) for example in expected]
+        elif name == "labels":
+            wanted = np.eye(8)[[example["label"] for example in expected]]
+        else:
+            wanted = [example[name] for example in expected]
+        np.testing.assert_array_equal(eager[name], np.stack(wanted), err_msg=name)
+    assert eager["pose_30"].dtype == tf.bool and eager["occlusion"].dtype == tf.int64
+
+
+def test_a_batch_without_faces_stays_one(synthetic_dir):
+    """A share of a last batch may hold no face."""
+    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    faces = dataset.decoder(DataConfig(image_size=(20, 24))).evaluation(tf.constant([], tf.string))
+    assert faces["image"].shape == (0, 20, 24, 3)
+    assert {len(value) for value in faces.values()} == {0}
+
+
+def test_a_split_without_faces_is_refused(synthetic_dir):
+    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    with pytest.raises(ValueError, match=r"holds no faces. Received: split='train\[:0\]'"):
+        reader.records(dataset.builder, "train[:0]")
