@@ -89,6 +89,20 @@ def test_a_batch_without_faces_stays_one(synthetic_dir):
     assert {len(value) for value in faces.values()} == {0}
 
 
+def test_a_dataset_without_lists_and_landmarks_has_none_of_them(synthetic_dir):
+    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    features = dataset.builder.info.features
+    few = tfds.features.FeaturesDict({name: features[name] for name in ("image", "label", "id")})
+    record = reader.records(dataset.builder, "test[:2]").batch(2).get_single_element()
+    faces = reader.Decoder(few, size=(48, 48), target="label").evaluation(record)
+    full = dataset.decoder(DataConfig(image_size=(48, 48))).evaluation(record)
+    assert {name: (v.dtype, v.shape) for name, v in faces.items()} == {
+        name: (v.dtype, v.shape) for name, v in full.items()
+    }
+    assert not any(faces[name].numpy().any() for name in ("occlusion", "pose_30", "pose_45"))
+    assert np.isnan(faces["landmarks"]).all()
+
+
 def test_a_split_without_faces_is_refused(synthetic_dir):
     dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
     with pytest.raises(ValueError, match=r"holds no faces. Received: split='train\[:0\]'"):
