@@ -8,7 +8,6 @@ import dataclasses
 import os
 from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -83,12 +82,14 @@ def parse(serialised, *, features: tfds.features.FeaturesDict, names: Iterable[s
     stored = features.get_serialized_info()
     wanted = {name: stored[name] for name in names if name in stored}
     # TFRecords know no bool: TFDS stores an int64.
-    kinds = {n: tf.int64 if i.dtype == np.bool_ else i.dtype for n, i in wanted.items()}
-    parsed = tf.io.parse_example(
-        serialised,
-        {name: tf.io.FixedLenFeature(info.shape, kinds[name]) for name, info in wanted.items()},
-    )
-    return {name: tf.cast(parsed[name], info.dtype) for name, info in wanted.items()}
+    layout = {
+        name: tf.io.FixedLenFeature(
+            info.shape, tf.int64 if info.tf_dtype == tf.bool else info.tf_dtype
+        )
+        for name, info in wanted.items()
+    }
+    parsed = tf.io.parse_example(serialised, layout)
+    return {name: tf.cast(parsed[name], info.tf_dtype) for name, info in wanted.items()}
 
 
 @dataclasses.dataclass(frozen=True)
