@@ -116,20 +116,8 @@ def _read_with_pillow(plan: InputPlan, dataset) -> dict:
     batches = _training_data(plan, dataset, cache=False).epoch(0).unbatch().batch(plan.peer_faces)
     faces = next(iter(batches))["image"].numpy()
     with tempfile.TemporaryDirectory() as folder:
-        paths = pillow_loader.write_regions(faces, pathlib.Path(folder))
-        pillow_loader.load_face(paths[0])
-        wall, core = time.perf_counter(), time.process_time()
-        for face in paths:
-            pillow_loader.load_face(face)
-        wall, core = time.perf_counter() - wall, time.process_time() - core
-    return {
-        "loader": "Pillow, six PNG a face",
-        "faces": len(faces),
-        "passes": 1,
-        "faces_per_s": len(faces) / wall,
-        "faces_per_core_s": len(faces) / core,
-        "peak_memory_gib": machine.peak_memory(),
-    }
+        rates = pillow_loader.measure(pillow_loader.write_regions(faces, pathlib.Path(folder)))
+    return {"loader": "Pillow, six PNG a face", "faces": len(faces), "passes": 1, **rates}
 
 
 def _wait(plan: InputPlan, dataset) -> dict:

@@ -135,19 +135,21 @@ class Decoder:
         }
 
     def _images(self, encoded):
-        feature = self.features["image"]
-        if None not in feature.shape:
-            images = tf.map_fn(
-                feature.decode_example,
+        """u8[b, height, width, 3] of string[b]."""
+
+        def decode(image):
+            # Grey faces too have three channels: to repeat theirs afterwards takes longer.
+            return tf.io.decode_image(image, channels=3, expand_animations=False)
+
+        height, width, _ = self.features["image"].shape
+        if height is None or width is None:
+            return tf.map_fn(
+                lambda image: ops.to_face(decode(image), size=self.size),
                 encoded,
-                fn_output_signature=tf.TensorSpec(feature.shape, tf.uint8),
+                fn_output_signature=tf.TensorSpec([*self.size, 3], tf.uint8),
             )
-            return ops.to_face(images, size=self.size)
-        return tf.map_fn(
-            lambda image: ops.to_face(feature.decode_example(image), size=self.size),
-            encoded,
-            fn_output_signature=tf.TensorSpec([*self.size, 3], tf.uint8),
-        )
+        stored = tf.TensorSpec([height, width, 3], tf.uint8)
+        return ops.to_face(tf.map_fn(decode, encoded, fn_output_signature=stored), size=self.size)
 
 
 def batches(
