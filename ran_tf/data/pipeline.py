@@ -138,6 +138,8 @@ class TrainingData:
                     self._decoder.training, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
                 )
                 .unbatch()
+                # Lost by taking batches apart; Keras' `fit` asks for it.
+                .apply(tf.data.experimental.assert_cardinality(self.size))
                 .cache()
             )
 
