@@ -57,7 +57,7 @@ def test_order_and_content_are_those_of_tfds(sharded_dir, split):
 
 @pytest.mark.parametrize("size", [(48, 48), (31, 40)])
 def test_features_are_those_of_tfds(synthetic_dir, size):
-    """Of a dataset of one size, with votes' place taken by labels, lists and landmarks."""
+    """Of a dataset of one size, with lists and landmarks."""
     dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
     decoder = dataset.decoder(DataConfig(image_size=size))
     split = "test[:5%]"
@@ -79,6 +79,30 @@ def test_features_are_those_of_tfds(synthetic_dir, size):
             wanted = [example[name] for example in expected]
         np.testing.assert_array_equal(eager[name], np.stack(wanted), err_msg=name)
     assert eager["pose_30"].dtype == tf.bool and eager["occlusion"].dtype == tf.int64
+
+
+def test_votes_are_the_target_where_they_are_wanted():
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(5, 4, 1)),
+            "label": tfds.features.ClassLabel(num_classes=3),
+            "votes": tfds.features.Tensor(shape=(3,), dtype=np.float32),
+        }
+    )
+    votes = np.float32([[0.5, 0.25, 0.25], [0.0, 0.125, 0.875]])
+    face = np.zeros((5, 4, 1), np.uint8)
+    records = tf.constant(
+        [
+            features.serialize_example(
+                features.encode_example({"image": face, "label": 1, "votes": row})
+            )
+            for row in votes
+        ]
+    )
+    wanted = {"votes": votes, "label": np.eye(3)[[1, 1]]}
+    for target, rows in wanted.items():
+        decoder = reader.Decoder(features, size=(5, 4), target=target)
+        np.testing.assert_array_equal(decoder.training(records)["labels"], rows)
 
 
 def test_a_batch_without_faces_stays_one(synthetic_dir):
