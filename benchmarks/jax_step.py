@@ -16,7 +16,7 @@ from ran_tf.config import AugmentConfig, OptimizerConfig
 from ran_tf.models import presets, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import boxes as region_boxes
-from ran_tf.training import augment, region_dropout, update
+from ran_tf.training import augment, mixup, region_dropout, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,6 @@ class StepConfig:
 
     Attributes:
       regions: number of regions; 1 is the whole face.
-      mixup: parameter of the beta distribution of mixup's shares (Zhang et al. 2018); 0 is none.
     """
 
     regions: int = 6
@@ -90,10 +89,9 @@ def make_step(model: RegionAttentionNetwork, config: StepConfig):
         # Grey until the network: a third of the work.
         grey = augment.augment(image, inputs["boxes"], draws, config=config.augment)["image"]
         if config.mixup:
-            share = jax.random.beta(keys["mixup"], config.mixup, config.mixup, (len(image),))
-            # Faces are in random order: any fixed partner is a random one.
-            grey = _mixed(grey, share)
-            targets = _mixed(targets, share)
+            draws = jax.random.uniform(keys["mixup"], (image.shape[0],))
+            mixed = mixup.mix(grey, targets, draws, alpha=config.mixup)
+            grey, targets = mixed["image"], mixed["targets"]
         inputs["image"] = jnp.broadcast_to(grey, inputs["image"].shape)
         if config.regions_per_step:
             inputs |= region_dropout.choose_regions(
@@ -138,11 +136,6 @@ def make_step(model: RegionAttentionNetwork, config: StepConfig):
         }, sums
 
     return step
-
-
-def _mixed(values, share):
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    return share * values + (1.0 - share) * values[::-1]
 
 
 def _average(average, value, keep):

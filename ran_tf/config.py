@@ -201,6 +201,7 @@ class TrainConfig:
         "conv_pw_5_relu"; "" trains all.
       margin: of the region biased loss; its weight is `region_loss_weight` (paper: 1).
       label_smoothing: share of the target that is spread evenly over the classes.
+      mixup: parameter of the beta distribution of mixup's shares, see `training.mixup`; 0 is none.
       seed: of data order, augmentation, random regions, initialisation and dropout.
       deterministic: let TensorFlow use deterministic operations only: the same seed on the same
         machine then gives the same weights to the last bit, on one device.
@@ -217,6 +218,7 @@ class TrainConfig:
     margin: float = 0.02
     region_loss_weight: float = 1.0
     label_smoothing: float = 0.0
+    mixup: float = 0.0
     seed: int = 0
     deterministic: bool = False
 
@@ -233,6 +235,9 @@ class TrainConfig:
         )
         check_range("train.region_loss_weight", self.region_loss_weight, low=0.0, high=MAX_COUNT)
         check_range("train.label_smoothing", self.label_smoothing, low=0.0, high=0.99)
+        # Beyond, the table of `training.mixup` is not exact.
+        if self.mixup:
+            check_range("train.mixup", self.mixup, low=0.01, high=4.0)
         check_range("train.seed", self.seed, low=0, high=2**31 - 1)
 
 

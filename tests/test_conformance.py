@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
+from ran_tf.config import AugmentConfig
 from ran_tf.data import pipeline
+from ran_tf.training import augment, mixup
 
 SMALL = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (32, 32)}
 MODELS = {
@@ -160,7 +162,9 @@ import sys
 import numpy as np
 sys.modules["tensorflow"] = None  # as on a machine without it
 import keras
-import ran_tf, ran_tf.training.augment
+import ran_tf
+from ran_tf.config import AugmentConfig
+from ran_tf.training import augment, mixup
 from tests import tiny_backbone
 assert keras.backend.backend() == "jax"
 data = np.load("batch.npz")
@@ -190,7 +194,11 @@ for backbone, (rate, steps) in STEPS.items():
         shared.load_weights(f"{backbone}.weights.h5")
         for name, value in shared.predict_on_batch(batch).items():
             results[f"shared {name}"] = np.asarray(value)
-np.savez("on_jax.npz", **results)
+augmented = augment.augment(
+    batch["image"], batch["boxes"], data["draws"], config=AugmentConfig(degrade=0.5)
+)
+mixed = mixup.mix(augmented["image"], data["labels"], data["draws"][:, 0], alpha=0.2)
+np.savez("on_jax.npz", **results, mixed=mixed["image"], targets=mixed["targets"])
 """
 
 
@@ -213,7 +221,12 @@ np.savez("on_jax.npz", **results)
 )
 def test_jax_gives_the_same_outputs_and_losses(steps, tmp_path):
     """And neither the model nor the augmentation needs TensorFlow to be there."""
-    batch = {**make_batch(faces=16), "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5]}
+    rng = np.random.default_rng(0)
+    batch = {
+        **make_batch(faces=16),
+        "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5],
+        "draws": rng.uniform(size=(16, augment.NUM_DRAWS)).astype(np.float32),
+    }
     np.savez(tmp_path / "batch.npz", **batch)
     inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
     targets = {"logits": batch["labels"], "mu": batch["mask"]}
@@ -246,6 +259,14 @@ def test_jax_gives_the_same_outputs_and_losses(steps, tmp_path):
         timeout=300,
     )
     on_jax = np.load(tmp_path / "on_jax.npz")
+    augmented = augment.augment(
+        batch["image"], batch["boxes"], batch["draws"], config=AugmentConfig(degrade=0.5)
+    )
+    mixed = mixup.mix(augmented["image"], batch["labels"], batch["draws"][:, 0], alpha=0.2)
+    np.testing.assert_allclose(on_jax["targets"], mixed["targets"], atol=1e-5)
+    # A pixel at an occluder's edge may fall on the other side.
+    far = np.abs(on_jax["mixed"] - mixed["image"].numpy()).max(axis=-1) > 0.05
+    assert far.mean() < 1e-3
     assert_same({name: on_jax[name] for name in want}, want, atol=1e-4)
     for backbone, values in losses.items():
         np.testing.assert_allclose(on_jax[f"{backbone} losses"], values, atol=1e-3, rtol=0)

@@ -26,13 +26,14 @@ _LOOKED_AT = {
     "contempt": "fer0033988",
 }
 _KEPT = {name: label for _, name, _, label in ferplus_files.FACES if label is not None}
+_AMBIGUOUS = {"fer0000000": 0, "fer0000002": 1}
 
 
 class FerplusTest(tfds.testing.DatasetBuilderTestCase):
     """What TFDS asks of every builder, on the folder layout."""
 
     DATASET_CLASS = ferplus_dataset_builder.Builder
-    SPLITS = {"train": 2, "validation": 1, "test": 3}  # noqa: RUF012, TFDS' own form
+    SPLITS = {"train": 2, "validation": 1, "test": 3, "ambiguous": 2}  # noqa: RUF012, TFDS' own form
 
     @classmethod
     def setUpClass(cls):
@@ -80,6 +81,30 @@ def test_distribution_leaves_out_single_votes_unknown_and_no_face():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("counts", "ambiguous"),
+    [
+        ((4, 0, 0, 1, 3, 2, 0, 0, 0, 0), True),
+        ((1, 1, 1, 1, 1, 0, 0, 0, 1, 4), True),  # half of the votes
+        ((1, 1, 1, 1, 0, 0, 0, 0, 1, 5), False),  # less
+        ((0, 0, 0, 0, 0, 0, 0, 0, 5, 5), False),
+        ((6, 0, 1, 1, 0, 0, 0, 0, 2, 0), False),  # a majority
+        ((0, 0, 0, 0, 0, 0, 0, 0, 0, 0), False),
+    ],
+)
+def test_ambiguous_faces_are_of_emotions_and_have_no_majority(counts, ambiguous):
+    assert votes.ambiguous(counts) == ambiguous
+
+
+def test_all_votes_for_emotions_of_an_ambiguous_face_count():
+    np.testing.assert_allclose(
+        votes.distribution((4, 0, 0, 1, 3, 2, 0, 0, 0, 0)), [0.4, 0, 0, 0.1, 0.3, 0.2, 0, 0]
+    )
+    np.testing.assert_allclose(
+        votes.distribution((1, 1, 1, 1, 1, 0, 0, 0, 1, 4)), [0.2, 0.2, 0.2, 0.2, 0.2, 0, 0, 0]
+    )
+
+
 def test_the_emotions_are_in_the_order_of_the_vote_columns():
     assert ferplus_files.COLUMNS.split(",")[:8] == list(features.FERPLUS_EMOTIONS)
     specs = pytest.importorskip("ran_tf.specs")
@@ -99,9 +124,11 @@ def test_both_layouts_give_the_faces_with_a_majority(tmp_path, caplog, layout, c
         builder = build(raw, tmp_path / "out", config=config)
     found = examples(builder)
 
-    assert {name: face["label"] for name, face in found.items()} == _KEPT
+    assert {name: face["label"] for name, face in found.items()} == _KEPT | _AMBIGUOUS
     assert {name: face["split"] for name, face in found.items()} == {
+        "fer0000000": "ambiguous",
         "fer0000001": "train",
+        "fer0000002": "ambiguous",
         "fer0000003": "train",
         "fer0028638": "validation",
         "fer0032220": "test",
@@ -111,6 +138,9 @@ def test_both_layouts_give_the_faces_with_a_majority(tmp_path, caplog, layout, c
     for name, face in found.items():
         np.testing.assert_array_equal(face["image"][:, :, 0], ferplus_files.pixels(name))
         assert np.isnan(face["landmarks"]).all()
+    np.testing.assert_allclose(
+        found["fer0000002"]["votes"], [0, 0.8, 0, 0, 0, 0.2, 0, 0], rtol=1e-6
+    )
     np.testing.assert_allclose(found["fer0028638"]["votes"], [0, 0, 0, 0, 0, 0, 0.8, 0.2])
     np.testing.assert_allclose(found["fer0032224"]["votes"], [0, 0, 0, 1, 0, 0, 0, 0])
 
@@ -136,6 +166,14 @@ def test_tables_of_another_round_may_disagree_with_the_lists(tmp_path):
     builder = build(raw, tmp_path / "out")
     assert builder.info.splits["test"].num_examples == 2
     assert builder.info.metadata["subsets"] == {"occlusion": 1, "pose_30": 1, "pose_45": 1}
+
+
+def test_without_an_ambiguous_face_there_is_no_such_split(tmp_path):
+    raw = ferplus_files.write_lists(ferplus_files.write_folders(tmp_path / "raw"))
+    for row, agreed in (("4,0,0,1,3,2,0,0,0,0", "9,0,0,1"), ("0,4,0,0,0,1,0,0,4,0", "0,9,0,1")):
+        edit(raw / "FER2013Train" / "label.csv", row, f"{agreed},0,0,0,0,0,0")
+    builder = build(raw, tmp_path / "out")
+    assert set(builder.info.splits) == {"train", "validation", "test"}
 
 
 def edit(path, old, new):
@@ -318,6 +356,7 @@ def test_the_published_files_give_the_published_counts():
     kept = [face for face in faces if votes.majority(face.votes) is not None]
     splits = [face.split for face in kept]
     assert [splits.count(split) for split in source.FOLDERS] == [25045, 3191, 3137]
+    assert sum(f.split == "train" and votes.ambiguous(f.votes) for f in faces) == 3491
 
     lists = require("ran_lists")
     test_labels = {f.id: votes.majority(f.votes) for f in kept if f.split == "test"}

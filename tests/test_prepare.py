@@ -23,29 +23,29 @@ def raw(tmp_path):
 def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
     said = (
-        "train 2, validation 1, test 3 faces; "
+        "train 2, validation 1, test 3, ambiguous 2 faces; "
         "among them occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
     )
     line = prepare(dataset="ferplus", **where)
-    assert line.startswith(f"ferplus/majority/1.0.0: {said}Built in ")
+    assert line.startswith(f"ferplus/majority/1.1.0: {said}Built in ")
     assert "train" in capsys.readouterr().out  # the bar
     assert (
-        sum(len(split) for split in tfds.load("ferplus", data_dir=where["data_dir"]).values()) == 6
+        sum(len(split) for split in tfds.load("ferplus", data_dir=where["data_dir"]).values()) == 8
     )
 
     record = next((tmp_path / "out").rglob("*train.tfrecord*"))
     written = record.stat().st_mtime_ns
     again = prepare(dataset="ferplus/majority", data_dir=where["data_dir"])  # raw files are gone
-    folder = tmp_path / "out" / "ferplus" / "majority" / "1.0.0"
+    folder = tmp_path / "out" / "ferplus" / "majority" / "1.1.0"
     assert again == (
-        f"ferplus/majority/1.0.0: {said}Already built in {folder}: delete it to build anew"
+        f"ferplus/majority/1.1.0: {said}Already built in {folder}: delete it to build anew"
     )
     assert record.stat().st_mtime_ns == written
 
 
 def test_a_config_is_named_after_a_slash(tmp_path, raw):
     line = prepare(dataset="ferplus/votes", manual_dir=str(raw), data_dir=str(tmp_path))
-    assert line.startswith("ferplus/votes/1.0.0: train 2")
+    assert line.startswith("ferplus/votes/1.1.0: train 2")
 
 
 def test_synthetic_faces_need_no_files(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys):
     values = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out"), "landmarks": None}
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(dataset="ferplus", **values))
     main()
-    assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.0.0: train 2")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.1.0: train 2")
 
 
 def test_the_command_fails_in_one_line(tmp_path, raw):

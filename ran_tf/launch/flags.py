@@ -88,6 +88,7 @@ def define_training_flags() -> None:
     flags.DEFINE_float("margin", _RUN.margin, "Of the region biased loss.")
     flags.DEFINE_float("region_loss_weight", _RUN.region_loss_weight, "Weight of that loss.")
     flags.DEFINE_float("label_smoothing", _RUN.label_smoothing, "Share spread over the classes.")
+    flags.DEFINE_float("mixup", _RUN.mixup, "Blend faces: parameter of their shares; 0: none.")
     flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
     flags.DEFINE_bool(
         "deterministic", _RUN.deterministic, "Same seed, same weights, to the last bit; slower."
@@ -170,6 +171,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         margin=values.margin,
         region_loss_weight=values.region_loss_weight,
         label_smoothing=values.label_smoothing,
+        mixup=values.mixup,
         seed=values.seed,
         deterministic=values.deterministic,
     )

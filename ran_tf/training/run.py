@@ -11,7 +11,6 @@ from ran_tf import specs
 from ran_tf.config import ModelCard, TrainConfig
 from ran_tf.data import pipeline
 from ran_tf.training import (
-    augment,
     checkpoints,
     initialise,
     meter,
@@ -73,7 +72,7 @@ def start(
         config.data,
         dataset,
         batch_size=config.batch_size,
-        num_draws=augment.NUM_DRAWS + config.data.regions.k - 1,
+        num_draws=train_step.num_draws(config),
         seed=config.seed,
     )
     _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)

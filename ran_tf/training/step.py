@@ -14,7 +14,7 @@ import tensorflow as tf
 from ran_tf import losses
 from ran_tf.config import OptimizerConfig, TrainConfig
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.training import augment, region_dropout, update
+from ran_tf.training import augment, mixup, region_dropout, update
 
 # Sums over the faces of a batch that a step returns.
 SUMS = ("faces", "cross_entropy", "region_loss", "correct")
@@ -82,6 +82,11 @@ def _make_optimizer(model, *, config: OptimizerConfig):
     return optimizer
 
 
+def num_draws(config: TrainConfig) -> int:
+    """Uniform numbers that a step needs of each face: for augmentation, region dropout, mixup."""
+    return augment.NUM_DRAWS + config.data.regions.k - 1 + bool(config.mixup)
+
+
 def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.distribute.Strategy):
     """Compiles `step(batch, number) -> {name: f32[]}`, the sums `SUMS` over the global batch.
 
@@ -97,21 +102,25 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
             config=config.augment,
             move_boxes=config.data.regions.kind == "landmarks",
         )
-        inputs["mask"] = batch["mask"]
+        inputs["mask"], targets = batch["mask"], batch["labels"]
+        if config.mixup:
+            mixed = mixup.mix(inputs["image"], targets, batch["draws"][:, -1], alpha=config.mixup)
+            inputs["image"], targets = mixed["image"], mixed["targets"]
         if config.regions_per_step:
+            last = augment.NUM_DRAWS + inputs["boxes"].shape[1] - 1
             inputs |= region_dropout.choose_regions(
                 inputs["boxes"],
                 inputs["mask"],
-                batch["draws"][:, augment.NUM_DRAWS :],
+                batch["draws"][:, augment.NUM_DRAWS : last],
                 count=config.regions_per_step,
             )
         context = tf.distribute.get_replica_context()
-        local = tf.cast(tf.shape(batch["labels"])[0], tf.float32)
+        local = tf.cast(tf.shape(targets)[0], tf.float32)
         total = context.all_reduce(tf.distribute.ReduceOp.SUM, local)
         with tf.GradientTape() as tape:
             outputs = state.model(inputs, training=True)
             entropy = losses.cross_entropy(
-                outputs["logits"], batch["labels"], label_smoothing=config.label_smoothing
+                outputs["logits"], targets, label_smoothing=config.label_smoothing
             )
             region = losses.region_biased_loss(
                 outputs["mu"], margin=config.margin, mask=inputs["mask"]
@@ -121,7 +130,7 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
         variables = state.model.trainable_variables
         gradients = tape.gradient(loss, [v.value for v in variables])
         _apply(gradients, variables, context=context)
-        hits = tf.equal(tf.argmax(outputs["logits"], axis=-1), tf.argmax(batch["labels"], axis=-1))
+        hits = tf.equal(tf.argmax(outputs["logits"], axis=-1), tf.argmax(targets, axis=-1))
         return {
             "faces": local,
             "cross_entropy": tf.reduce_sum(entropy),

@@ -14,10 +14,13 @@ from tfds_builders.ferplus import source, votes
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """One example is a face whose annotators agree; see README.md beside this file."""
+    """One example is a face, in most splits one whose annotators agree; see README.md here."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar = {
+        "1.0.0": "First release.",
+        "1.1.0": "The split `ambiguous`; the others are unchanged.",
+    }
     BUILDER_CONFIGS: ClassVar = [
         tfds.core.BuilderConfig(
             name="majority", description="The target is the class most annotators chose: `label`."
@@ -58,14 +61,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         protocol, faces = source.read_faces(dl_manager.manual_dir)
         lists = conditions.load_lists(conditions.FERPLUS_LISTS, dl_manager=dl_manager)
         same_round = protocol == "label.csv"  # as the lists
-        selected = [face for face in faces if votes.majority(face.votes) is not None]
+        splits = _select(faces)
         _check_lists(lists, faces=faces, same_round=same_round)
 
         found = landmarks_lib.load_landmarks(
             self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in faces}
         )
 
-        splits = {split: [f for f in selected if f.split == split] for split in source.FOLDERS}
         test_ids = {face.id for face in splits["test"]}
         subsets = {
             condition: len(test_ids & {row.id for row in rows}) for condition, rows in lists.items()
@@ -80,7 +82,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         self.info.metadata.update(protocol=protocol, subsets=subsets)
         if found:
-            self.info.metadata["landmarks"] = found.summary(face.id for face in selected)
+            self.info.metadata["landmarks"] = found.summary(
+                face.id for faces in splits.values() for face in faces
+            )
         return {
             split: self._generate_examples(split, faces=faces, lists=lists, landmarks=found)
             for split, faces in splits.items()
@@ -100,13 +104,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 face.id,
                 {
                     "image": face.pixels(),
-                    "label": votes.majority(face.votes),
+                    "label": votes.strongest(face.votes),
                     "votes": votes.distribution(face.votes),
                     "id": face.id,
                     **listed.get(face.id, conditions.CLEAR),
                     "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
                 },
             )
+
+
+def _select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
+    """The faces with a majority by split, and the ambiguous ones of Training."""
+    agreed = [face for face in faces if votes.majority(face.votes) is not None]
+    splits = {split: [face for face in agreed if face.split == split] for split in source.FOLDERS}
+    ambiguous = [f for f in faces if f.split == "train" and votes.ambiguous(f.votes)]
+    # TFDS writes no empty split.
+    return {**splits, "ambiguous": ambiguous} if ambiguous else splits
 
 
 def _check_lists(

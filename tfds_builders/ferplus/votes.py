@@ -34,13 +34,29 @@ def majority(votes: Sequence[int]) -> int | None:
     return winner
 
 
-def distribution(votes: Sequence[int]) -> np.ndarray:
-    """Share of each emotion in the votes, f32[8] with sum 1, for a face that has a majority.
-
-    Single votes are dropped, and so are those for unknown and no face.
+def ambiguous(votes: Sequence[int]) -> bool:
+    """Whether a face without a majority is one of emotions: at least half of all votes are.
 
     Args:
         votes: i64[10], votes in the order of `COLUMNS`.
     """
-    emotions = without_single_votes(votes)[: len(FERPLUS_EMOTIONS)]
+    emotions = sum(votes[: len(FERPLUS_EMOTIONS)])
+    return majority(votes) is None and emotions > 0 and 2 * emotions >= sum(votes)
+
+
+def strongest(votes: Sequence[int]) -> int:
+    """Index of the emotion with the most votes, the first of several."""
+    return int(np.argmax(votes[: len(FERPLUS_EMOTIONS)]))
+
+
+def distribution(votes: Sequence[int]) -> np.ndarray:
+    """Share of each emotion in the votes, f32[8] with sum 1; those for no emotion do not count.
+
+    Nor do single votes where the face has a majority; an ambiguous face may have no others.
+
+    Args:
+        votes: i64[10], votes in the order of `COLUMNS`.
+    """
+    counted = np.asarray(votes) if ambiguous(votes) else without_single_votes(votes)
+    emotions = counted[: len(FERPLUS_EMOTIONS)]
     return (emotions / emotions.sum()).astype(np.float32)
