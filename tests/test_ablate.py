@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
@@ -75,14 +76,27 @@ def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     done = run(synthetic_dir, tmp_path, "--rows=regions_1,landmarks")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "row regions_1" in done.stdout and "row landmarks" not in done.stdout
+    assert "row regions_1, seed 0" in done.stdout and "row landmarks" not in done.stdout
     table = json.loads((tmp_path / "ablation.json").read_text())
     assert list(table["rows"]) == ["landmarks", "regions_1"] and table["train_faces"] == 16
     for row in table["rows"].values():
-        low, high = row["accuracy_ci95"]
-        assert row["count"] == 16 and low <= row["accuracy"] <= high
+        low, high = row["seeds"]["0"]["accuracy_ci95"]
+        assert low <= row["accuracy"] <= high and row["deviation"] is None
     text = (tmp_path / "ablation.md").read_text()
     assert "| regions_1 | number | whole face |" in text
-    assert (tmp_path / "regions_1" / "best.weights.h5").is_file()
-    other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seed=1")
-    assert other.returncode == 1 and "the row regions_1 of another run" in other.stderr
+    assert (tmp_path / "regions_1" / "seed-0" / "best.weights.h5").is_file()
+    other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--margin=0.5")
+    assert other.returncode == 1 and "the row regions_1 with other settings" in other.stderr
+
+
+def test_seeds_of_a_row_are_averaged(synthetic_dir, tmp_path):
+    done = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seeds=0,3")
+    assert done.returncode == 0, done.stderr[-3000:]
+    row = json.loads((tmp_path / "ablation.json").read_text())["rows"]["regions_1"]
+    accuracies = [row["seeds"][seed]["accuracy"] for seed in ("0", "3")]
+    assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+    assert row["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
+    weights = [tmp_path / "regions_1" / f"seed-{n}" / "best.weights.h5" for n in (0, 3)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    wrong = run(synthetic_dir, tmp_path, "--seeds=0,x")
+    assert wrong.returncode == 1 and "`seeds` must be whole numbers" in wrong.stderr

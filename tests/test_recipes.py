@@ -1,5 +1,6 @@
 """Recipes: each parses to a run, is self-contained, and opens as the house asks."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 import ran_tf
+from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
 
@@ -26,6 +28,24 @@ def test_recipe_is_a_run(parse, recipe):
     assert arguments["size"][0] >= 32
 
 
+def test_the_long_recipe_is_the_plan_of_the_preset(parse):
+    """What `benchmarks/jax_train.py` trained `ran_faceres_ferplus` with."""
+    recipe = (ROOT / "launch" / "ferplus_mobilenet_ran_long.flags").read_text().splitlines()
+    lines = [line for line in recipe if line.startswith("--")]
+    config = launch_flags.train_config(parse("--workdir=x", *lines))
+    plan = json.loads((ROOT / "benchmarks" / "ferplus_plan.json").read_text())
+    common, (run,) = plan["common"], [r for r in plan["runs"] if r["name"] == "ran_long"]
+    step = {**common["step"], **run["step"]}
+    assert config.augment == AugmentConfig(**step["augment"])
+    assert config.optimizer == OptimizerConfig(**step["optimizer"])
+    assert (config.mixup, config.regions_per_step) == (step["mixup"], step["regions_per_step"])
+    assert config.data.regions.k == step["regions"] and config.margin == TrainConfig().margin
+    assert (config.epochs, config.seed) == (run["epochs"], run["seed"])
+    assert config.batch_size == common["batch_size"]
+    assert config.model["size"] == (common["size"], common["size"])
+    assert config.data.train_split == "train+ambiguous" and common["unsure"]
+
+
 def test_flags_reach_the_configuration(parse):
     values = parse(
         "--workdir=x",
@@ -37,6 +57,7 @@ def test_flags_reach_the_configuration(parse):
         "--milestones=0.3,0.5",
         "--region_size=96",
         "--margin=0.1",
+        "--mixup=0.2",
         "--trunk=shared",
         "--split=layer2_1_relu",
         "--region_map=7",
@@ -46,7 +67,7 @@ def test_flags_reach_the_configuration(parse):
     assert config.model["attention"] == "softmax" and config.model["relation"] is False
     assert config.model["preprocessing"] == "unit"
     assert config.optimizer.milestones == (0.3, 0.5)
-    assert config.model["size"] == (96, 96) and config.margin == 0.1
+    assert config.model["size"] == (96, 96) and config.margin == 0.1 and config.mixup == 0.2
     assert config.model["trunk"] == "shared" and config.model["split"] == "layer2_1_relu"
     assert config.model["region_map"] == (7, 7)
     config = launch_flags.train_config(parse("--workdir=x"))

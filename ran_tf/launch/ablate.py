@@ -2,8 +2,9 @@
 
 Trains the rows of the paper's ablation table equally and briefly: the same faces (a quarter of the
 training split unless --train_split says otherwise), start, augmentation and epochs; attention,
-loss and regions differ. Writes ablation.json and ablation.md after every row; each row's work
-directory is OUT/ROW. Started again, it goes on: finished rows are kept.
+loss and regions differ. With --seeds=0,1,2 each row is trained so many times: runs this short vary
+by points. Writes ablation.json and ablation.md after every run, whose work directory is
+OUT/ROW/seed-N. Started again, it goes on: finished runs are kept.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import gc
 import json
 import pathlib
 import shlex
+import statistics
 import sys
 
 from absl import flags
@@ -22,13 +24,14 @@ from ran_tf.launch import flags as launch_flags
 
 _COMMAND = "python -m ran_tf.launch.ablate"
 _PART = "train[:25%]"
-_JSON, _MARKDOWN, _ROW = "ablation.json", "ablation.md", "row.json"
+_JSON, _MARKDOWN, _RUN = "ablation.json", "ablation.md", "ablation_run.json"
 
 
 def define_flags() -> None:
     """Defines this command's flags."""
     flags.DEFINE_string("out", None, "Directory of the table and its runs.", required=True)
     flags.DEFINE_list("rows", None, "Only these rows, by name; all when absent.")
+    flags.DEFINE_list("seeds", None, "Train every row with each of these; --seed when absent.")
     flags.DEFINE_string(
         "init_weights", None, "A preset, work directory or .weights.h5 file that rows start from."
     )
@@ -41,25 +44,29 @@ def ablate(
     *,
     out: pathlib.Path,
     rows: list[str] | None = None,
+    seeds: list[int] | None = None,
     init_weights: str | None = None,
     command: str,
 ) -> dict:
-    """Trains rows that are not done, and writes the table.
+    """Trains what is not done, one seed of every row after another, and writes the table.
 
     Args:
       config: the run that rows change.
       out: directory of the table.
       rows: names of rows; all when None.
+      seeds: what every row is trained with; that of `config` when None.
       init_weights: what every row starts from.
       command: what the table says was run.
 
     Returns:
       The contents of ablation.json: {"command", "dataset", "train_split", "train_faces",
-      "validation_split", "epochs", "init_weights", "rows": {name: {"group", "regions", "attention",
-      "relation", "region_loss_weight", "margin", "count", "accuracy", "accuracy_ci95", "epoch"}}}.
+      "validation_split", "validation_faces", "epochs", "init_weights", "rows": {name: {"group",
+      "regions", "attention", "relation", "region_loss_weight", "margin", "accuracy" (mean over
+      seeds), "deviation" (standard, over seeds; None of one), "seeds": {seed: {"accuracy",
+      "accuracy_ci95", "epoch"}}}}}.
 
     Raises:
-      ValueError: for unknown rows, or a row in `out` of another configuration.
+      ValueError: for unknown rows, or a run in `out` of another configuration.
     """
     import keras
     import tensorflow as tf
@@ -72,7 +79,13 @@ def ablate(
     chosen = ablation.choose(
         ablation.make_rows(config, landmarks=dataset.knows_landmarks(config.data.train_split)), rows
     )
-    done = {row.name: _read_row(out, row, init_weights=init_weights) for row in chosen}
+    runs = [
+        dataclasses.replace(row, config=dataclasses.replace(row.config, seed=seed))
+        for seed in seeds or [config.seed]
+        for row in chosen
+    ]
+    done = {_folder(run): _read_run(out, run, init_weights=init_weights) for run in runs}
+    count = dataset.size(config.data.validation_split)
     # One strategy for all: the collective operations of a second would meet those of the first.
     strategy = tf.distribute.MirroredStrategy()
     table = {
@@ -81,67 +94,87 @@ def ablate(
         "train_split": config.data.train_split,
         "train_faces": dataset.size(config.data.train_split),
         "validation_split": config.data.validation_split,
+        "validation_faces": count,
         "epochs": config.epochs,
         "init_weights": init_weights,
     }
-    for row in chosen:
-        if done[row.name] is None:
-            print(f"row {row.name}")
-            _write_row(out, row, numbers=None, init_weights=init_weights)
+    for run in runs:
+        folder = _folder(run)
+        if done[folder] is None:
+            print(f"row {run.name}, seed {run.config.seed}")
+            _write_run(out, run, numbers=None, init_weights=init_weights)
             with progress.training_display() as hooks:
                 best = loop.train(
-                    row.config,
-                    out / row.name,
+                    run.config,
+                    out / folder,
                     strategy=strategy,
                     init_weights=init_weights,
                     hooks=hooks,
                 )
-            done[row.name] = _numbers(
-                row, best=best, count=dataset.size(config.data.validation_split)
-            )
-            _write_row(out, row, numbers=done[row.name], init_weights=init_weights)
+            done[folder] = _numbers(best, count=count)
+            _write_run(out, run, numbers=done[folder], init_weights=init_weights)
             keras.backend.clear_session()
             gc.collect()
-        table["rows"] = {name: found for name, found in done.items() if found is not None}
+        finished = [(run, done[_folder(run)]) for run in runs if done[_folder(run)] is not None]
+        table["rows"] = {
+            row.name: _summary(
+                row, seeds={run.config.seed: n for run, n in finished if run.name == row.name}
+            )
+            for row in chosen
+            if any(run.name == row.name for run, _ in finished)
+        }
         files.write_text(out / _MARKDOWN, _render(table))
         files.write_text(out / _JSON, json.dumps(table, indent=2) + "\n")
     return table
 
 
-def _fingerprint(row, *, init_weights: str | None) -> dict:
+def _folder(run) -> pathlib.Path:
+    return pathlib.Path(run.name, f"seed-{run.config.seed}")
+
+
+def _fingerprint(run, *, init_weights: str | None) -> dict:
     # By way of JSON, so that it equals what is read again; where the data lie changes nothing.
-    asked = dataclasses.asdict(row.config)
+    asked = dataclasses.asdict(run.config)
     asked["data"].pop("data_dir")
     return json.loads(json.dumps({"config": asked, "init_weights": init_weights}))
 
 
-def _read_row(out: pathlib.Path, row, *, init_weights: str | None) -> dict | None:
-    """A finished row; None if it is still to be trained.
+def _read_run(out: pathlib.Path, run, *, init_weights: str | None) -> dict | None:
+    """The numbers of a finished run; None if it is still to be trained.
 
     Raises:
       ValueError: if it was another run.
     """
-    path = out / row.name / _ROW
+    path = out / _folder(run) / _RUN
     if not path.is_file():
         return None
-    found = files.read_json(path, keys=("asked", "row"))
-    if found["asked"] != _fingerprint(row, init_weights=init_weights):
+    found = files.read_json(path, keys=("asked", "numbers"))
+    if found["asked"] != _fingerprint(run, init_weights=init_weights):
         raise ValueError(
-            f"`out` holds the row {row.name} of another run: give another folder, or delete it. "
-            f"Received: out={str(out)!r}"
+            f"`out` holds the row {run.name} with other settings: give another folder, or delete "
+            f"it. Received: out={str(out)!r}"
         )
-    return found["row"]
+    return found["numbers"]
 
 
-def _write_row(out: pathlib.Path, row, *, numbers: dict | None, init_weights: str | None) -> None:
+def _write_run(out: pathlib.Path, run, *, numbers: dict | None, init_weights: str | None) -> None:
     """Before training, without numbers: a run that is cut off must not go on as another."""
-    found = {"row": numbers, "asked": _fingerprint(row, init_weights=init_weights)}
-    files.write_text(out / row.name / _ROW, json.dumps(found, indent=2) + "\n")
+    found = {"numbers": numbers, "asked": _fingerprint(run, init_weights=init_weights)}
+    files.write_text(out / _folder(run) / _RUN, json.dumps(found, indent=2) + "\n")
 
 
-def _numbers(row, *, best: dict, count: int) -> dict:
+def _numbers(best: dict, *, count: int) -> dict:
     correct = round(best["validation_accuracy"] * count)
     interval = metrics.wilson_interval(correct, count)
+    return {
+        "accuracy": correct / count,
+        "accuracy_ci95": [interval.low, interval.high],
+        "epoch": best["epoch"],
+    }
+
+
+def _summary(row, *, seeds: dict[int, dict]) -> dict:
+    accuracies = [numbers["accuracy"] for numbers in seeds.values()]
     return {
         "group": row.group,
         "regions": dataclasses.asdict(row.config.data.regions),
@@ -149,17 +182,16 @@ def _numbers(row, *, best: dict, count: int) -> dict:
         "relation": row.config.model["relation"],
         "region_loss_weight": row.config.region_loss_weight,
         "margin": row.config.margin,
-        "count": count,
-        "accuracy": correct / count,
-        "accuracy_ci95": [interval.low, interval.high],
-        "epoch": best["epoch"],
+        "accuracy": statistics.fmean(accuracies),
+        "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "seeds": {str(seed): numbers for seed, numbers in seeds.items()},
     }
 
 
 def _render(table: dict) -> str:
     from ran_tf.evaluation import markdown
 
-    rows = [["row", "compares", "regions", "attention", "RB-loss", "faces", "accuracy %", "95 %"]]
+    rows = [["row", "compares", "regions", "attention", "RB-loss", "mean %", "deviation", "seeds"]]
     for name, row in table["rows"].items():
         regions = row["regions"]
         text = "whole face" if regions["k"] == 1 else f"{regions['k']} {regions['kind']}"
@@ -173,9 +205,13 @@ def _render(table: dict) -> str:
                 text,
                 row["attention"] + (", relation" if row["relation"] else ", self only"),
                 margin,
-                f"{row['count']:,}",
                 markdown.percent(row["accuracy"]),
-                markdown.interval(row["accuracy_ci95"]),
+                "-" if row["deviation"] is None else markdown.percent(row["deviation"]),
+                "; ".join(
+                    f"{seed}: {markdown.percent(found['accuracy'])} "
+                    f"({markdown.interval(found['accuracy_ci95'])})"
+                    for seed, found in row["seeds"].items()
+                ),
             ]
         )
     return "\n".join(
@@ -185,8 +221,9 @@ def _render(table: dict) -> str:
             f"`{table['dataset']}`: every row trained on `{table['train_split']}` "
             f"({table['train_faces']:,} faces) for {table['epochs']} epoch(s) from "
             f"{table['init_weights'] or 'random weights'}; the best epoch on "
-            f"`{table['validation_split']}`, Wilson intervals. Runs this short rank what learns "
-            "fast, not what ends best.",
+            f"`{table['validation_split']}` ({table['validation_faces']:,} faces), Wilson "
+            "intervals; mean and standard deviation over the seeds. Runs this short rank what "
+            "learns fast, not what ends best.",
             "",
             *markdown.table(rows),
             "",
@@ -194,6 +231,15 @@ def _render(table: dict) -> str:
             "",
         ]
     )
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(
+            f"`seeds` must be whole numbers with commas between. Received: {text!r}"
+        ) from error
 
 
 def main() -> None:
@@ -204,6 +250,7 @@ def main() -> None:
         config,
         out=out,
         rows=values.rows,
+        seeds=values.seeds and [_seed(text) for text in values.seeds],
         init_weights=values.init_weights,
         command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
     )
