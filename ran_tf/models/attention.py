@@ -19,6 +19,11 @@ def weighted_mean(weights, features):
     return ops.einsum("bk,bkd->bd", weights / total, features)
 
 
+def _softmax(weights):
+    """Over regions. Keras warns of a softmax over a single value, which the baseline has."""
+    return ops.ones_like(weights) if weights.shape[-1] == 1 else ops.softmax(weights, axis=-1)
+
+
 class _RegionWeights(layers.Layer):
     """One weight for each region: `f32[b, k, d] -> f32[b, k]`."""
 
@@ -32,10 +37,10 @@ class _RegionWeights(layers.Layer):
         """`sigmoid(f . q + c)`, then the mode's normalisation over unmasked regions."""
         weights = ops.squeeze(ops.sigmoid(self.query(features)), axis=-1)
         if region_mask is None:
-            return ops.softmax(weights, axis=-1) if self.attention == "softmax" else weights
+            return _softmax(weights) if self.attention == "softmax" else weights
         region_mask = ops.cast(region_mask, "bool")
         if self.attention == "softmax":
-            weights = ops.softmax(ops.where(region_mask, weights, -1e9), axis=-1)
+            weights = _softmax(ops.where(region_mask, weights, -1e9))
         return ops.where(region_mask, weights, 0.0)
 
     def get_config(self):
