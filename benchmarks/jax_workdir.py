@@ -10,7 +10,8 @@ import json
 import pathlib
 
 from ran_tf import files, specs
-from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import RegionConfig
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import records
 

@@ -36,7 +36,8 @@ import tempfile
 import tensorflow as tf
 
 from ran_tf import files
-from ran_tf.config import ModelCard, check_choice
+from ran_tf.card import ModelCard
+from ran_tf.config import check_choice
 from ran_tf.serving import check as export_check
 from ran_tf.serving import portable, warmup
 from ran_tf.serving.decode import decode_bytes

@@ -33,7 +33,7 @@ class Predictor:
       batch_size: faces that the model sees at once.
 
     Attributes:
-      card: `ran_tf.config.ModelCard`.
+      card: `ran_tf.card.ModelCard`.
       labels: class names, in the order of the probabilities.
 
     Raises:

@@ -14,11 +14,12 @@ import pytest
 import tensorflow as tf
 
 from ran_tf import config
+from ran_tf.card import ModelCard
 from ran_tf.launch import flags as launch_flags
 from ran_tf.training import checkpoints, manifest, records
 from tests import file_limit
 
-CARD = config.ModelCard(
+CARD = ModelCard(
     dataset="synthetic_faces",
     labels=("a", "b"),
     image_size=(8, 8),

@@ -13,7 +13,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import ran_tf
 from ran_tf import export
-from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import RegionConfig
 from ran_tf.serving import check
 from ran_tf.serving.signatures import SIGNATURES
 

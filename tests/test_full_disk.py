@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import config, export
+from ran_tf.card import ModelCard
 from ran_tf.launch import command
 from ran_tf.launch.prepare import prepare
 from tests import file_limit
@@ -34,7 +35,7 @@ def test_prepare_leaves_no_half_of_a_dataset(tmp_path):
 
 def test_an_export_is_not_there_by_half(tmp_path):
     model = ran_tf.RegionAttentionNetwork("tiny", num_classes=2, size=(16, 16))
-    card = config.ModelCard(
+    card = ModelCard(
         dataset="synthetic_faces",
         labels=("a", "b"),
         image_size=(16, 16),

@@ -18,6 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ran_tf import config, files
+from ran_tf.card import ModelCard
 from ran_tf.models import convert, fetch, preset_file, presets, weights_file
 from ran_tf.models.convert import tfjs
 from tests import fork_server
@@ -325,7 +326,7 @@ def strange_cards(draw):
 
 def _card_or_refuse(data: bytes) -> None:
     try:
-        card = config.ModelCard.from_json(data, source="'here'")
+        card = ModelCard.from_json(data, source="'here'")
     except ValueError as error:
         assert_one_line(error, "'here'", "Received: ")
         assert data != json.dumps(CARD).encode()
@@ -368,7 +369,7 @@ def test_a_card(data):
 def test_a_card_without_a_network(changes, message):
     card = {**CARD, "model": {**CARD["model"], **changes}}
     with pytest.raises(ValueError, match=message) as caught:
-        presets.build_network(config.ModelCard.from_json(json.dumps(card)), source="here")
+        presets.build_network(ModelCard.from_json(json.dumps(card)), source="here")
     assert_one_line(caught.value, "'here'")
 
 

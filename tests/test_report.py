@@ -8,7 +8,8 @@ import pytest
 from matplotlib import image
 
 from ran_tf import export, specs
-from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import RegionConfig
 from ran_tf.evaluation import classifier, markdown, predictions, report
 from ran_tf.launch import evaluate
 from ran_tf.models.ran import RegionAttentionNetwork

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ran_tf import export, sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
-from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import RegionConfig
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.serving import portable, signatures
 from ran_tf.specs import LABELS

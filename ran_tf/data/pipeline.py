@@ -14,7 +14,8 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import specs
-from ran_tf.config import DataConfig, ModelCard
+from ran_tf.card import ModelCard
+from ran_tf.config import DataConfig
 from ran_tf.data import damage, ops, reader
 
 # One stream of random numbers for each use.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ran_tf import predictor as predictors
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.demo import occluder as occluders
 from ran_tf.demo.photo import Face
 from ran_tf.faces import detect

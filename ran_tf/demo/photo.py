@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.faces import align, detect
 from ran_tf.images import decode_image
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import export
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.models.ran import RegionAttentionNetwork
 
 _SIGNATURE = "images"

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.evaluation import markdown
 
 # Terms of the data that presets may be trained on; others are named by the maker.

@@ -8,7 +8,8 @@ import pathlib
 import numpy as np
 
 from ran_tf import files, metrics, specs
-from ran_tf.config import ModelCard, RegionConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import RegionConfig
 from ran_tf.evaluation import explain, markdown, plots
 from ran_tf.evaluation.predictions import Predictions
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from ran_tf import metrics
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.evaluation import corruptions, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.classifier import Classifier

@@ -19,7 +19,7 @@ import pathlib
 
 import numpy as np
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.models import preset_file, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 

@@ -9,7 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.serving import signatures
 
 # Largest difference of an output between model and export that is rounding, in float32.

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.serving import check, onnx_format, signatures, tflite_format
 
 MODULES = {"onnx": onnx_format, "tflite": tflite_format}

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.data import ops
 from ran_tf.regions import boxes as region_boxes
 from ran_tf.regions import crop

@@ -18,7 +18,7 @@ import shutil
 import tensorflow as tf
 
 from ran_tf import files
-from ran_tf.config import ModelCard
+from ran_tf.card import ModelCard
 from ran_tf.models import presets, weights_file
 from ran_tf.models.presets import TrainedModel
 

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from ran_tf import specs
-from ran_tf.config import ModelCard, TrainConfig
+from ran_tf.card import ModelCard
+from ran_tf.config import TrainConfig
 from ran_tf.data import pipeline
 from ran_tf.training import (
     checkpoints,

@@ -1,0 +1,92 @@
+"""The card of a trained model: card.json beside weights and in exports."""
+
+import dataclasses
+import json
+from typing import Any
+
+from ran_tf.config import MAX_SIDE, RegionConfig, check_choice, check_range
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What a trained model must know to be used: it travels with weights and exports.
+
+    Attributes:
+      dataset: name of the dataset the labels come from.
+      labels: class names, in index order.
+      image_size: (height, width) that the whole face is resized to before the model.
+      regions: the regions the model was trained with.
+      model: arguments of `RegionAttentionNetwork`.
+      colour: "rgb", or "grey" when colour must be taken out first.
+      crop_margin, crop_drop: how faces were framed, see `faces.align.align_face`: photos are cut
+        like this.
+    """
+
+    dataset: str
+    labels: tuple[str, ...]
+    image_size: tuple[int, int]
+    regions: RegionConfig
+    model: dict[str, Any]
+    colour: str = "rgb"
+    crop_margin: float = 0.0
+    crop_drop: float = 0.0
+
+    def __post_init__(self):
+        check_choice("card.colour", self.colour, ("rgb", "grey"))
+        check_range("card.crop_margin", self.crop_margin, low=-0.4, high=4.0)
+        check_range("card.crop_drop", self.crop_drop, low=-1.0, high=1.0)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, source: str = "card.json") -> "ModelCard":
+        """Reads what `to_json` wrote.
+
+        Args:
+          text: JSON, perhaps of a stranger.
+          source: the file, for errors.
+
+        Raises:
+          ValueError: if it is no such card: every attribute has its type, and sizes are at most
+            `MAX_SIDE`.
+        """
+        try:
+            fields = json.loads(text)
+            regions = RegionConfig(**fields["regions"])
+            sides = tuple(fields["image_size"])
+            card = cls(
+                **{
+                    **fields,
+                    "labels": tuple(fields["labels"]),
+                    "image_size": sides,
+                    "regions": regions,
+                }
+            )
+            _check_types(card)
+        # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(
+                f"{source} must be a model card as ran_tf writes it. Received: "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            ) from error
+        return card
+
+
+def _check_types(card: ModelCard) -> None:
+    """Raises ValueError unless a card could have been made of a trained model."""
+    height_width = (*card.image_size, *(card.model.get("size") or ()))
+    wanted = {
+        "dataset": isinstance(card.dataset, str),
+        "labels": all(isinstance(name, str) for name in card.labels)
+        and 2 <= len(set(card.labels)) == len(card.labels),
+        "image_size": len(card.image_size) == 2,
+        "model": isinstance(card.model, dict),
+        "image_size, model.size": all(
+            type(side) is int and 2 <= side <= MAX_SIDE for side in height_width
+        ),
+        "crop_margin, crop_drop": not isinstance(card.crop_margin, bool),
+    }
+    wrong = [name for name, right in wanted.items() if not right]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} cannot be")
