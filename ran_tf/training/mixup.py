@@ -16,6 +16,8 @@ _QUANTILES = 4097
 def mix(image, targets, draws, *, alpha: float) -> dict:
     """Blends face i with face b-1-i: in random order, any fixed partner is a random one.
 
+    The batch is that of a replica: on more devices a face has another partner.
+
     Args:
       image: f32[b, H, W, C].
       targets: f32[b, n], rows sum to 1.
