@@ -27,7 +27,7 @@ import jax_step
 import numpy as np
 
 from ran_tf.config import AugmentConfig, OptimizerConfig
-from ran_tf.evaluation import corruptions, occluders
+from ran_tf.evaluation import corruptions
 from ran_tf.training import schedule
 
 _EVALUATION_BATCH = 256
@@ -80,10 +80,7 @@ def validation_sets(faces: dict) -> dict[str, np.ndarray]:
     Each face gets one of the occluders, and turns to one side by 20 to 45 degrees.
     """
     image, ids = np.repeat(faces["image"], 3, axis=-1), list(faces["id"])
-    occluded, kinds = np.empty_like(image), list(occluders.PROPS)
-    for i, kind in enumerate(kinds[: len(ids)]):
-        chosen = slice(i, None, len(kinds))
-        occluded[chosen] = corruptions.corrupt(image[chosen], ids[chosen], kind=kind)
+    occluded = corruptions.occlude_in_turn(image, ids)
     turned = corruptions.corrupt(image, ids, kind="turn")
     return {
         "clean": image[..., :1],

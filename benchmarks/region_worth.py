@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from ran_tf import export, files, metrics, sources
 from ran_tf.data import pipeline
-from ran_tf.evaluation import corruptions, occluders
+from ran_tf.evaluation import corruptions
+from ran_tf.models import attention
 
 
 def corrupted(images: np.ndarray, ids: list[str], *, condition: str) -> np.ndarray:
@@ -27,11 +28,7 @@ def corrupted(images: np.ndarray, ids: list[str], *, condition: str) -> np.ndarr
         return images
     if condition == "turned":
         return corruptions.corrupt(images, ids, kind="turn")
-    out, kinds = np.empty_like(images), list(occluders.PROPS)
-    for i, kind in enumerate(kinds[: len(images)]):
-        chosen = slice(i, None, len(kinds))
-        out[chosen] = corruptions.corrupt(images[chosen], ids[chosen], kind=kind)
-    return out
+    return corruptions.occlude_in_turn(images, ids)
 
 
 def readings(model, features) -> dict[str, np.ndarray]:
@@ -45,7 +42,7 @@ def readings(model, features) -> dict[str, np.ndarray]:
         return tf.argmax(model.classifier(pairs), axis=-1).numpy()
 
     mu = model.self_attention(features)
-    anchor = tf.einsum("bk,bkd->bd", mu / tf.reduce_sum(mu, axis=1, keepdims=True), features)
+    anchor = attention.weighted_mean(mu, features)
     weights = mu
     if model.relation:
         around = tf.broadcast_to(anchor[:, tf.newaxis], tf.shape(features))
@@ -53,7 +50,7 @@ def readings(model, features) -> dict[str, np.ndarray]:
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     equal = tf.reduce_mean(features, axis=1)
     return {
-        "own": classes(tf.einsum("bk,bkd->bd", weights, features), anchor),
+        "own": classes(attention.weighted_mean(weights, features), anchor),
         "equal": classes(equal, equal),
         "single": classes(features, features),
         "weights": weights.numpy(),

@@ -16,7 +16,7 @@ import jax_faces
 import numpy as np
 
 from ran_tf import files
-from tfds_builders.ferplus import source, votes
+from tfds_builders.ferplus import ferplus_dataset_builder, source, votes
 
 _COLUMNS = 256
 
@@ -24,16 +24,13 @@ _COLUMNS = 256
 def repack(manual_dir: pathlib.Path, out: pathlib.Path, *, parts: int) -> dict[str, int]:
     """Writes all files; returns the number of faces of each split."""
     _, faces = source.read_faces(manual_dir)
-    used = [face for face in faces if face.split != "test" and _is_used(face)]
+    splits = ferplus_dataset_builder.select(faces)
+    del splits["test"]
+    used = sorted((f for some in splits.values() for f in some), key=lambda face: face.id)
     out.mkdir(parents=True, exist_ok=True)
     for part in range(parts):
         _write(used[part::parts], out / f"faces-{part + 1}")
     return {s: sum(face.split == s for face in used) for s in ("train", "validation")}
-
-
-def _is_used(face: source.Face) -> bool:
-    agreed = votes.majority(face.votes) is not None
-    return agreed or (face.split == "train" and votes.ambiguous(face.votes))
 
 
 def _write(used: list[source.Face], path: pathlib.Path) -> None:

@@ -59,6 +59,23 @@ def corrupt(images: np.ndarray, ids: Sequence[str], *, kind: str) -> np.ndarray:
     return np.stack([one(face, rng) for face, rng in zip(images, rngs, strict=True)])
 
 
+def occlude_in_turn(images: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Faces under one occluder each that training never shows; the kinds take turns.
+
+    Args:
+      images: u8[b, h, w, 3].
+      ids: one a face.
+
+    Returns:
+      u8[b, h, w, 3]
+    """
+    occluded, kinds = np.empty_like(images), list(occluders.PROPS)
+    for i, kind in enumerate(kinds[: len(images)]):
+        chosen = slice(i, None, len(kinds))
+        occluded[chosen] = corrupt(images[chosen], ids[chosen], kind=kind)
+    return occluded
+
+
 def cover(images: np.ndarray, ids: Sequence[str], *, share: float) -> np.ndarray:
     """Faces under a grey rectangle, which grows with `share` about one place for each face.
 

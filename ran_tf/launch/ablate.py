@@ -115,13 +115,14 @@ def ablate(
             _write_run(out, run, numbers=done[folder], init_weights=init_weights)
             keras.backend.clear_session()
             gc.collect()
-        finished = [(run, done[_folder(run)]) for run in runs if done[_folder(run)] is not None]
+        finished = {}
+        for other in runs:
+            if done[_folder(other)] is not None:
+                finished.setdefault(other.name, {})[other.config.seed] = done[_folder(other)]
         table["rows"] = {
-            row.name: _summary(
-                row, seeds={run.config.seed: n for run, n in finished if run.name == row.name}
-            )
+            row.name: _summary(row, seeds=finished[row.name])
             for row in chosen
-            if any(run.name == row.name for run, _ in finished)
+            if row.name in finished
         }
         files.write_text(out / _MARKDOWN, _render(table))
         files.write_text(out / _JSON, json.dumps(table, indent=2) + "\n")

@@ -61,7 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         protocol, faces = source.read_faces(dl_manager.manual_dir)
         lists = conditions.load_lists(conditions.FERPLUS_LISTS, dl_manager=dl_manager)
         same_round = protocol == "label.csv"  # as the lists
-        splits = _select(faces)
+        splits = select(faces)
         _check_lists(lists, faces=faces, same_round=same_round)
 
         found = landmarks_lib.load_landmarks(
@@ -113,7 +113,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
 
 
-def _select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
+def select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
     """The faces with a majority by split, and the ambiguous ones of Training."""
     agreed = [face for face in faces if votes.majority(face.votes) is not None]
     splits = {split: [face for face in agreed if face.split == split] for split in source.FOLDERS}
