@@ -16,7 +16,8 @@ from ran_tf import config, specs
 def weighted_mean(weights, features):
     """`sum_i w_i f_i / sum_i w_i`: f32[b, k] and f32[b, k, d] -> f32[b, d]."""
     total = ops.sum(weights, axis=1, keepdims=True)
-    return ops.einsum("bk,bkd->bd", weights / total, features)
+    # Not an einsum: for one face its matrix product is slower than this, by threads that wake up.
+    return ops.sum((weights / total)[..., None] * features, axis=1)
 
 
 def _softmax(weights):
@@ -35,7 +36,10 @@ class _RegionWeights(layers.Layer):
 
     def _weigh(self, features, region_mask):
         """`sigmoid(f . q + c)`, then the mode's normalisation over unmasked regions."""
-        weights = ops.squeeze(ops.sigmoid(self.query(features)), axis=-1)
+        # Flat, as a product over three axes is a dozen small operators on TensorFlow.
+        _, k, d = ops.shape(features)
+        flat = self.query(ops.reshape(features, (-1, d)))
+        weights = ops.reshape(ops.sigmoid(flat), (-1, k))
         if region_mask is None:
             return _softmax(weights) if self.attention == "softmax" else weights
         region_mask = ops.cast(region_mask, "bool")
