@@ -8,7 +8,6 @@ import tensorflow as tf
 from ran_tf.benchmark import flops, machine, timing
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
 from ran_tf.regions import boxes
-from ran_tf.training import augment
 from ran_tf.training import step as train_step
 
 _CLASSES = 8
@@ -77,12 +76,7 @@ def make_step(
         "dtype": dtype,
         "synchronized": strategy.num_replicas_in_sync > 1,
     }
-    config = TrainConfig(
-        model=arguments,
-        data=DataConfig(
-            image_size=(image_size, image_size), regions=RegionConfig(kind="random", k=k)
-        ),
-    )
+    config = TrainConfig(model=arguments, data=_data(k=k, image_size=image_size))
     with strategy.scope():
         state = train_step.create_state(arguments, optimizer=config.optimizer)
     # Random weights must survive a few steps on noise.
@@ -93,13 +87,18 @@ def make_step(
 def random_batch(*, faces: int, k: int, image_size: int) -> dict[str, np.ndarray]:
     """A training batch as `ran_tf.data.pipeline` makes it, of noise."""
     rng = np.random.default_rng(0)
+    num_draws = train_step.num_draws(TrainConfig(data=_data(k=k, image_size=image_size)))
     return {
         "image": rng.integers(0, 256, (faces, image_size, image_size, 3), np.uint8),
         "boxes": np.stack([boxes.random_boxes(k, seed=i) for i in range(faces)]),
         "mask": np.ones((faces, k), bool),
         "labels": np.eye(_CLASSES, dtype=np.float32)[rng.integers(0, _CLASSES, faces)],
-        "draws": rng.uniform(size=(faces, augment.NUM_DRAWS + k - 1)).astype(np.float32),
+        "draws": rng.uniform(size=(faces, num_draws)).astype(np.float32),
     }
+
+
+def _data(*, k: int, image_size: int) -> DataConfig:
+    return DataConfig(image_size=(image_size, image_size), regions=RegionConfig(kind="random", k=k))
 
 
 def time_step(plan: StepPlan, *, k: int, batch: int, dtype: str):
@@ -148,13 +147,17 @@ def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) 
 def _strategy(replicas: int):
     if replicas == 1:
         return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices()[:replicas]
+    accelerators = tf.config.list_logical_devices("GPU")
+    devices = (accelerators or tf.config.list_logical_devices("CPU"))[:replicas]
     if len(devices) < replicas:
         raise ValueError(
             f"`replicas` must be at most the number of logical devices, {len(devices)}. "
             f"Received: replicas={replicas}"
         )
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    # Between replicas on one processor a collective operation takes 20 times as long as a copy.
+    across = None if accelerators else tf.distribute.ReductionToOneDevice()
+    names = [device.name for device in devices]
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=across)
 
 
 def _distribute(batch: dict, *, strategy):
