@@ -9,6 +9,10 @@ import numpy as np
 #: Expressions of the faces of each split; 8 to 10 are none, uncertain and non-face.
 EXPRESSIONS = {"train": (0, 0, 1, 8, 3, 7, 9, 10), "validation": (4, 1, 10, 2, 7, 5)}
 TABLES = {"train": "training.csv", "validation": "validation.csv"}
+#: Where the original release has its tables and its images.
+TRAIN = f"Manually_Annotated_file_lists/{TABLES['train']}"
+VALIDATION = f"Manually_Annotated_file_lists/{TABLES['validation']}"
+IMAGES = "Manually_Annotated_Images"
 FOLDERS = {"train": "train_set", "validation": "val_set"}
 HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,"
@@ -64,7 +68,7 @@ def write_original(root: pathlib.Path) -> pathlib.Path:
         rows = [HEADER] if split == "train" else []
         for index, expression in enumerate(expressions):
             path = original_path(split, index)
-            image = root / "Manually_Annotated_Images" / path
+            image = root / IMAGES / path
             image.parent.mkdir(parents=True, exist_ok=True)
             width, height = SIZE
             cv2.imwrite(str(image), picture(width=width, height=height, seed=index))

@@ -1,4 +1,4 @@
-"""Conversion of foreign weights, and re-inflation of their folded batch normalisations.
+"""Conversion of foreign weights: the model computes what the source's graph does.
 
 The oracle is the source's own graph, evaluated node by node in NumPy: it shares no code with the
 converter and knows nothing of our layers.
@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import cv2
-import keras
 import numpy as np
 import pytest
 from absl import flags
@@ -19,12 +18,17 @@ from ran_tf.launch import convert as convert_command
 from ran_tf.models.backbones import build_backbone
 from ran_tf.models.convert import convert
 from ran_tf.models.convert.tfjs import read_tfjs
-from ran_tf.models.reinflate import reinflate_batch_norm
+from tests.faceres_files import (
+    SIZE,
+    assert_same_features,
+    made_up_tensors,
+    relative_error,
+    smooth_images,
+    write_tfjs,
+)
 
-FILTERS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDED = (2, 4, 6, 12)
 CAFFE_MEANS = np.array([103.939, 116.779, 123.68])
-SIZE = (64, 64)
 
 
 # -- the oracle ------------------------------------------------------------------------------------
@@ -87,40 +91,7 @@ def slide(node, x, kernel, step):
     return result
 
 
-# -- a file in the real layout ---------------------------------------------------------------------
-
-
-def made_up_tensors(rng) -> dict[str, np.ndarray]:
-    def normal(*shape, gain=1.0):
-        fan_in = np.prod(shape[:-1]) if shape[-1] != 1 else 9
-        return (rng.standard_normal(shape) * gain * np.sqrt(2 / fan_in)).astype("float32")
-
-    tensors = {}
-    for head, shape in {
-        "age_pred": (256, 100),
-        "feats": (1024, 256),
-        "gender_pred": (256, 1),
-    }.items():
-        tensors[f"{head}/kernel"] = normal(*shape)
-        tensors[f"{head}/bias"] = np.zeros(shape[1], "float32")
-
-    def shift_and_limits(conv, channels):
-        shift = rng.normal(0.5, 0.5, channels).astype("float32")
-        tensors[f"{conv}_bn/batchnorm_1/sub"] = shift
-        tensors[f"{conv}_relu/Cast"] = np.float32(6).reshape(())
-        tensors[f"{conv}_relu/Const_1"] = np.float32(0).reshape(())
-
-    tensors["conv1/convolution/merged_input"] = normal(3, 3, 3, 32, gain=0.02)
-    shift_and_limits("conv1", 32)
-    for i, (before, after) in enumerate(zip((32, *FILTERS), FILTERS, strict=False), start=1):
-        tensors[f"conv_dw_{i}/depthwise_kernel"] = normal(3, 3, before, 1)
-        scale = rng.uniform(0.5, 1.5, before).astype("float32")
-        tensors[f"conv_dw_{i}_bn/batchnorm_1/mul"] = scale
-        shift_and_limits(f"conv_dw_{i}", before)
-        tensors[f"conv_pw_{i}/convolution/merged_input"] = normal(1, 1, before, after)
-        shift_and_limits(f"conv_pw_{i}", after)
-    tensors["global_pooling/Mean/reduction_indices"] = np.array([1, 2], "int32")
-    return tensors
+# -- a file and its graph --------------------------------------------------------------------------
 
 
 def made_up_graph(tensors) -> list[dict]:
@@ -159,23 +130,6 @@ def made_up_graph(tensors) -> list[dict]:
     return nodes
 
 
-def write_tfjs(path: Path, tensors, *, nodes=()) -> Path:
-    """Writes float32 tensors as float16, as the real file has them; others as they are."""
-    entries, data = [], b""
-    for name, array in tensors.items():
-        entry = {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
-        if array.dtype == "float32":
-            entry["quantization"] = {"dtype": "float16", "original_dtype": "float32"}
-            array = array.astype("float16")
-        entries.append(entry)
-        data += array.tobytes()
-    manifest = [{"paths": [f"{path.stem}.bin"], "weights": entries}]
-    graph = {"modelTopology": {"node": list(nodes)}, "weightsManifest": manifest}
-    path.write_text(json.dumps(graph))
-    path.with_suffix(".bin").write_bytes(data)
-    return path
-
-
 @pytest.fixture(scope="module")
 def tensors():
     return made_up_tensors(np.random.default_rng(0))
@@ -185,18 +139,6 @@ def tensors():
 def source(tensors, tmp_path_factory):
     path = tmp_path_factory.mktemp("faceres") / "faceres.json"
     return write_tfjs(path, tensors, nodes=made_up_graph(tensors))
-
-
-def smooth_images(rng, count) -> np.ndarray:
-    """u8[n,h,w,3] with the broad structure of photos; white noise looks alike everywhere."""
-    coarse = rng.uniform(0, 255, (count, 6, 6, 3)).astype("float32")
-    return np.stack([cv2.resize(image, SIZE) for image in coarse]).astype("uint8")
-
-
-def assert_same_features(actual, expected):
-    scale = np.abs(expected).max()
-    assert scale > 0.5  # else nothing is compared
-    np.testing.assert_allclose(actual, expected, atol=2e-5 * scale, rtol=1e-4)
 
 
 # -- conversion ------------------------------------------------------------------------------------
@@ -261,133 +203,6 @@ def test_tensors_that_do_not_fit_are_named(damage, tensors, tmp_path):
 def test_unknown_format():
     with pytest.raises(ValueError, match=r"faceres_tfjs.*Received: format='caffe'"):
         convert(source="x.json", format="caffe")
-
-
-# -- TF.js files -----------------------------------------------------------------------------------
-
-
-def small_file(folder: Path, *, data=bytes(range(1, 9)), **entry) -> Path:
-    entry = {"name": "x", "shape": [2], "dtype": "float32"} | entry
-    (folder / "a.bin").write_bytes(data[:3])
-    (folder / "b.bin").write_bytes(data[3:])
-    path = folder / "model.json"
-    manifest = [{"paths": ["a.bin", "b.bin"], "weights": [entry]}]
-    path.write_text(json.dumps({"weightsManifest": manifest}))
-    return path
-
-
-@pytest.mark.parametrize(
-    ("entry", "stored", "expected"),
-    [
-        ({}, np.float32([1.5, -2]), np.float32([1.5, -2])),
-        ({"dtype": "int32"}, np.int32([7, -7]), np.int32([7, -7])),
-        ({"dtype": "bool"}, np.bool_([True, False]), np.bool_([True, False])),
-        ({"quantization": {"dtype": "float16"}}, np.float16([0.1, 9]), np.float32([0.09998, 9])),
-        (
-            {"quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0}},
-            np.uint8([0, 255]),
-            np.float32([-1, 126.5]),
-        ),
-        (
-            {"dtype": "int32", "quantization": {"dtype": "uint16", "scale": 1.9, "min": -3}},
-            np.uint16([1, 1000]),
-            np.int32([-1, 1897]),
-        ),
-    ],
-)
-def test_stored_tensors_are_restored(entry, stored, expected, tmp_path):
-    array = read_tfjs(small_file(tmp_path, data=stored.tobytes(), **entry))["x"]
-    assert array.dtype == expected.dtype
-    np.testing.assert_allclose(array, expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"shape": [3]}, r"cut short at tensor x.*Received: 8 bytes, at least 12 expected"),
-        ({"shape": [1]}, r"4 bytes follow.*Received: 8 bytes, expected 4"),
-        ({"dtype": "string"}, r"tensor x must have a dtype of .*Received: dtype='string'"),
-    ],
-)
-def test_binary_files_that_do_not_match_their_list(entry, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        read_tfjs(small_file(tmp_path, **entry))
-
-
-def test_missing_and_foreign_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Received: source='.*none\.json'"):
-        read_tfjs(tmp_path / "none.json")
-    path = small_file(tmp_path)
-    (tmp_path / "b.bin").unlink()
-    with pytest.raises(FileNotFoundError, match=r"b\.bin, which must lie beside it"):
-        read_tfjs(path)
-    path.write_text("[1, 2]")
-    with pytest.raises(ValueError, match="weightsManifest"):
-        read_tfjs(path)
-
-
-# -- re-inflation ----------------------------------------------------------------------------------
-
-
-def test_statistics_are_those_of_the_images():
-    """Against NumPy's moments, from a BN that already had statistics, with an uneven last batch."""
-    rng = np.random.default_rng(3)
-    layer = keras.layers.BatchNormalization(epsilon=1e-2)
-    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Rescaling(2.0, 1.0), layer])
-    layer.set_weights([rng.uniform(0.5, 2, 3) for _ in range(4)])
-    images = rng.uniform(0, 255, (7, 4, 4, 3)).astype("float32")
-    before = model(images, training=False)
-
-    reinflate_batch_norm(model, images, batch_size=3)
-
-    inputs = 2.0 * images.astype("float64") + 1.0
-    np.testing.assert_allclose(layer.moving_mean, inputs.mean((0, 1, 2)), rtol=1e-5)
-    np.testing.assert_allclose(layer.moving_variance, inputs.var((0, 1, 2)), rtol=1e-4)
-    np.testing.assert_allclose(model(images, training=False), before, rtol=1e-4, atol=1e-2)
-    np.testing.assert_allclose(model(images, training=True), before, rtol=1e-3, atol=1e-2)
-
-
-def relative_error(actual, expected) -> float:
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    return float(np.sqrt(np.mean((actual - expected) ** 2)) / expected.std())
-
-
-def test_reinflated_model_stays_the_same_and_can_be_trained(source):
-    rng = np.random.default_rng(4)
-    images, others = (smooth_images(rng, 160).astype("float32") for _ in range(2))
-    model = convert(source=source, format="faceres_tfjs", size=SIZE).model
-    before, before_others = model(images, training=False), model(others, training=False)
-    state = model.get_weights()
-    folded_in_training = relative_error(model(others, training=True), before_others)
-    model.set_weights(state)  # a training pass moves the statistics
-
-    reinflate_batch_norm(model, images)
-
-    assert_same_features(model(images, training=False), np.asarray(before))
-    assert_same_features(model(others, training=False), np.asarray(before_others))
-    state = model.get_weights()
-    # On the images that were measured, batch and stored statistics are equal.
-    assert relative_error(model(images, training=True), before) < 1e-3
-    model.set_weights(state)
-    assert relative_error(model(others, training=True), before_others) < 0.2
-    assert folded_in_training > 1.0  # what this is for
-
-
-def test_models_that_cannot_be_reinflated():
-    image = np.zeros((1, 4, 4, 3))
-
-    def model(*layers):
-        return keras.Sequential([keras.Input((4, 4, 3)), *layers])
-
-    with pytest.raises(ValueError, match="BatchNormalization layers at its top level"):
-        reinflate_batch_norm(model(keras.layers.ReLU()), image)
-    with pytest.raises(ValueError, match="scale=False"):
-        reinflate_batch_norm(model(keras.layers.BatchNormalization(scale=False)), image)
-    with pytest.raises(ValueError, match="compute_dtype='bfloat16'"):
-        layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
-        reinflate_batch_norm(model(layer), image)
-    with pytest.raises(ValueError, match=r"shape \(0, 4, 4, 3\)"):
-        reinflate_batch_norm(model(keras.layers.BatchNormalization()), image[:0])
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from ran_tf.models.convert import convert
 from ran_tf.models.reinflate import reinflate_batch_norm
 from tests import real_data
-from tests.test_convert import made_up_tensors, relative_error, write_tfjs
+from tests.faceres_files import made_up_tensors, relative_error, write_tfjs
 
 SIZE = (64, 64)
 

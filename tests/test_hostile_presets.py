@@ -1,4 +1,4 @@
-"""Weights, checkpoints, presets and cards of strange bytes: sound, or one line that names them."""
+"""Presets of strange bytes, and their downloads: sound, or one line that names them."""
 
 import hashlib
 import io
@@ -10,119 +10,14 @@ import tracemalloc
 import warnings
 import zipfile
 
-import h5py
-import keras
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ran_tf import config, files
-from ran_tf.card import ModelCard
-from ran_tf.models import convert, fetch, preset_file, presets, weights_file
-from ran_tf.models.convert import tfjs
-from tests import fork_server
+from ran_tf.models import fetch, preset_file, presets
 from tests.hostile import assert_one_line, damaged, hostile
-
-ROOT = pathlib.Path(convert.__file__).parents[1]
-CARD = {
-    "dataset": "ferplus",
-    "labels": ["neutral", "happiness"],
-    "image_size": [32, 32],
-    "regions": {"kind": "fixed", "k": 6, "variant": "paper", "radius": 0.4},
-    "model": {"backbone": "mobilenet_v1", "num_classes": 2, "size": [32, 32]},
-    "colour": "grey",
-    "crop_margin": 0.0,
-    "crop_drop": 0.0,
-}
-
-
-@pytest.fixture
-def readers(request):
-    """Starts fork servers, and ends them."""
-    servers = []
-
-    def start(*arguments, **options):
-        servers.append(fork_server.Server(*arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-def _check_answer(answer: dict, died: list) -> bool:
-    """Whether the file was read; a child may die, and no exception of another kind may come."""
-    assert "unexpected" not in answer, answer
-    if "died" in answer:
-        died.append(answer["died"])
-        return False
-    if answer["error"] is not None:
-        assert "\n" not in answer["error"] and 0 < len(answer["error"]) < 2000
-    return answer["error"] is None
-
-
-# -- HDF5 ------------------------------------------------------------------------------------------
-
-
-def test_weights_files(readers, tmp_path):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
-    path = tmp_path / "x.weights.h5"
-    weights_file.save(model, path, arguments={"preprocessing": "unit"})
-    whole, died = path.read_bytes(), []
-    server = readers(ROOT / "h5_child.py", "copy_arrays", memory=2**28)
-    assert server.read(path) == {"error": None}
-
-    @hostile(300)
-    @given(data=damaged(whole))
-    def check(data):
-        path.write_bytes(data)
-        if _check_answer(server.read(path), died):
-            _check_copy(f"{path}.out", most=len(data))
-
-    check()
-    # Of a parser in C; the product makes an error of each.
-    print(f"{len(died)} deaths: {sorted(set(died))}")
-
-
-def _check_copy(path: str, *, most: int) -> None:
-    sizes = []
-
-    def look(name, item):
-        assert isinstance(item, (h5py.Group, h5py.Dataset)), name
-        if isinstance(item, h5py.Dataset):
-            assert item.dtype.kind in "fiubV" and not item.external and not item.is_virtual
-            sizes.append(item.nbytes)
-
-    with h5py.File(path, "r") as file:
-        file.visititems(look)
-    assert sum(sizes) <= most
-
-
-# -- PyTorch ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_checkpoints(zipped, readers, tmp_path):
-    torch = pytest.importorskip("torch", reason="PyTorch is the extra `torch`")
-    path, died = tmp_path / "x.pth", []
-    content = {"state_dict": {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2).half()}}
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    whole = path.read_bytes()
-    server = readers(ROOT / "convert" / "torch_child.py", "read_checkpoint", memory=2**30)
-    assert server.read(path) == {"error": None}
-
-    @hostile(100)
-    @given(data=damaged(whole))
-    def check(data):
-        path.write_bytes(data)
-        _check_answer(server.read(path), died)
-
-    check()
-    print(f"{len(died)} deaths: {sorted(set(died))}")
-
-
-# -- presets ---------------------------------------------------------------------------------------
+from tests.sound_card import CARD
 
 LIMITS = {"weights.npz": 2**20, "card.json": 2**12, "known_output.json": 2**12}
 SHAPES = {"conv/kernel": (3, 2), "conv/bias": (2,)}
@@ -301,78 +196,6 @@ def test_arrays_of_another_kind():
             preset_file.read_arrays(_npz({**SOUND_ARRAYS, **changes}), shapes=SHAPES, source="here")
 
 
-# -- cards -----------------------------------------------------------------------------------------
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
-    max_leaves=5,
-)
-
-
-@st.composite
-def strange_cards(draw):
-    """A card with some values, also within regions and model, of another kind."""
-    card = json.loads(json.dumps(CARD))
-    for _ in range(draw(st.integers(1, 3))):
-        part = card
-        if draw(st.booleans()):
-            part = card.get(draw(st.sampled_from(["regions", "model"])))
-        if isinstance(part, dict):
-            names = [*part, "other"]
-            part[draw(st.sampled_from(names))] = draw(json_values)
-    return json.dumps(card).encode()
-
-
-def _card_or_refuse(data: bytes) -> None:
-    try:
-        card = ModelCard.from_json(data, source="'here'")
-    except ValueError as error:
-        assert_one_line(error, "'here'", "Received: ")
-        assert data != json.dumps(CARD).encode()
-        return
-    height, width = card.image_size
-    assert type(height) is type(width) is int
-    assert 2 <= height <= config.MAX_SIDE and 2 <= width <= config.MAX_SIDE
-    assert len(set(card.labels)) == len(card.labels) and all(
-        isinstance(n, str) for n in card.labels
-    )
-    assert card.regions.k <= config.MAX_REGIONS
-    assert -0.4 <= card.crop_margin <= 4
-
-
-@hostile(300)
-@given(data=damaged(json.dumps(CARD).encode()) | strange_cards() | st.binary(max_size=9))
-@example(data=json.dumps(CARD).encode())
-@example(data=b"[" * 100_000)
-@example(data=json.dumps({**CARD, "image_size": [10**9, 10**9]}).encode())
-@example(data=json.dumps({**CARD, "image_size": [32.0, 32]}).encode())
-@example(data=json.dumps({**CARD, "image_size": [32, True]}).encode())
-@example(data=json.dumps({**CARD, "labels": ["anger", "anger"]}).encode())
-@example(data=json.dumps({**CARD, "regions": {"kind": "random", "k": 10**9}}).encode())
-@example(data=b"{}")
-@example(data=json.dumps({**CARD, "a\nb": 1}).encode())
-def test_a_card(data):
-    _card_or_refuse(data)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_classes": 10**9}, "num_classes must be the number of labels, 2"),
-        ({"backbone": "../x"}, "`backbone` must be one of"),
-        ({"backbone": ["a"]}, "Received: 'here'"),
-        ({"trunk": "shared", "region_map": [0, "a"]}, "Received: 'here'"),
-        ({"nowhere": 1}, "nowhere"),
-    ],
-)
-def test_a_card_without_a_network(changes, message):
-    card = {**CARD, "model": {**CARD["model"], **changes}}
-    with pytest.raises(ValueError, match=message) as caught:
-        presets.build_network(ModelCard.from_json(json.dumps(card)), source="here")
-    assert_one_line(caught.value, "'here'")
-
-
 def test_the_digest_of_a_preset(tmp_path):
     files = {**SOUND, "card.json": json.dumps(CARD).encode()}
     for known in (b"", b"[]", b'{"weights_sha256": {}}', b"[" * 10_000, b"\xff"):
@@ -423,77 +246,3 @@ def test_a_server_of_strange_answers(case, tmp_path, monkeypatch):
         thread.join()
     assert_one_line(caught.value, "127.0.0.1")
     assert not list((tmp_path / "ran_tf").iterdir())
-
-
-# -- JSON that we or others wrote ------------------------------------------------------------------
-
-RUN = json.dumps({"starts": [{"time": "2026-11-26", "flags": {"epochs": 3}}]}).encode()
-
-
-@hostile(200)
-@given(data=damaged(RUN) | json_values.map(lambda value: json.dumps(value).encode()))
-@example(data=RUN)
-@example(data=b"[" * 100_000)
-@example(data=b"[]")
-@example(data=b"\xff\xfe")
-def test_a_record(data, tmp_path):
-    path = tmp_path / "run.json"
-    path.write_bytes(data)
-    try:
-        assert "starts" in files.read_json(path, keys=("starts",))
-    except ValueError as error:
-        assert_one_line(error, str(path), "Received: ")
-        assert data != RUN
-
-
-NUMBERS = np.arange(6, dtype=np.float32)
-MANIFEST = {
-    "weightsManifest": [
-        {
-            "paths": ["x.bin"],
-            "weights": [
-                {"name": "a", "shape": [2, 3], "dtype": "float32"},
-                {
-                    "name": "b",
-                    "shape": [4],
-                    "dtype": "float32",
-                    "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0},
-                },
-            ],
-        }
-    ]
-}
-
-
-@st.composite
-def strange_manifests(draw):
-    manifest = json.loads(json.dumps(MANIFEST))
-    group = manifest["weightsManifest"][0]
-    part = draw(st.sampled_from([manifest, group, *group["weights"], {}]))
-    name = draw(st.sampled_from([*part, "quantization"]))
-    part[name] = draw(json_values | st.sampled_from([["../x.bin"], ["/etc/hostname"], [-2, -3]]))
-    return json.dumps(manifest).encode()
-
-
-@hostile(200)
-@given(data=damaged(json.dumps(MANIFEST).encode(), most=3) | strange_manifests())
-@example(data=json.dumps(MANIFEST).encode())
-@example(data=json.dumps(MANIFEST).replace("float32", "float33", 1).encode())
-@example(data=json.dumps(MANIFEST).replace('"b"', '"a"').encode())
-@example(data=b'{"weightsManifest": [{"paths": ["../secret.bin"], "weights": []}]}')
-def test_a_model_of_tfjs(data, tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir(exist_ok=True)
-    (tmp_path / "secret.bin").write_bytes(b"")
-    (folder / "x.bin").write_bytes(NUMBERS.tobytes() + bytes(4))
-    (folder / "x.json").write_bytes(data)
-    try:
-        arrays = tfjs.read_tfjs(folder / "x.json")
-    except (ValueError, FileNotFoundError) as error:
-        assert_one_line(error, "x.", "Received: ")
-        assert data != json.dumps(MANIFEST).encode()
-        return
-    groups = json.loads(data)["weightsManifest"]
-    assert all("/" not in name for group in groups for name in group["paths"])
-    assert len(arrays) == sum(len(group["weights"]) for group in groups)
-    assert sum(array.size for array in arrays.values()) <= 28
