@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from ran_tf import config, specs
-from ran_tf.models import norm, pool, preprocess
+from ran_tf.models import depthwise, norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
 _IMAGENET = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
@@ -198,22 +198,11 @@ def _mobilenet_v1(x, *, synchronized: bool):
         )(x)
         return norm_relu6(x, name)
 
-    # oneDNN has no bfloat16 gradient of a strided depthwise convolution: TensorFlow's own is 15
-    # times slower than float32's (measured), and the step then no faster than in float32.
-    in_bfloat16 = keras.config.dtype_policy().compute_dtype == "bfloat16"
-    slow = in_bfloat16 and keras.backend.backend() == "tensorflow"
-    strided_dtype = "float32" if slow else None
     x = conv(x, 32, 3, 2, "conv1")
     for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         name = f"conv_dw_{i}"
-        x = layers.DepthwiseConv2D(
-            3,
-            strides=stride,
-            padding="same",
-            use_bias=False,
-            dtype=None if stride == 1 else strided_dtype,
-            name=name,
-        )(x)
+        depthwise_conv = layers.DepthwiseConv2D if stride == 1 else depthwise.StridedDepthwise
+        x = depthwise_conv(3, strides=stride, padding="same", use_bias=False, name=name)(x)
         x = norm_relu6(x, name)
         x = conv(x, channels, 1, 1, f"conv_pw_{i}")
     return layers.GlobalAveragePooling2D(name="pool")(x)
