@@ -201,6 +201,8 @@ class TrainConfig:
       margin: of the region biased loss; its weight is `region_loss_weight` (paper: 1).
       label_smoothing: share of the target that is spread evenly over the classes.
       mixup: parameter of the beta distribution of mixup's shares, see `training.mixup`; 0 is none.
+      sync_batch_norm: take batch statistics over all replicas, as one device would; False: each
+        replica over its own share, which is faster, and what the released code does.
       seed: of data order, augmentation, random regions, initialisation and dropout.
       deterministic: let TensorFlow use deterministic operations only: the same seed on the same
         machine then gives the same weights to the last bit, on one device.
@@ -218,6 +220,7 @@ class TrainConfig:
     region_loss_weight: float = 1.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    sync_batch_norm: bool = True
     seed: int = 0
     deterministic: bool = False
 

@@ -108,6 +108,27 @@ def test_two_replicas_equal_one_device(two_replicas):
     assert_same_movement(two.ema.weights, one.ema.weights, start)
 
 
+def test_without_synchronised_batch_norm_a_step_is_the_mean_of_each_replicas_own(two_replicas):
+    """Of the gradients, hence of the weights after a plain step, and of the moving statistics."""
+    optimizer = OptimizerConfig(learning_rate=0.1, weight_decay=0.0, momentum=0.0, ema=0.0)
+    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer, margin=0.3)
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    batch = make_batch(faces=8)
+    halves = [
+        {name: part[rows] for name, part in batch.items()} for rows in np.arange(8).reshape(2, 4)
+    ]
+    two, _ = run_steps(config, two_replicas, [batch], start, synchronized=False)
+    apart = [run_steps(config, tf.distribute.get_strategy(), [half], start)[0] for half in halves]
+    means = [
+        tf.constant((a.numpy() + b.numpy()) / 2)
+        for a, b in zip(*(state.model.weights for state in apart), strict=True)
+    ]
+    assert_same_movement(two.model.weights, means, start)
+    together, _ = run_steps(config, tf.distribute.get_strategy(), [batch], start)
+    with pytest.raises(AssertionError):
+        assert_same_movement(together.model.weights, means, start)
+
+
 def test_adamw_decays_kernels_only_and_apart_from_the_gradient():
     """Adam's first step is at most the learning rate, whatever the gradient."""
     optimizer = OptimizerConfig(name="adamw", learning_rate=0.01, weight_decay=5.0, ema=0.0)

@@ -25,6 +25,7 @@ class StepPlan:
       batches: global batch sizes.
       dtypes: policies.
       replicas: logical devices of a MirroredStrategy; 1 is no strategy.
+      sync_batch_norm: batch statistics of all replicas together.
       warmup, repeats: steps that are not counted, and that are.
     """
 
@@ -35,6 +36,7 @@ class StepPlan:
     batches: tuple[int, ...] = (8,)
     dtypes: tuple[str, ...] = ("mixed_bfloat16",)
     replicas: int = 1
+    sync_batch_norm: bool = True
     warmup: int = 3
     repeats: int = 10
 
@@ -62,6 +64,7 @@ def make_step(
     k: int,
     dtype: str,
     strategy,
+    sync_batch_norm: bool = True,
     num_classes: int = _CLASSES,
 ):
     """A fresh network and its training step, as `ran_tf.training.loop` makes it.
@@ -74,7 +77,7 @@ def make_step(
         "num_classes": num_classes,
         "size": (size, size),
         "dtype": dtype,
-        "synchronized": strategy.num_replicas_in_sync > 1,
+        "synchronized": sync_batch_norm and strategy.num_replicas_in_sync > 1,
     }
     config = TrainConfig(model=arguments, data=_data(k=k, image_size=image_size))
     with strategy.scope():
@@ -111,6 +114,7 @@ def time_step(plan: StepPlan, *, k: int, batch: int, dtype: str):
         k=k,
         dtype=dtype,
         strategy=strategy,
+        sync_batch_norm=plan.sync_batch_norm,
     )
     faces = _distribute(
         random_batch(faces=batch, k=k, image_size=plan.image_size), strategy=strategy

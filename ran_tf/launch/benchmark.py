@@ -29,6 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_list("batch_size", None, "Faces; a list with --suite=step and --suite=serve.")
     flags.DEFINE_list("dtype", None, "float32, mixed_bfloat16; a list with step and serve.")
     flags.DEFINE_integer("replicas", None, "Logical devices of --suite=step.", lower_bound=1)
+    flags.DEFINE_bool("sync_batch_norm", None, "Of --suite=step: statistics of all devices.")
     flags.DEFINE_integer("warmup", None, "Calls that are not counted.", lower_bound=0)
     flags.DEFINE_integer("repeats", None, "Calls that are counted.", lower_bound=1)
     flags.DEFINE_integer("step_batch", None, "Faces of the step that crops are compared with.")
@@ -74,6 +75,7 @@ def _plan(values):
                 batches=_numbers(values.batch_size),
                 dtypes=_names(values.dtype),
                 replicas=values.replicas,
+                sync_batch_norm=values.sync_batch_norm,
                 warmup=values.warmup,
                 repeats=values.repeats,
             )

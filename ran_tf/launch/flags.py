@@ -89,6 +89,9 @@ def define_training_flags() -> None:
     flags.DEFINE_float("region_loss_weight", _RUN.region_loss_weight, "Weight of that loss.")
     flags.DEFINE_float("label_smoothing", _RUN.label_smoothing, "Share spread over the classes.")
     flags.DEFINE_float("mixup", _RUN.mixup, "Blend faces: parameter of their shares; 0: none.")
+    flags.DEFINE_bool(
+        "sync_batch_norm", _RUN.sync_batch_norm, "Batch statistics of all devices together."
+    )
     flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
     flags.DEFINE_bool(
         "deterministic", _RUN.deterministic, "Same seed, same weights, to the last bit; slower."
@@ -172,6 +175,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         region_loss_weight=values.region_loss_weight,
         label_smoothing=values.label_smoothing,
         mixup=values.mixup,
+        sync_batch_norm=values.sync_batch_norm,
         seed=values.seed,
         deterministic=values.deterministic,
     )

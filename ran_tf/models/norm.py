@@ -16,7 +16,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     Statistics and weights are those of Keras to rounding, float32 under every policy. With
     `synchronized=True` and more than one replica the statistics are those of the global batch
-    (`sync_norm`).
+    (`sync_norm`); without, each replica normalises with its own, and the moving statistics follow
+    their mean.
 
     Input and output: [b, h, w, c] in the compute dtype.
     """
@@ -62,8 +63,13 @@ class BatchNorm(keras.layers.BatchNormalization):
         if training:
             # The kernel returns the unbiased variance, Keras keeps the biased one.
             count = tf.cast(tf.size(inputs) / channels, tf.float32)
-            self._update(self.moving_mean, mean)
-            self._update(self.moving_variance, variance * (count - 1.0) / count)
+            moments = tf.stack([mean, variance * (count - 1.0) / count])
+            if replicas > 1:
+                # Else the moving statistics of the replicas would drift apart.
+                context = tf.distribute.get_replica_context()
+                moments = context.all_reduce(tf.distribute.ReduceOp.MEAN, moments)
+            self._update(self.moving_mean, moments[0])
+            self._update(self.moving_variance, moments[1])
         return outputs
 
     def _update(self, moving, value):

@@ -80,7 +80,7 @@ def start(
     arguments = {
         **config.model,
         "num_classes": len(dataset.labels),
-        "synchronized": strategy.num_replicas_in_sync > 1,
+        "synchronized": config.sync_batch_norm and strategy.num_replicas_in_sync > 1,
     }
     with strategy.scope():
         state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
