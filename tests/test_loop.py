@@ -90,7 +90,14 @@ def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path,
     np.testing.assert_allclose(two["cross_entropy"], one["cross_entropy"], rtol=0.05)
     trained = records.load_workdir(tmp_path / "two")
     assert trained.card.labels == ran_tf.LABELS["synthetic_faces"]
-    assert json.loads((tmp_path / "two" / "card.json").read_text())["regions"]["kind"] == "random"
+    card = json.loads((tmp_path / "two" / "card.json").read_text())
+    assert card["regions"]["kind"] == "random" and card["model"]["synchronized"]
+
+
+def test_each_replica_may_have_its_own_batch_statistics(config, tmp_path, two_replicas):
+    config = dataclasses.replace(config, epochs=1, sync_batch_norm=False)
+    run(config, tmp_path, strategy=two_replicas)
+    assert not json.loads((tmp_path / "card.json").read_text())["model"]["synchronized"]
 
 
 def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
