@@ -1,14 +1,14 @@
-"""Strided depthwise convolution and its gradients against sums in NumPy, in both precisions."""
+"""Depthwise convolution and its gradients against sums in NumPy, in both precisions."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.models.depthwise import StridedDepthwise
+from ran_tf.models.depthwise import DepthwiseConv2D
 
 # (height, width), stride: odd and even sides pad differently.
-SHAPES = [((6, 7), 2), ((5, 8), 3)]
+SHAPES = [((6, 7), 1), ((6, 7), 2), ((5, 8), 3)]
 
 
 def numpy_pass(x, kernel, upstream, stride):
@@ -38,7 +38,7 @@ def numpy_pass(x, kernel, upstream, stride):
 def test_values_and_gradients(size, stride, dtype, rtol, training):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, *size, 4)).astype("float32")
-    layer = StridedDepthwise(3, strides=stride, padding="same", use_bias=False, dtype=dtype)
+    layer = DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, dtype=dtype)
     layer.build(x.shape)
     inputs = tf.constant(x)
     with tf.GradientTape() as tape:
@@ -63,7 +63,7 @@ def test_values_and_gradients(size, stride, dtype, rtol, training):
 
 def test_bfloat16_gradients_are_computed_in_float32():
     """TensorFlow's own bfloat16 operators are what the layer exists to avoid; forward it wants."""
-    layer = StridedDepthwise(3, strides=2, padding="same", use_bias=False, dtype="mixed_bfloat16")
+    layer = DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, dtype="mixed_bfloat16")
     layer.build((None, 8, 8, 4))
 
     @tf.function
@@ -79,6 +79,18 @@ def test_bfloat16_gradients_are_computed_in_float32():
 
 
 def test_config_round_trip():
-    layer = StridedDepthwise(3, strides=2, padding="same", use_bias=False, name="conv_dw_2")
+    layer = DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="conv_dw_2")
     copy = keras.layers.deserialize(keras.layers.serialize(layer))
-    assert type(copy) is StridedDepthwise and copy.get_config() == layer.get_config()
+    assert type(copy) is DepthwiseConv2D and copy.get_config() == layer.get_config()
+
+
+def test_weights_files_of_keras_own_layer_load(tmp_path):
+    """They name layers by their class."""
+    theirs, ours = (
+        keras.Sequential([keras.layers.Input((8, 8, 4)), kind(3), kind(3, strides=2)])
+        for kind in (keras.layers.DepthwiseConv2D, DepthwiseConv2D)
+    )
+    theirs.save_weights(tmp_path / "theirs.weights.h5")
+    ours.load_weights(tmp_path / "theirs.weights.h5")
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

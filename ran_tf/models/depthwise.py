@@ -1,22 +1,23 @@
-"""Depthwise convolution with a stride, as fast in bfloat16 as it can be."""
+"""Depthwise convolution, with a stride too as fast in bfloat16 as it can be."""
 
 import keras
 from keras import layers
 
 
 @keras.saving.register_keras_serializable("ran_tf")
-class StridedDepthwise(layers.DepthwiseConv2D):
-    """`keras.layers.DepthwiseConv2D` whose bfloat16 gradient is taken in float32 on TensorFlow.
+class DepthwiseConv2D(layers.DepthwiseConv2D):
+    """Keras' own, but for the bfloat16 gradient with a stride: in float32 on TensorFlow.
 
     oneDNN has no bfloat16 gradient of a strided depthwise convolution, and TensorFlow's own is 15
     times slower than float32's (measured). Forward it has one, 2.7 times faster than float32 with
-    casts around it.
+    casts around it. Called as Keras' own, since weights files name layers by their class.
 
     Input and output: [b, h, w, c] in the compute dtype.
     """
 
     def call(self, inputs, training=None):
-        slow = keras.backend.backend() == "tensorflow" and self.compute_dtype == "bfloat16"
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        slow = on_tensorflow and self.compute_dtype == "bfloat16" and self.strides[0] > 1
         # Without training no custom gradient: its nodes would part convolution and normalisation,
         # which an export folds into one.
         if not (training and slow):
