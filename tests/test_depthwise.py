@@ -78,6 +78,19 @@ def test_bfloat16_gradients_are_computed_in_float32():
     assert dtypes["DepthwiseConv2dNativeBackpropFilter"] == "float32"
 
 
+def test_bias_and_activation_are_keras_own():
+    arguments = {"strides": 2, "padding": "valid", "activation": "relu", "dtype": "mixed_bfloat16"}
+    kinds = (keras.layers.DepthwiseConv2D, DepthwiseConv2D)
+    theirs, ours = (kind(3, bias_initializer="random_normal", **arguments) for kind in kinds)
+    x = np.random.default_rng(0).normal(size=(2, 9, 8, 4)).astype("float32")
+    want = theirs(x, training=True)
+    ours.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    found = ours(x, training=True)
+    np.testing.assert_array_equal(tf.cast(found, tf.float32), tf.cast(want, tf.float32))
+    assert np.ptp(tf.cast(found, tf.float32)) > 0
+
+
 def test_config_round_trip():
     layer = DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="conv_dw_2")
     copy = keras.layers.deserialize(keras.layers.serialize(layer))

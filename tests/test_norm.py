@@ -48,6 +48,16 @@ def test_a_frozen_layer_does_not_move():
     np.testing.assert_array_equal(layer.moving_mean, np.zeros(4))
 
 
+def test_outside_a_replica_each_device_keeps_the_same_statistics(two_replicas):
+    """In a strategy's scope alone there is no replica to ask others from."""
+    x = np.random.default_rng(0).normal(2.0, 3.0, (5, 4, 4, 3)).astype("float32")
+    with two_replicas.scope():
+        layer = BatchNorm(momentum=0.0)
+        layer(x, training=True)
+    for value in layer.moving_mean.value.values:
+        np.testing.assert_allclose(value, x.mean(axis=(0, 1, 2)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_two_replicas_normalise_as_one_device(two_replicas, dtype):
     """Outputs, statistics and every gradient, of shares of 4 and of 2 faces."""

@@ -201,10 +201,10 @@ def _mobilenet_v1(x, *, synchronized: bool):
     x = conv(x, 32, 3, 2, "conv1")
     for i, (channels, stride) in enumerate(zip(filters, strides, strict=True), start=1):
         name = f"conv_dw_{i}"
-        x = depthwise.DepthwiseConv2D(3, strides=stride, padding="same", use_bias=False, name=name)(
-            x
+        layer = depthwise.DepthwiseConv2D(
+            3, strides=stride, padding="same", use_bias=False, name=name
         )
-        x = norm_relu6(x, name)
+        x = norm_relu6(layer(x), name)
         x = conv(x, channels, 1, 1, f"conv_pw_{i}")
     return layers.GlobalAveragePooling2D(name="pool")(x)
 

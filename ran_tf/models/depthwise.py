@@ -22,7 +22,10 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         # which an export folds into one.
         if not (training and slow):
             return super().call(inputs)
-        return _convolve(inputs, self.kernel, stride=self.strides[0], padding=self.padding.upper())
+        outputs = _convolve(
+            inputs, self.kernel, stride=self.strides[0], padding=self.padding.upper()
+        )
+        return self.activation(outputs if self.bias is None else outputs + self.bias)
 
 
 def _convolve(inputs, kernel, *, stride: int, padding: str):

@@ -64,9 +64,10 @@ class BatchNorm(keras.layers.BatchNormalization):
             # The kernel returns the unbiased variance, Keras keeps the biased one.
             count = tf.cast(tf.size(inputs) / channels, tf.float32)
             moments = tf.stack([mean, variance * (count - 1.0) / count])
-            if replicas > 1:
+            # None where the layer is called outside a replica, in a strategy's scope alone.
+            context = tf.distribute.get_replica_context()
+            if context is not None and replicas > 1:
                 # Else the moving statistics of the replicas would drift apart.
-                context = tf.distribute.get_replica_context()
                 moments = context.all_reduce(tf.distribute.ReduceOp.MEAN, moments)
             self._update(self.moving_mean, moments[0])
             self._update(self.moving_variance, moments[1])
