@@ -43,6 +43,21 @@ def test_step_rows():
     assert rows[1]["gflop"] == pytest.approx(3 * rows[0]["gflop"], rel=0.01)
 
 
+@pytest.mark.parametrize("sync_batch_norm", [True, False])
+def test_batch_statistics_of_replicas_are_those_that_the_plan_asks_for(sync_batch_norm):
+    plan = step.StepPlan(
+        backbone="mobilenet_v1",
+        size=32,
+        image_size=32,
+        replicas=2,
+        sync_batch_norm=sync_batch_norm,
+        warmup=0,
+        repeats=1,
+    )
+    state, _ = step.time_step(plan, k=1, batch=4, dtype="float32")
+    assert state.model.get_config()["synchronized"] is sync_batch_norm
+
+
 def test_flops_are_those_of_the_papers():
     """MobileNetV1 at 224 px: 569 million multiply-adds; ResNet-18: 1.8 thousand million."""
     for backbone, multiply_adds in (("mobilenet_v1", 568e6), ("resnet18", 1.814e9)):

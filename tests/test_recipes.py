@@ -58,6 +58,7 @@ def test_flags_reach_the_configuration(parse):
         "--region_size=96",
         "--margin=0.1",
         "--mixup=0.2",
+        "--sync_batch_norm=false",
         "--trunk=shared",
         "--split=layer2_1_relu",
         "--region_map=7",
@@ -69,7 +70,7 @@ def test_flags_reach_the_configuration(parse):
     assert config.optimizer.milestones == (0.3, 0.5)
     assert config.model["size"] == (96, 96) and config.margin == 0.1 and config.mixup == 0.2
     assert config.model["trunk"] == "shared" and config.model["split"] == "layer2_1_relu"
-    assert config.model["region_map"] == (7, 7)
+    assert config.model["region_map"] == (7, 7) and not config.sync_batch_norm
     config = launch_flags.train_config(parse("--workdir=x"))
     assert config.model["split"] is None and config.model["region_map"] is None
 
