@@ -202,6 +202,23 @@ def test_errors_name_the_remedy(flat, tmp_path, monkeypatch):
     assert os.path.exists(out / "a.png")
 
 
+def test_no_face_is_written_over_that_of_another_photo(flat, tmp_path):
+    folder, _ = flat
+    everyone = AlignConfig(detector=DetectorConfig(name="mtcnn"), size=32, many_faces="all")
+    # Neither is what a face of `a` is called.
+    for name in ("a_face00.png", "a_face.png", "c_face0.png"):
+        write(folder / name, np.zeros((40, 40, 3), np.uint8))
+    places = {"input_dir": folder, "output_dir": tmp_path / "out"}
+    assert align_folder(**places, config=everyone).images == 5
+    (folder / "sub").mkdir()
+    (folder / "a.png").rename(folder / "sub" / "a.jpg")
+    write(folder / "sub" / "a_face12.png", np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"rename one or.*Received: sub/a.jpg, sub/a_face12.png"):
+        align_folder(**places, config=everyone)
+    places["output_dir"] = tmp_path / "chosen"
+    assert align_folder(**places, config=CONFIG).images == 6
+
+
 def test_margin_and_drop_frame_the_face():
     """The square grows by the margin on every side and lies lower by the drop."""
     photo = np.zeros((200, 200, 3), np.uint8)

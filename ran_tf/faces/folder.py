@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,8 @@ from ran_tf.faces.worker import (
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _MAX_CHUNK = 64
+# What `worker.face_id` puts behind a photo's id.
+_FACE_OF = re.compile(r"_face(0|[1-9][0-9]*)\Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,8 @@ def align_folder(
 
     Raises:
       FileNotFoundError: no folder, no photos, or no weights.
-      ValueError: two photos would get the same id; `output_dir` was begun with other settings.
+      ValueError: two photos, or faces, might get the same id; `output_dir` was begun with other
+        settings.
       RuntimeError: processes die as they start, or at each of three photos in a row.
     """
     check_range("processes", processes, low=1)
@@ -161,6 +165,20 @@ def _check_unique(paths: list[str], config: AlignConfig) -> None:
                 f"rename one, or align sub-folders one by one. Received: {seen[name]}, {path}"
             )
         seen[name] = path
+    if config.many_faces == "all":
+        _check_faces_apart(seen)
+
+
+def _check_faces_apart(seen: dict[str, str]) -> None:
+    """Refuses a photo whose id a face of another photo may get: one would be written over it."""
+    for name, path in seen.items():
+        other = seen.get(_FACE_OF.sub("", name)) if _FACE_OF.search(name) else None
+        if other is not None:
+            raise ValueError(
+                "--input_dir must not hold a photo that is called as a face of another would be "
+                "with --many_faces=all: rename one or, if an earlier run wrote it, move what that "
+                f"wrote to another folder. Received: {other}, {path}"
+            )
 
 
 def _chunks(paths: list[str], *, processes: int) -> Iterator[list[str]]:

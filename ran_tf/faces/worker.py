@@ -102,9 +102,17 @@ class Record:
 
 
 def output_id(path: str, config: AlignConfig) -> str:
-    """The id of a photo's (first) row in landmarks.csv; unique within a run."""
+    """The id of a photo's row in landmarks.csv, or what those of its many faces begin with.
+
+    `folder.align_folder` sees to it that no two are the same.
+    """
     pure = PurePosixPath(path)
     return pure.stem if config.landmarks_only else str(pure.with_suffix(""))
+
+
+def face_id(name: str, index: int) -> str:
+    """The id of one of many faces of a photo."""
+    return f"{name}_face{index}"
 
 
 def crashed(path: str, ending: str) -> Record:
@@ -180,7 +188,7 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         return Record(path, "many_faces", faces=count, outputs=outputs, note="skipped")
     if count > 1 and config.many_faces == "all":
         faces = sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
-        names = [f"{name}_face{i}" for i in range(count)]
+        names = [face_id(name, i) for i in range(count)]
         note = "all written"
     else:
         faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
