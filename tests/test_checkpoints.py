@@ -207,6 +207,17 @@ def test_a_run_of_another_configuration_is_refused_by_name(tmp_path):
         resume(tmp_path / "b", identity={**IDENTITY, "init_weights": "other"})
 
 
+def test_a_start_that_does_not_name_the_first_weights_leaves_them_in_the_record(tmp_path):
+    begun = {**IDENTITY, "init_weights": "start"}
+    save_epochs(tmp_path, 1, identity=begun)
+    store, model, _ = resume(tmp_path)
+    finish_epoch(store, model, 2)
+    with pytest.raises(checkpoints.OtherRunError, match="init_weights is 'start' there"):
+        resume(tmp_path, identity={**IDENTITY, "init_weights": "other"})
+    store, _, _ = resume(tmp_path, identity=begun)
+    assert store.progress.finished == 2
+
+
 def no_space(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -64,20 +64,22 @@ def small(workdir, synthetic_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("run", "told"),
+    ("starts", "told"),
     [
         (None, "left no run.json"),
-        ({"init_weights": None}, "Random initialisation"),
-        ({"init_weights": "/home/me/faces.weights.h5"}, "started from `faces.weights.h5`"),
+        ([None, None], "Random initialisation"),
+        (["/home/me/faces.weights.h5"], "started from `faces.weights.h5`"),
+        # Who resumes need not name them again.
+        (["/home/me/faces.weights.h5", None], "started from `faces.weights.h5`"),
     ],
 )
-def test_the_card_says_where_training_started(run, told):
+def test_the_card_says_where_training_started(starts, told):
     start = {"dataset": "d", "flags": {"train_split": "train", "validation_split": "validation"}}
     text = model_card.render(
         "name",
         card=make_card(dataset="synthetic_faces"),
         made={"weights_bytes": 1, "weights_sha256": "", "changed": 0, "count": 1, "split": "test"},
-        run=run and {"starts": [{**start, **run}]},
+        run=starts and {"starts": [{**start, "init_weights": name} for name in starts]},
         report=None,
         backbone_origin=None,
     )

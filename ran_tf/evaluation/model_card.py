@@ -68,7 +68,7 @@ def render(
             *(_numbers(report) if report else []),
             "## Origin of the backbone",
             "",
-            backbone_origin or _origin(start),
+            backbone_origin or _origin(run),
             "",
             "## Terms",
             "",
@@ -88,14 +88,16 @@ def render(
     )
 
 
-def _origin(start: dict | None) -> str:
-    if start is None:
+def _origin(run: dict | None) -> str:
+    if run is None:
         return "Not known: the run left no run.json."
-    if start["init_weights"] is None:
+    # A run that goes on need not name again what it began with.
+    named = [s["init_weights"] for s in run["starts"] if s["init_weights"] is not None]
+    if not named:
         return "Random initialisation."
     # No path: it says nothing to others, and perhaps too much.
     return (
-        f"Training started from `{pathlib.PurePath(start['init_weights']).name}`, whose terms hold "
+        f"Training started from `{pathlib.PurePath(named[0]).name}`, whose terms hold "
         "for these weights too; the maker of this preset did not say whose they are."
     )
 

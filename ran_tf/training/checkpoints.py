@@ -194,7 +194,11 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     if whole is None:
         _check_empty(store, broken)
         return False
-    _check_identity(store, json.loads((whole / _IDENTITY).read_text(encoding="utf-8")))
+    there = json.loads((whole / _IDENTITY).read_text(encoding="utf-8"))
+    _check_identity(store, there)
+    if store.identity.get("init_weights") is None and "init_weights" in there:
+        # Not named again: the next checkpoint must still say where this run began.
+        store.identity["init_weights"] = there["init_weights"]
     store.state.read(str(whole / _STATE)).assert_consumed()
     if not store.writes:
         return True
