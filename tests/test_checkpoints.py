@@ -1,7 +1,6 @@
 """Checkpoints: whole or absent, checked when read, and refused where they do not fit."""
 
 import csv
-import dataclasses
 import errno
 import json
 import os
@@ -17,6 +16,7 @@ from ran_tf import config
 from ran_tf.card import ModelCard
 from ran_tf.launch import flags as launch_flags
 from ran_tf.training import checkpoints, manifest, records
+from ran_tf.training import run as train_run
 from tests import file_limit
 
 CARD = ModelCard(
@@ -290,10 +290,21 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
     assert json.loads((folder / "identity.json").read_text())["batch_size"] == 8
 
 
-def test_every_setting_that_can_contradict_has_a_flag_to_be_named_by(parse, tmp_path):
+def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tmp_path):
     values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
-    settings = checkpoints.flatten(dataclasses.asdict(launch_flags.train_config(values)))
+    dataset = types.SimpleNamespace(version="ferplus/majority:1.0.0", labels=("a", "b"))
+    identity = train_run._identity(
+        launch_flags.train_config(values), dataset, faces=25_045, init_weights=None
+    )
+    settings = checkpoints.flatten(identity)
     assert settings["data.regions.k"] == 8 and settings["model.size"] == (224, 224)
-    for setting in settings:
-        assert launch_flags.flag_of(setting).removeprefix("--") in values, setting
-    assert launch_flags.flag_of("data.regions.k") == "--num_regions"
+    names = {setting: launch_flags.flag_of(setting) for setting in settings}
+    assert names["data.regions.k"] == "--num_regions" and names["data.name"] == "--dataset"
+    in_words = {setting for setting, name in names.items() if not name.startswith("--")}
+    assert in_words == {"dataset", "labels", "train_faces"}
+    for setting in names.keys() - in_words:
+        assert names[setting].removeprefix("--") in values, setting
+    error = checkpoints.OtherRunError(tmp_path, {"train_faces": (25_045, 25_057)})
+    assert "the number of training faces in --data_dir is 25045 there and 25057 here" in str(
+        error.renamed(launch_flags.flag_of)
+    )

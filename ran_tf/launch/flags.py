@@ -108,10 +108,21 @@ _FLAG_OF = {
     "model.size": "region_size",
     "optimizer.name": "optimizer",
 }
+# What a run must be equal in and no flag sets: two folders of one name and version may differ.
+_WORDS_FOR = {
+    "dataset": "the prepared dataset",
+    "labels": "the dataset's list of labels",
+    "train_faces": "the number of training faces in --data_dir",
+}
 
 
 def flag_of(setting: str) -> str:
-    """The flag of a setting of `train_config`'s result, such as "data.name"; "--dataset"."""
+    """The flag of a setting of `train_config`'s result, such as "data.name": "--dataset".
+
+    Of what `OtherRunError` compares beside these: words, as no flag says it.
+    """
+    if setting in _WORDS_FOR:
+        return _WORDS_FOR[setting]
     return f"--{_FLAG_OF.get(setting, setting.rsplit('.', 1)[-1])}"
 
 
