@@ -31,6 +31,8 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 # What covers the face, as in the last column of the authors' FERPlus list (0..3 there).
 OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
+# With what AffectNet's list leaves open.
+OCCLUSION_KINDS = (*OCCLUSIONS, "unspecified")
 
 # Columns of the paper's tables. "occlusion" are the faces whose occlusion is not "none".
 SUBSETS = ("all", "occlusion", "pose_30", "pose_45")

@@ -67,6 +67,25 @@ def test_how_often_a_crop_beats_the_whole_face():
     assert nobody["above_margin"]["all"]["share"] == 0.0, "below the margin"
 
 
+def test_faces_without_a_crop_are_not_asked_whether_it_is_ahead():
+    # The last ten faces have no landmarks: their crops are masked.
+    predictions = with_attention()
+    for values in (predictions.weights, predictions.mu):
+        values[90:, 1:] = 0.0
+    mu = explain.explain(predictions)["mu"]
+    assert mu["above_margin"]["all"]["count"] == 90
+    assert mu["above_margin"]["all"]["share"] == pytest.approx(25 / 90)
+    assert (
+        mu["above_margin"]["occlusion"]
+        == explain.explain(with_attention())["mu"]["above_margin"]["occlusion"]
+    ), "all occluded faces have crops"
+    best = [max(row[1:]) for row in predictions.mu[:90].tolist()]
+    assert mu["best_crop"]["mean"] == pytest.approx(np.mean(best))
+    assert sum(mu["whole_face"]["faces"]) == 90
+    predictions.weights[:, 1:] = 0.0
+    assert explain.explain(predictions)["mu"] is None, "no face has any"
+
+
 def test_models_that_do_not_tell():
     assert explain.explain(make_predictions(TEN_WRONG, k=1)) == {"pose_weights": None, "mu": None}
     exported = with_attention()

@@ -94,6 +94,22 @@ def test_numbers_of_known_predictions():
     assert made["occlusions"]["none"]["count"] == 60
 
 
+def test_occlusions_of_no_named_kind_are_seen():
+    found = make_predictions(TEN_WRONG)
+    assert "unspecified" not in make_report(found)["occlusions"]
+    found.occlusion[:40] = 5  # AffectNet's list does not say which
+    made = make_report(found)
+    assert made["occlusions"]["unspecified"]["accuracy"] == 0.75
+    assert made["subsets"]["occlusion"]["count"] == made["occlusions"]["unspecified"]["count"] == 40
+    equal, bottom = np.full(6, 1 / 6), np.eye(6)[3]
+    np.testing.assert_allclose(
+        made["regions"]["weights"]["unspecified"], (30 * equal + 10 * bottom) / 40, rtol=1e-6
+    )
+    text = markdown.render(made)
+    assert "| unspecified | 40 | 75.00 |" in text
+    assert "| glasses |" not in text, "nobody wears any"
+
+
 def test_an_empty_subset_is_nulls():
     empty = make_report(make_predictions(TEN_WRONG), baseline=make_predictions(TEN_WRONG, k=1))
     row = empty["subsets"]["pose_45"]

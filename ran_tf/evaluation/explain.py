@@ -7,7 +7,7 @@ import numpy as np
 from ran_tf import metrics, specs
 from ran_tf.evaluation.predictions import Predictions
 
-# By how much the region biased loss of the paper wants the best crop above the whole face.
+# By how much the paper's region biased loss wants the best crop above the whole face.
 MARGIN = 0.02
 
 # Faces on the contact sheet.
@@ -22,11 +22,13 @@ def explain(predictions: Predictions) -> dict:
     Returns:
       {"pose_weights": None for a whole-face model, else {"unturned", "pose_30", "pose_45": mean
          weights [k], or None without such a face},
-       "mu": None for a whole-face model and for exports, else {"margin",
+       "mu": None for a whole-face model, for exports and where no face has another region, else
+         {"margin",
          "whole_face", "best_crop", "difference": {"mean", "edges" [bins + 1], "faces" [bins]},
          "above_margin": {name of `specs.SUBSETS`: {"count", "share", "share_ci95"}}}}.
       `best_crop` is the largest `mu` of the other regions of a face; `difference` is that less the
-      whole face's; `above_margin` is how many faces have a difference of at least `margin`.
+      whole face's; `above_margin` is how many faces have a difference of at least `margin`. Faces
+      whose other regions are all masked are left out: the region biased loss is 0 there.
     """
     if predictions.weights.shape[1] == 1:
         return {"pose_weights": None, "mu": None}
@@ -93,8 +95,12 @@ def mean_rows(values: np.ndarray, *, faces: np.ndarray) -> list[float] | None:
     return values[faces].mean(axis=0, dtype=np.float64).tolist() if faces.any() else None
 
 
-def _attention(predictions: Predictions) -> dict:
-    mu = predictions.mu.astype(np.float64)
+def _attention(predictions: Predictions) -> dict | None:
+    # The weight of a masked region is exactly 0.
+    cropped = (predictions.weights[:, 1:] > 0).any(axis=1)
+    if not cropped.any():
+        return None
+    mu = predictions.mu[cropped].astype(np.float64)
     whole, crop = mu[:, 0], mu[:, 1:].max(axis=1)
     # One range for both, so that they can be drawn over each other.
     low, high = min(whole.min(), crop.min()), max(whole.max(), crop.max())
@@ -104,7 +110,9 @@ def _attention(predictions: Predictions) -> dict:
         "whole_face": _distribution(whole, low=low, high=high),
         "best_crop": _distribution(crop, low=low, high=high),
         "difference": _distribution(crop - whole),
-        "above_margin": {name: _share(above[predictions.subset(name)]) for name in specs.SUBSETS},
+        "above_margin": {
+            name: _share(above[predictions.subset(name)[cropped]]) for name in specs.SUBSETS
+        },
     }
 
 

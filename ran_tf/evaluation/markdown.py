@@ -129,6 +129,7 @@ def describe_model(card: dict) -> str:
     else:
         text += f"{regions['k']} {regions['kind']} regions"
         text += f" ({regions['variant']})" if regions["kind"] == "fixed" else ""
+        text += " with one trunk" if arguments.get("trunk") == "shared" else ""
         text += f", {arguments.get('attention', 'sigmoid')} attention"
         text += "" if arguments.get("relation", True) else " without relation-attention"
     return f"{text}, faces of {shape} px"
@@ -193,6 +194,8 @@ def _occlusions(report: dict) -> list[str]:
         return []
     rows = [["occlusion", "faces", "accuracy %", "95 % interval"]]
     for name, row in kinds.items():
+        if not row["count"]:
+            continue
         rows.append(
             [
                 name,
@@ -241,7 +244,8 @@ def _attention(report: dict) -> list[str]:
         "",
         "Self-attention `mu` of the whole face and the largest of the other regions; then, per "
         f"cent of the faces of each subset on which the best crop is ahead by at least {margin}, "
-        "which is what the region biased loss asks for (95 % interval).",
+        "the margin of the paper's region biased loss (95 % interval). Faces of which only the "
+        "whole face is known are left out.",
         "",
         *table(rows),
         "",

@@ -19,7 +19,7 @@ class Predictions:
       probabilities: f32[b, n].
       weights: f32[b, k], share of each region in the prediction; region 0 is the whole face.
       mu: f32[b, k], self-attention, or None where the model does not tell (exports).
-      occlusion: i64[b], index into `specs.OCCLUSIONS`.
+      occlusion: i64[b], index into `specs.OCCLUSION_KINDS`.
       pose_30, pose_45: bool[b], turned by more than 30 and 45 degrees.
     """
 

@@ -55,9 +55,10 @@ def build_report(
        "model": {"path", "card"},
        "subsets": {name of `specs.SUBSETS`: {"count", "accuracy", "accuracy_ci95": [low, high],
          "mean_class_accuracy", "class_recall": [n], "ece", "nll", "confusion": [n][n]}},
-       "occlusions": {name of `specs.OCCLUSIONS`: {"count", "accuracy", "accuracy_ci95"}},
+       "occlusions": {name of `specs.OCCLUSIONS`, and "unspecified" where some faces are:
+         {"count", "accuracy", "accuracy_ci95"}},
        "regions": None for a whole-face model, else {"names": [k],
-         "weights" and "mu": {name of `specs.OCCLUSIONS`: [k] or None} (mu None for exports)},
+         "weights" and "mu": {the same names: [k] or None} (mu None for exports)},
        "explain": see `explain.explain`,
        with a baseline also "baseline": {"model", "subsets", "occlusions", "regions", "explain"},
        "disagreements": see `explain.disagreements`, and
@@ -139,7 +140,7 @@ def region_names(regions: RegionConfig, *, k: int) -> list[str]:
 
 def _numbers(model: Evaluated) -> dict:
     predictions = model.predictions
-    kinds = {name: predictions.occlusion == i for i, name in enumerate(specs.OCCLUSIONS)}
+    kinds = _occlusion_kinds(predictions)
     k = predictions.weights.shape[1]
     regions = None
     if k > 1:
@@ -161,6 +162,11 @@ def _numbers(model: Evaluated) -> dict:
         "regions": regions,
         "explain": explain.explain(predictions),
     }
+
+
+def _occlusion_kinds(predictions: Predictions) -> dict[str, np.ndarray]:
+    kinds = {name: predictions.occlusion == i for i, name in enumerate(specs.OCCLUSION_KINDS)}
+    return {n: faces for n, faces in kinds.items() if n in specs.OCCLUSIONS or faces.any()}
 
 
 def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:
