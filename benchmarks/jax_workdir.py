@@ -46,7 +46,7 @@ def make_workdir(runs: pathlib.Path, *, name: str, workdir: pathlib.Path) -> Non
     model.load_weights(runs / f"{name}.weights.h5")
     margin, drop = specs.CROPS["ferplus"]
     card = ModelCard(
-        dataset="ferplus",
+        dataset="ferplus/majority",
         labels=specs.LABELS["ferplus"],
         image_size=(48, 48),
         regions=RegionConfig(k=run["step"]["regions"]),

@@ -12,7 +12,7 @@ class ModelCard:
     """What a trained model must know to be used: it travels with weights and exports.
 
     Attributes:
-      dataset: name of the dataset the labels come from.
+      dataset: name of the dataset the labels come from, with its config if it has any.
       labels: class names, in index order.
       image_size: (height, width) that the whole face is resized to before the model.
       regions: the regions the model was trained with.
@@ -35,6 +35,11 @@ class ModelCard:
         check_choice("card.colour", self.colour, ("rgb", "grey"))
         check_range("card.crop_margin", self.crop_margin, low=-0.4, high=4.0)
         check_range("card.crop_drop", self.crop_drop, low=-1.0, high=1.0)
+
+    @property
+    def family(self) -> str:
+        """The dataset without its config."""
+        return self.dataset.partition("/")[0]
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

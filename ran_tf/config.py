@@ -203,6 +203,8 @@ class TrainConfig:
       mixup: parameter of the beta distribution of mixup's shares, see `training.mixup`; 0 is none.
       sync_batch_norm: take batch statistics over all replicas, as one device would; False: each
         replica over its own share, which is faster, and what the released code does.
+      keep: the epoch whose weights the run leaves: "best", the most accurate on the validation
+        split, or "last", where nothing is to be chosen (or there is nothing to choose on).
       seed: of data order, augmentation, random regions, initialisation and dropout.
       deterministic: let TensorFlow use deterministic operations only: the same seed on the same
         machine then gives the same weights to the last bit, on one device.
@@ -221,6 +223,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     mixup: float = 0.0
     sync_batch_norm: bool = True
+    keep: str = "best"
     seed: int = 0
     deterministic: bool = False
 
@@ -240,4 +243,5 @@ class TrainConfig:
         # Beyond, the table of `training.mixup` is not exact.
         if self.mixup:
             check_range("train.mixup", self.mixup, low=0.01, high=4.0)
+        check_choice("train.keep", self.keep, ("best", "last"))
         check_range("train.seed", self.seed, low=0, high=2**31 - 1)

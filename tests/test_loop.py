@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import initialise, loop, meter, records, schedule
+from ran_tf.training import initialise, loop, meter, records, schedule, validation
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,24 @@ def test_a_killed_run_goes_on_where_it_was(config, tmp_path):
         np.testing.assert_allclose(x, y, atol=1e-3, err_msg=x.path)
     # A finished run has nothing left to do.
     run(config, tmp_path / "killed", hooks=kill_after(1))
+
+
+@pytest.mark.parametrize(("keep", "epoch"), [("best", 1), ("last", 2)])
+def test_the_epoch_that_is_kept(config, tmp_path, monkeypatch, keep, epoch):
+    accuracies = iter([0.9, 0.1])
+
+    def make_evaluate(*args, **kwargs):
+        return lambda: {"validation_accuracy": next(accuracies), "validation_cross_entropy": 1.0}
+
+    monkeypatch.setattr(validation, "make_evaluate", make_evaluate)
+    kept = run(dataclasses.replace(config, keep=keep), tmp_path)
+    assert kept["epoch"] == epoch
+    # Weights and numbers are of one epoch: the checkpoint's copies are those of the folder.
+    newest = sorted((tmp_path / "checkpoints").glob("step-*"))[-1]
+    for name in ("best.weights.h5", "best.json"):
+        assert (newest / name).read_bytes() == (tmp_path / name).read_bytes()
+    state = records.load_workdir(tmp_path)
+    assert state.card.dataset == "synthetic_faces"
 
 
 def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path, two_replicas):

@@ -258,5 +258,5 @@ def test_packaged_presets_say_what_they_said(name):
     assert sum(f.stat().st_size for f in path.iterdir()) < 15_100_000
     check_known_output(path)
     card = presets.load_preset(path).card
-    assert card.labels == ran_tf.LABELS[card.dataset]
+    assert card.labels == ran_tf.LABELS[card.family]
     assert (path / presets.README).is_file()

@@ -93,9 +93,9 @@ def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_pa
     loop.train(launch_flags.train_config(values), tmp_path, strategy=one_device, hooks=hooks)
     assert len(losses) == 1
     dataset = dataset_of(recipe)
+    # The run knows which of several configs of a dataset it saw.
     evaluate.evaluate(
         tmp_path,
-        dataset=dataset,
         data_dir=data_dir,
         split=split_of(dataset),
         out=tmp_path / "report",
@@ -127,12 +127,30 @@ def test_the_commands_train_and_report(recipe, data_dir, tmp_path):
 
     dataset, out = dataset_of(recipe), tmp_path / "report"
     run("train", f"--flagfile={recipe}", *SMALL)
-    run("evaluate", f"--dataset={dataset}", f"--split={split_of(dataset)}", f"--out={out}")
+    run("evaluate", f"--split={split_of(dataset)}", f"--out={out}")
     assert_report(out, dataset=dataset)
+
+
+def test_evaluation_that_cannot_be_is_refused_before_training(data_dir, tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "ran_tf.launch.train", *SMALL, "--evaluate"),
+            *("--dataset=sfew", f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the split 'test', which 'sfew' does not have" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def assert_report(out, *, dataset):
     report = json.loads((out / "report.json").read_text())
     assert set(report["subsets"]) == set(specs.SUBSETS)
+    assert report["dataset"].startswith(dataset)
     assert report["subsets"]["all"]["count"] > 0
     assert tuple(report["labels"]) == specs.LABELS[dataset.split("/")[0]]

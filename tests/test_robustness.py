@@ -10,6 +10,7 @@ import pytest
 
 from ran_tf.evaluation import corruptions, robustness, robustness_report, turns
 from ran_tf.evaluation.classifier import Classifier
+from ran_tf.launch import robustness as launch_robustness
 from ran_tf.training import records
 from tests.test_export import make_card, make_model
 
@@ -197,6 +198,21 @@ def test_other_faces_are_refused():
     other = robustness.run(make_classifier("model", floor=0), batches, kinds=[])
     with pytest.raises(ValueError, match="same faces and conditions"):
         robustness.build_report(model, baseline=other, dataset="d", split="s", command="c")
+
+
+def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, tmp_path):
+    card = make_card(dataset="synthetic_faces")
+    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+    report = launch_robustness.robustness(
+        tmp_path / "run",
+        out=tmp_path / "out",
+        split="validation[:8]",
+        limit=1000,
+        kinds=[],
+        data_dir=synthetic_dir,
+        command="c",
+    )
+    assert report["faces"] == 8 and report["split"] == "validation[:8]"
 
 
 def test_the_command(synthetic_dir, tmp_path):

@@ -41,6 +41,12 @@ class Dataset:
     labels: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        """What opens it again, whatever is the default: "raf_db/aligned", or "sfew"."""
+        config = self.builder.builder_config
+        return f"{self.builder.name}/{config.name}" if config else str(self.builder.name)
+
+    @property
     def version(self) -> str:
         return str(self.builder.info.full_name)
 
@@ -50,7 +56,7 @@ class Dataset:
             return self.builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
             raise ValueError(
-                f"`split` must be one of {sorted(self.builder.info.splits)} or a slice of one. "
+                f"`split` must be one of {sorted(self.builder.info.splits)} or a slice within one. "
                 f"Received: split={split!r}"
             ) from error
 

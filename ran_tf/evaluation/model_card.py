@@ -59,8 +59,7 @@ def render(
             "",
             f"Trained on `{start['dataset'] if start else card.dataset}`"
             + (
-                f", split `{start['flags']['train_split']}`; the epoch was chosen on "
-                f"`{start['flags']['validation_split']}`."
+                f", split `{start['flags']['train_split']}`; {_chosen(start['flags'])}."
                 if start
                 else "."
             ),
@@ -72,7 +71,7 @@ def render(
             "",
             "## Terms",
             "",
-            _TERMS.get(card.dataset, f"Those of the dataset `{card.dataset}`."),
+            _TERMS.get(card.family, f"Those of the dataset `{card.dataset}`."),
             "Use the weights for research only; see NOTICE in the repository of ran_tf.",
             "",
             "## Not for",
@@ -86,6 +85,13 @@ def render(
             "",
         ]
     )
+
+
+def _chosen(flags: dict) -> str:
+    # Runs from before the flag `keep` kept the best epoch.
+    if flags.get("keep", "best") == "last":
+        return "the weights are those after the last epoch, none was chosen"
+    return f"the epoch was chosen on `{flags['validation_split']}`"
 
 
 def _origin(run: dict | None) -> str:

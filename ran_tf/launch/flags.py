@@ -92,6 +92,12 @@ def define_training_flags() -> None:
     flags.DEFINE_bool(
         "sync_batch_norm", _RUN.sync_batch_norm, "Batch statistics of all devices together."
     )
+    flags.DEFINE_enum(
+        "keep",
+        _RUN.keep,
+        ("best", "last"),
+        "Epoch whose weights stay: best on validation or last.",
+    )
     flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
     flags.DEFINE_bool(
         "deterministic", _RUN.deterministic, "Same seed, same weights, to the last bit; slower."
@@ -187,6 +193,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
         label_smoothing=values.label_smoothing,
         mixup=values.mixup,
         sync_batch_norm=values.sync_batch_norm,
+        keep=values.keep,
         seed=values.seed,
         deterministic=values.deterministic,
     )

@@ -113,7 +113,7 @@ def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> 
 def _complete(card, *, batches: list[dict]):
     """The card with what a run does not know, or that was not noted when it began."""
     grey = all((b["image"] == b["image"][..., :1]).all() for b in batches)
-    margin, drop = specs.CROPS.get(card.dataset, (card.crop_margin, card.crop_drop))
+    margin, drop = specs.CROPS.get(card.family, (card.crop_margin, card.crop_drop))
     return dataclasses.replace(
         card,
         colour="grey" if grey else card.colour,

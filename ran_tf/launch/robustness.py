@@ -55,17 +55,19 @@ def robustness(
       ValueError: for models whose labels are not those of the dataset, or unknown kinds.
     """
     from ran_tf import config
+    from ran_tf.data import pipeline
     from ran_tf.evaluation import corruptions, robustness_report
     from ran_tf.evaluation import robustness as trials
 
     kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
     for kind in kinds:
         config.check_choice("kinds", kind, corruptions.KINDS)
-    if limit is not None:
-        # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
-        split = f"{split}[:{limit}]"
     classifiers = [evaluate.load_classifier(p) for p in (model, baseline) if p is not None]
     name = dataset or classifiers[0].card.dataset
+    data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)
+    if limit is not None and limit < pipeline.open_dataset(data).size(split):
+        # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
+        split = f"{split}[:{limit}]"
     screen = console.Console(highlight=False)
     opened, tried = None, []
     for classifier in classifiers:

@@ -40,6 +40,8 @@ def define_flags() -> None:
     )
     cluster.define_flags()
     launch_flags.define_training_flags()
+    # So that --help lists them.
+    flags.adopt_module_key_flags(launch_flags)
 
 
 def main() -> None:
@@ -66,11 +68,16 @@ def _run(config, strategy) -> None:
         with workers.chief_first(strategy):
             print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
     workdir = pathlib.Path(values.workdir).expanduser()
-    version = pipeline.open_dataset(config.data).version
+    dataset = pipeline.open_dataset(config.data)
+    if values.evaluate and "test" not in dataset.builder.info.splits:
+        raise ValueError(
+            f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
+            "without it, then run ran_tf.launch.evaluate with --split=validation"
+        )
     with progress.training_display() as display, stop.on_signals() as asked:
         # All workers know the same numbers; one shows them, and notes the run.
         hooks = dataclasses.replace(
-            display, on_start=lambda: _write_run(workdir, dataset=version), stop=asked
+            display, on_start=lambda: _write_run(workdir, dataset=dataset.version), stop=asked
         )
         if not chief:
             hooks = loop.Hooks(stop=asked)
@@ -93,7 +100,8 @@ def _run(config, strategy) -> None:
             # Perhaps it was another worker that was asked.
             sys.exit(stop.exit_code(asked() or signal.SIGTERM))
     if chief:
-        print(f"best epoch {best['epoch']}: validation accuracy {best['validation_accuracy']:.2%}")
+        accuracy = best["validation_accuracy"]
+        print(f"{config.keep} epoch {best['epoch']}: validation accuracy {accuracy:.2%}")
         print(f"weights: {workdir / 'best.weights.h5'}")
     if values.evaluate:
         evaluate.evaluate_workdir(

@@ -54,7 +54,7 @@ def train(
         ends with one.
 
     Returns:
-      Metrics of the best epoch, as in best.json.
+      Metrics of the epoch that is kept, as in best.json.
 
     Raises:
       Stopped: if `hooks.stop` asked for it.
@@ -173,7 +173,11 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
     }
     best = records.read_best(run.workdir)
     write_best = None
-    if best is None or row["validation_accuracy"] > best["validation_accuracy"]:
+    if (
+        run.config.keep == "last"
+        or best is None
+        or row["validation_accuracy"] > best["validation_accuracy"]
+    ):
         write_best = functools.partial(
             records.save_best, model=run.state.ema, card=run.card, metrics=row
         )

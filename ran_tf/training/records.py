@@ -4,7 +4,7 @@ run.json               flags, versions, seed, dataset version: an entry for ever
 checkpoints/           see `checkpoints`
 metrics.csv            one row per epoch
 tensorboard/           the same as scalars
-best.weights.h5        weights (EMA) of the best validation epoch
+best.weights.h5        weights (EMA) of the best validation epoch; with keep="last" of the last
 card.json              `ModelCard`: what is needed to use them
 best.json              its epoch and validation metrics
 """
@@ -57,7 +57,7 @@ def _same(a: pathlib.Path, b: pathlib.Path) -> bool:
 
 
 def save_best(folder, *, model, card: ModelCard, metrics: dict) -> None:
-    """Writes the weights of the best epoch and what describes them."""
+    """Writes the weights of the epoch that is kept and what describes them."""
     folder = pathlib.Path(folder)
     with files.atomic_path(folder / BEST_WEIGHTS) as partial:
         model.save_weights(partial)
@@ -66,13 +66,13 @@ def save_best(folder, *, model, card: ModelCard, metrics: dict) -> None:
 
 
 def read_best(workdir) -> dict | None:
-    """Metrics of the best epoch so far, or None before the first."""
+    """Metrics of the epoch that is kept, so far, or None before the first."""
     path = pathlib.Path(workdir) / BEST
     return files.read_json(path) if path.exists() else None
 
 
 def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
-    """Loads the best weights of a training run.
+    """Loads the weights that a training run keeps.
 
     Args:
       workdir: directory of the run.

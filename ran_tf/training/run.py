@@ -105,7 +105,7 @@ def start(
     run_config = dataclasses.replace(config, model=arguments)
     margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
     card = ModelCard(
-        dataset=dataset.builder.name,
+        dataset=dataset.name,
         labels=dataset.labels,
         image_size=config.data.image_size,
         regions=config.data.regions,
