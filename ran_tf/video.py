@@ -48,7 +48,8 @@ def read_frames(path: str | os.PathLike, *, every: float = 1.0) -> Iterator[Fram
     if not path.stat().st_size:
         raise ValueError("not a video that can be read. Received: 0 bytes")
     # FFmpeg alone, and a whole path: "clip_%02d.mp4" and "http:..." are names of files here.
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    # As bytes: OpenCV dies of a text that is no valid UTF-8.
+    capture = cv2.VideoCapture(os.fsencode(path.resolve()), cv2.CAP_FFMPEG)
     try:
         yield from _read(capture, every=every, size=path.stat().st_size)
     finally:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import sys
 
 import cv2
 import numpy as np
@@ -262,3 +264,22 @@ def test_table(rows, capsys):
     assert "clip.avi at 0.00 s face 0" in shown.out
     assert "top left 75% (70% of the weight)" in shown.out
     assert "gone" not in shown.out and "gone.png: " in shown.err
+
+
+def test_a_name_that_is_no_utf8_is_answered_and_kept(tmp_path, monkeypatch):
+    name = os.fsdecode(b"Jos\xe9")
+    clip = write_video(tmp_path / "clip.avi", [0] * 3).rename(tmp_path / f"{name}.avi")
+    photo = write_image(tmp_path / f"{name}.png", 200)
+    rows = list(predict_files.predict_files(Brightness(), [photo, clip], annotate=tmp_path / "o"))
+    drawn = sorted(os.listdir(os.fsencode(tmp_path / "o")))
+    assert drawn == [b"Jos\xe9.avi_0.000s.png", b"Jos\xe9.png.png"]
+    printed = {}
+    for form in ("json", "csv", "table"):
+        screen = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+        monkeypatch.setattr(sys, "stdout", screen)
+        predict_output.print_rows(rows, [], form=form, **OPTIONS)
+        screen.flush()
+        printed[form] = screen.buffer.getvalue()
+    monkeypatch.undo()
+    assert json.loads(printed["json"]) == rows
+    assert all(b"Jos\xe9.png" in printed[form] for form in ("csv", "table"))

@@ -208,7 +208,9 @@ class _Annotator:
         self._taken = {p.name.casefold() for p in inputs if p.resolve().parent == home}
 
     def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
-        name = pathlib.Path(row["path"]).name.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+        name = pathlib.Path(row["path"]).name
+        while len(os.fsencode(name)) > _MOST_NAME_BYTES:
+            name = name[:-1]
         if "seconds" in row:
             name += f"_{row['seconds']:.3f}s"
         if "face" in row:

@@ -30,6 +30,9 @@ def print_rows(
       {"rows", "failed"}: how many there were.
     """
     counts, failed = {"rows": 0, "failed": 0}, []
+    if hasattr(sys.stdout, "reconfigure"):
+        # File names that are no valid UTF-8 come out as they went in.
+        sys.stdout.reconfigure(errors="surrogateescape")
 
     def counted():
         for row in itertools.chain(rows, failures):
