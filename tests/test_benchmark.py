@@ -63,8 +63,44 @@ def test_flops_are_those_of_the_papers():
     for backbone, multiply_adds in (("mobilenet_v1", 568e6), ("resnet18", 1.814e9)):
         model = ran_tf.RegionAttentionNetwork(backbone, size=(224, 224))
         assert flops.backbone_flops(model.backbone) == pytest.approx(2 * multiply_adds, rel=0.01)
-    dense = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)])
-    assert flops.backbone_flops(dense) == 40
+    inputs = keras.Input((4,))
+    assert flops.backbone_flops(keras.Model(inputs, keras.layers.Dense(5)(inputs))) == 40
+    # As a depthwise 3x3 layer of 5 channels and a pointwise one to 7, at 4x4 places.
+    inputs = keras.Input((8, 8, 5))
+    layer = keras.layers.SeparableConv2D(7, 3, strides=2, padding="same")
+    assert flops.backbone_flops(keras.Model(inputs, layer(inputs))) == 2 * 16 * (9 * 5 + 5 * 7)
+
+
+def mobilenet_flops(side, *, channels=3, blocks=range(14)):
+    """Blocks of MobileNetV1 on maps of `side`, from the table in its paper."""
+    filters = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+    strides = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
+    total = 0
+    for block in blocks:
+        side = -(-side // strides[block])
+        kernels = 9 * channels * 32 if block == 0 else 9 * channels + channels * filters[block]
+        total += 2 * kernels * side**2
+        channels = filters[block]
+    return total
+
+
+@pytest.mark.parametrize(("region_map", "side"), [(None, 11), (6, 6)])
+def test_early_layers_of_a_shared_trunk_count_once(region_map, side):
+    arguments = {"size": (161, 161), "relation": False}
+    full = ran_tf.RegionAttentionNetwork("mobilenet_v1", **arguments)
+    heads = 2 * 1024 * (6 + 8)
+    assert flops.face_flops(full, k=6) == 6 * mobilenet_flops(161) + heads
+    shared = ran_tf.RegionAttentionNetwork(
+        "mobilenet_v1",
+        trunk="shared",
+        region_map=region_map and (region_map, region_map),
+        **arguments,
+    )
+    early = mobilenet_flops(161, blocks=range(12))
+    late = mobilenet_flops(side, channels=512, blocks=(12, 13))
+    assert flops.face_flops(shared, k=6) == early + 6 * late + heads
+    # Counting changes nothing in the network.
+    assert [w.path for w in shared.weights] == [w.path for w in full.weights]
 
 
 def test_crop_rows():
