@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 from ran_tf.faces import Face
 from ran_tf.faces import align as align_lib
@@ -162,6 +163,21 @@ def test_the_output_may_lie_within_the_input(flat):
     for _ in range(2):
         summary = align_folder(input_dir=folder, output_dir=folder / "out", config=CONFIG)
     assert summary.images == 2 and len(seen) == 2
+
+
+def test_photos_are_what_predict_takes_and_nothing_hidden(flat, tmp_path, monkeypatch):
+    folder, _ = flat
+    Image.new("P", (40, 40)).save(folder / "c.gif")
+    for name in (".d.png", ".thumbnails/a.png", "sub/.git/deep/a.png"):
+        write(folder / name, np.zeros((40, 40, 3), np.uint8))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    summary = align_folder(input_dir="~/flat", output_dir="~/out", config=CONFIG)
+    assert summary.statuses == {"ok": 3}
+    assert [row["path"] for row in read_rows(tmp_path / "out" / "report.csv")] == [
+        "a.png",
+        "b.png",
+        "c.gif",
+    ]
 
 
 def test_errors_name_the_remedy(flat, tmp_path, monkeypatch):

@@ -86,12 +86,15 @@ def run(paths, **options):
 
 
 def test_what_paths_mean(tmp_path):
-    for name in ("b.PNG", "more/a.jpg", "more/clip.mp4", ".hidden.png", "d.png/x.txt", "c.txt"):
+    hidden = (".hidden.png", ".thumbnails/a.jpg", "more/.git/deep/a.jpg")
+    for name in ("b.PNG", "more/a.jpg", "more/clip.mp4", *hidden, "d.png/x.txt", "c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_bytes(b"")
     found, failures = predict_files.find_files([str(tmp_path)])
     assert [str(p.relative_to(tmp_path)) for p in found] == ["b.PNG", "more/a.jpg", "more/clip.mp4"]
     assert failures == []
+    named, _ = predict_files.find_files([str(tmp_path / ".thumbnails")])
+    assert [p.name for p in named] == ["a.jpg"]
     arguments = ["**/*.jpg", "b.PNG", "c.txt", "no*.png", "gone.png", "d.png"]
     found, failures = predict_files.find_files([str(tmp_path / a) for a in arguments])
     names = ["more/a.jpg", "b.PNG", "c.txt", "gone.png"]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from ran_tf import images
 from ran_tf.config import check_range
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
@@ -22,8 +23,6 @@ from ran_tf.faces.worker import (
     process_in_worker,
     start_worker,
 )
-
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 _MAX_CHUNK = 64
 # What `worker.face_id` puts behind a photo's id.
@@ -66,7 +65,7 @@ def align_folder(
     read, or crashed their process, are tried again.
 
     Args:
-      input_dir: searched in depth for files with `SUFFIXES`.
+      input_dir: searched in depth for files with `images.SUFFIXES`; what is hidden is left out.
       output_dir: gets the faces in the same sub-folders, `landmarks.csv` and `report.csv`.
       config: what is made of a photo.
       processes: 1 works in this process, which a crash ends; more start that many, of one thread
@@ -84,7 +83,7 @@ def align_folder(
     """
     check_range("processes", processes, low=1)
     started = time.monotonic()
-    input_dir, output_dir = Path(input_dir), Path(output_dir)
+    input_dir, output_dir = (Path(x).expanduser() for x in (input_dir, output_dir))
     paths = list_photos(input_dir, exclude=output_dir)
     _check_unique(paths, config)
     if config.detector.name == "retinaface" and processes > 1:
@@ -118,7 +117,9 @@ def align_folder(
 
 
 def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
-    """Sorted paths of the photos below a folder, with forward slashes, `exclude` left out.
+    """Sorted paths of the photos below a folder, with forward slashes.
+
+    `exclude`, and hidden files and folders, are left out.
 
     Raises:
       FileNotFoundError: no such folder, or no photo in it.
@@ -136,15 +137,15 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
         )
     for folder, folders, files in os.walk(input_dir, onerror=_raise):
         here = Path(folder).relative_to(input_dir)
-        folders[:] = [x for x in folders if Path(folder, x).resolve() != exclude]
+        folders[:] = [x for x in folders if x[0] != "." and Path(folder, x).resolve() != exclude]
         paths += [
             PurePosixPath(here, x).as_posix()
             for x in files
-            if x.lower().endswith(SUFFIXES) and not x.startswith(".")
+            if x.lower().endswith(images.SUFFIXES) and x[0] != "."
         ]
     if not paths:
         raise FileNotFoundError(
-            f"--input_dir must hold photos ({' '.join(SUFFIXES)}). "
+            f"--input_dir must hold photos ({' '.join(images.SUFFIXES)}). "
             f"Received: input_dir={str(input_dir)!r}"
         )
     return sorted(paths)

@@ -19,7 +19,7 @@ _MOST_NAME_BYTES = 180
 def find_files(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]]:
     """The files that paths, folders and globs mean, in order and each once.
 
-    Folders are searched in depth for images and videos; hidden files are left out.
+    Folders are searched in depth for images and videos; hidden files and folders are left out.
 
     Returns:
       files, and for each argument that means none `{"path", "error"}`.
@@ -32,7 +32,9 @@ def find_files(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]
             matches = sorted(
                 p
                 for p in path.rglob("*")
-                if p.suffix.lower() in suffixes and p.name[0] != "." and not p.is_dir()
+                if p.suffix.lower() in suffixes
+                and not any(part[0] == "." for part in p.relative_to(path).parts)
+                and not p.is_dir()
             )
             error = f"no image or video in this folder {suffixes}"
         elif path.exists() or not glob.has_magic(argument):
