@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from ran_tf import config, specs
 from ran_tf.data import pipeline
 from ran_tf.launch.prepare import prepare
+from tests.exif_files import turned_jpeg
 from tfds_builders.folder_faces import folder_faces_dataset_builder
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
@@ -217,12 +218,7 @@ def test_the_landmarks_of_a_search_are_joined_by_file_name(tmp_path, raw):
 def test_photos_are_turned_upright_as_the_detector_turns_them(tmp_path, raw):
     image = np.zeros((16, 32, 3), np.uint8)
     image[:, :16] = 255  # bright on the left
-    data = cv2.imencode(".jpg", image)[1].tobytes()
-    # EXIF orientation 6: the camera was held so that the picture must be turned clockwise.
-    tiff = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06" + bytes(6)
-    exif = b"Exif\x00\x00" + tiff
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    (raw / "test" / "happy" / "turned.jpg").write_bytes(data[:2] + segment + data[2:])
+    (raw / "test" / "happy" / "turned.jpg").write_bytes(turned_jpeg(image))
     build(raw, tmp_path)
     turned = examples(tmp_path)["test/happy/turned"]["image"]
     assert turned.shape == (32, 16, 3)

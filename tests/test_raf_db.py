@@ -13,6 +13,7 @@ import tfds_builders
 from ran_tf import specs
 from ran_tf.launch.prepare import prepare
 from tests import raf_db_files
+from tests.exif_files import turned_jpeg
 from tests.real_data import require
 from tfds_builders import conditions, features, held_out
 from tfds_builders.raf_db import raf_db_dataset_builder
@@ -131,6 +132,20 @@ def test_aligned_faces_take_landmarks_from_a_csv_beside_them(tmp_path, raw):
     assert np.isnan(found["test_0002"]["landmarks"]).all()
     original = examples(build(raw, tmp_path / "out", config="original"))
     assert np.isnan(original["test_0001"]["landmarks"]).all()
+
+
+def test_an_image_is_turned_as_those_who_found_its_landmarks_turned_it(tmp_path, raw):
+    """The annotators' tools ignored EXIF data, our detectors do not."""
+    wide = np.zeros((16, 32, 3), np.uint8)
+    (raw / "Image/original/train_00001.jpg").write_bytes(turned_jpeg(wide))
+    annotated = examples(build(raw, tmp_path / "annotated", config="original"))
+    assert annotated["train_00001"]["image"].shape == (16, 32, 3)
+    names = [f"{p}_{axis}" for p in specs.LANDMARKS for axis in "xy"]
+    path = raw / "Image" / "original" / "landmarks.csv"
+    path.write_text(f"id,{','.join(names)}\ntrain_00001{',0.25' * 10}\n")
+    found = examples(build(raw, tmp_path / "found", config="original"))
+    assert found["train_00001"]["image"].shape == (32, 16, 3)
+    assert found["train_00002"]["image"].shape == (*raf_db_files.SIZE, 3)
 
 
 def test_held_out_is_every_tenth_face_of_each_class():

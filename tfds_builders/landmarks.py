@@ -1,8 +1,9 @@
 """Five landmarks for datasets that have none, from the CSV that a detector's run has written.
 
 The file (`python -m ran_tf.launch.align --landmarks_only` writes it) has a header with `id` and the
-ten `COLUMNS`, in any order, and one row for a face: x and y in 0..1 of its image as it is, "nan"
-where unknown. Further columns are ignored. Faces are joined by id, never by position.
+ten `COLUMNS`, in any order, and one row for a face: x and y in 0..1 of its image, turned as its
+EXIF data say, "nan" where unknown. Further columns are ignored. Faces are joined by id, never by
+position.
 """
 
 import dataclasses

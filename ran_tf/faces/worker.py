@@ -32,7 +32,7 @@ class AlignConfig:
 
     Attributes:
       detector: how faces are searched.
-      landmarks_only: write no images, only landmarks in 0..1 of the photos as they are.
+      landmarks_only: write no images, only landmarks in 0..1 of the upright photos.
       size: side of the aligned faces, pixels.
       margin, drop: see `align_face`.
       choose: of many faces, take the "largest" or the one nearest to the "centre".

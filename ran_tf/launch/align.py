@@ -15,8 +15,9 @@ Landmarks of a dataset that has none, whose images are already faces. FERPlus:
     python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
         --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored
 
-landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the photo as
-it is, with a row for every photo that could be read: nan where no face was found.
+landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the whole
+photo, turned as its EXIF data say, with a row for every photo that could be read: nan where no face
+was found.
 
 Retinaface is the more accurate detector; it needs its weights, which you download yourself: the
 error without them says from where and to where.
@@ -48,7 +49,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool(
         "landmarks_only",
         default.landmarks_only,
-        "Write no images, only landmarks.csv, in 0..1 of the photos as they are.",
+        "Write no images, only landmarks.csv, in 0..1 of the whole photos.",
         flag_values=values,
     )
     flags.DEFINE_integer("size", default.size, "Side of the faces, pixels.", flag_values=values)

@@ -129,8 +129,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str, dict]]:
         listed = conditions.by_face(lists)
         for face in self.track(faces, description=split):
-            # The annotators' tools ignored EXIF data, as TensorFlow does.
-            image = images.load_image(face.image, named_by=face.source, upright=False)
+            # The annotators' tools ignored EXIF data, as TensorFlow does; our detectors do not.
+            image = images.load_image(
+                face.image, named_by=face.source, upright=landmarks is not None
+            )
             if self.builder_config.name == "aligned":
                 _check_side(image, face=face)
             yield (
