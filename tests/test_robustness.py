@@ -2,12 +2,15 @@
 
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from ran_tf.data import damage
 from ran_tf.evaluation import corruptions, robustness, robustness_report, turns
 from ran_tf.evaluation.classifier import Classifier
 from ran_tf.launch import robustness as launch_robustness
@@ -213,6 +216,18 @@ def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, tmp_path):
         command="c",
     )
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
+
+
+def test_a_damaged_dataset_is_named(synthetic_dir, tmp_path):
+    card = make_card(dataset="synthetic_faces")
+    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+    data_dir = shutil.copytree(synthetic_dir, tmp_path / "tfds")
+    (file,) = data_dir.rglob("*validation.tfrecord*")
+    os.truncate(file, 3000)
+    with pytest.raises(damage.DamagedDatasetError, match=f"not whole: {file} is damaged after"):
+        launch_robustness.robustness(
+            tmp_path / "run", out=tmp_path / "out", kinds=[], data_dir=str(data_dir), command="c"
+        )
 
 
 def test_the_command(synthetic_dir, tmp_path):

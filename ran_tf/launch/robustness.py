@@ -52,10 +52,11 @@ def robustness(
 
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
+      DamagedDatasetError: for a dataset that is not whole.
       ValueError: for models whose labels are not those of the dataset, or unknown kinds.
     """
     from ran_tf import config
-    from ran_tf.data import pipeline
+    from ran_tf.data import damage, pipeline
     from ran_tf.evaluation import corruptions, robustness_report
     from ran_tf.evaluation import robustness as trials
 
@@ -75,7 +76,7 @@ def robustness(
             classifier, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
         )
         bar = progress.Progress(console=screen, disable=not screen.is_terminal)
-        with bar:
+        with bar, damage.explained(opened["builder"]):
             total = opened["faces"] * len(trials.conditions(kinds))
             task = bar.add_task(classifier.name, total=total)
             tried.append(
