@@ -169,13 +169,14 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     messages = []
     frozen = dataclasses.replace(
         short,
-        model={**config.model, "relation": False},
+        model={**config.model, "relation": False, "attention": "softmax"},
         optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0, ema=0.0),
     )
     hooks = loop.Hooks(on_message=messages.append)
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
     # Without relation the classifier reads half as many features.
     assert "re-initialised: classifier/kernel" in messages[0]
+    assert "first was trained with attention='sigmoid' and goes on with 'softmax'" in messages[1]
     first, second = (records.load_workdir(tmp_path / name).model for name in ("first", "second"))
     np.testing.assert_allclose(
         first.backbone.get_layer("conv0").kernel,

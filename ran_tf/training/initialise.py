@@ -13,10 +13,12 @@ class Initialised:
 
     Attributes:
       loaded, fresh: paths of variables such as "conv1/kernel".
+      notes: what a person should know, a sentence each.
     """
 
     loaded: tuple[str, ...]
     fresh: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
@@ -41,7 +43,20 @@ def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
         return _from_file(model, found.path)
     trained = sources.load_trained(found).model
     _check_preprocessing(model, trained.get_config(), source=source)
-    return _from_network(model, trained, source=source)
+    taken = _from_network(model, trained, source=source)
+    return dataclasses.replace(taken, notes=_notes(model, trained.get_config(), source=source))
+
+
+def _notes(model, arguments: dict, *, source: str) -> tuple[str, ...]:
+    # No weight tells them apart. Not refused: whoever compares attentions means it.
+    ours = model.get_config()["attention"]
+    theirs = arguments.get("attention", ours)
+    if theirs == ours:
+        return ()
+    return (
+        f"{source} was trained with attention={theirs!r} and goes on with {ours!r}; "
+        f"--attention={theirs} would keep it as it was",
+    )
 
 
 def _check_preprocessing(model, arguments: dict, *, source: str) -> None:
@@ -78,9 +93,11 @@ def _from_file(model, path) -> Initialised:
             _check_preprocessing(model, file.arguments, source=str(path))
             target = model if "backbone" in file.groups else model.backbone
             _load(target, file.path, model=model, source=path)
+            notes = _notes(model, file.arguments, source=str(path))
     except OSError as error:
         raise _unfit(model, path, error) from error
-    return _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+    taken = _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+    return dataclasses.replace(taken, notes=notes)
 
 
 def _load(target, copy, *, model, source) -> None:

@@ -179,3 +179,5 @@ def _initialise(state, source: str, *, hooks: Hooks):
         f"{len(taken.loaded)} weights from {source}; "
         f"re-initialised: {', '.join(taken.fresh) or 'none'}"
     )
+    for note in taken.notes:
+        hooks.on_message(note)
