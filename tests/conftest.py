@@ -45,26 +45,28 @@ def synthetic_dir(tmp_path_factory):
 
 @pytest.fixture
 def parse(monkeypatch):
-    """Parses arguments as the training command would, with flags of its own."""
+    """Parses arguments as a command would, the training command by default, with flags of its own.
+
+    The command is a module of `ran_tf.launch`.
+    """
     from absl import flags
 
-    from ran_tf.launch import flags as launch_flags
     from ran_tf.launch import train
 
-    def parse(*arguments):
+    original = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
+
+    def parse(*arguments, command=train):
         values = flags.FlagValues()
-        for module in (launch_flags, train):
-            monkeypatch.setattr(module.flags, "FLAGS", values)
-        define = {name: getattr(flags, name) for name in dir(flags) if name.startswith("DEFINE_")}
-        for name, function in define.items():
+        monkeypatch.setattr(flags, "FLAGS", values)
+        for name, function in original.items():
             monkeypatch.setattr(
                 flags,
                 name,
                 lambda *a, _function=function, **k: _function(*a, **{"flag_values": values, **k}),
             )
         flags.DEFINE_multi_string("flagfile", [], "")
-        train.define_flags()
-        values(["train", *arguments])
+        command.define_flags()
+        values(["command", *arguments])
         return values
 
     return parse

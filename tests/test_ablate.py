@@ -1,5 +1,6 @@
 """The ablation table: its rows, and the command that trains them, goes on and refuses."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.launch import ablate, prepare
+from ran_tf.launch import flags as launch_flags
 from ran_tf.training import ablation
 
+RECIPES = sorted((pathlib.Path(__file__).parents[1] / "launch").glob("*.flags"))
 BASE = TrainConfig(
-    data=DataConfig(regions=RegionConfig(k=1)),
+    data=DataConfig(regions=RegionConfig(k=1, radius=0.3)),
     model={"backbone": "mobilenet_v1", "attention": "softmax", "relation": False},
     regions_per_step=1,
 )
@@ -31,7 +35,7 @@ def test_rows_change_one_thing_each():
     assert not rows["self_rb"].config.model["relation"]
     assert rows["self_relation"].config.region_loss_weight == 0
     assert rows["softmax"].config.margin == 0.1
-    assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6)
+    assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6, radius=0.3)
     numbers = {k: rows[f"regions_{k}"].config.data.regions for k in (1, 2, 3, 4, 5, 7, 8)}
     assert all(regions.k == k for k, regions in numbers.items())
     assert {k for k, regions in numbers.items() if regions.kind == "random"} == {2, 3, 4, 5, 7}
@@ -44,6 +48,29 @@ def test_choosing_rows():
     assert len(ablation.choose(rows, None)) == 13
     with pytest.raises(ValueError, match=r"`rows` must be some of self.*Received: landmarks; the"):
         ablation.choose(rows, ["landmarks"])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_every_recipe_is_one_of_this_command(parse, recipe):
+    lines = [line for line in recipe.read_text().splitlines() if line.startswith("--")]
+    values = parse("--out=x", *lines, command=ablate)
+    rows = ablation.make_rows(launch_flags.train_config(values), landmarks=True)
+    split = "train[:25%]" if recipe.stem == "quickstart" else values.train_split
+    assert rows["self"].config.data.train_split == split
+
+
+def test_drawn_faces_are_prepared_on_first_use(tmp_path, monkeypatch):
+    class PreparedError(Exception):
+        pass
+
+    def prepared(**asked):
+        assert asked == {"dataset": "synthetic_faces", "data_dir": str(tmp_path)}
+        raise PreparedError
+
+    monkeypatch.setattr(prepare, "prepare", prepared)
+    config = dataclasses.replace(BASE, data=DataConfig(data_dir=str(tmp_path)))
+    with pytest.raises(PreparedError):
+        ablate.ablate(config, out=tmp_path / "out", command="")
 
 
 def run(synthetic_dir, out, *arguments):

@@ -35,6 +35,10 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "init_weights", None, "A preset, work directory or .weights.h5 file that rows start from."
     )
+    # So that every recipe of `train` is one of this command.
+    flags.DEFINE_string("workdir", None, "Not used: recipes set it; runs are in --out.")
+    flags.DEFINE_bool("evaluate", False, "Not used: recipes set it; no test split is looked at.")
+    flags.DEFINE_bool("export", False, "Not used: recipes set it; nothing is exported.")
     launch_flags.define_training_flags()
     flags.FLAGS.set_default("train_split", _PART)
 
@@ -72,9 +76,11 @@ def ablate(
     import tensorflow as tf
 
     from ran_tf.data import pipeline
-    from ran_tf.launch import progress
+    from ran_tf.launch import prepare, progress
     from ran_tf.training import ablation, loop
 
+    if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
+        print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
     dataset = pipeline.open_dataset(config.data)
     chosen = ablation.choose(
         ablation.make_rows(config, landmarks=dataset.knows_landmarks(config.data.train_split)), rows

@@ -55,9 +55,8 @@ def make_rows(base: TrainConfig, *, landmarks: bool) -> dict[str, Row]:
     ]
     if landmarks:
         k = 1 + len(specs.LANDMARKS)
-        rows.append(
-            Row("landmarks", "regions", _change(paper, regions=RegionConfig(kind="landmarks", k=k)))
-        )
+        regions = RegionConfig(kind="landmarks", k=k, radius=base.data.regions.radius)
+        rows.append(Row("landmarks", "regions", _change(paper, regions=regions)))
     for k in range(1, _LARGEST_K + 1):
         if k != paper.data.regions.k:  # that row is there already
             rows.append(Row(f"regions_{k}", "number", _change(paper, regions=_with_number(k))))
