@@ -74,6 +74,18 @@ def test_features_are_those_of_layers_run_by_hand(region_map):
     np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("region_map", [None, (3, 3)])
+def test_region_0_is_the_whole_face_whatever_its_box(region_map, k):
+    model = make_model(trunk="shared", region_map=region_map)
+    batch = make_batch(k)
+    want = model.region_features(batch["image"], batch["boxes"])
+    moved = batch["boxes"].copy()
+    moved[:, 0] = (0.25, 0.25, 0.75, 0.75)
+    got = model.region_features(batch["image"], moved)
+    np.testing.assert_array_equal(got, want)
+
+
 def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
     full, shared = make_model(), ran_tf.RegionAttentionNetwork(**ARGUMENTS, trunk="shared")
     assert [w.path for w in full.weights] == [w.path for w in shared.weights]

@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from ran_tf.regions import crop
+from ran_tf.regions.boxes import WHOLE_FACE
 
 # The last layer at a sixteenth of the face's side: what follows is a small part of the work (14 %
 # of MobileNetV1), and the map still tells the regions of a face apart.
@@ -128,6 +129,8 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
         cut = crop.crop_regions(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
         regions = ops.concatenate([whole[:, None], ops.cast(cut, whole.dtype)], axis=1)
     else:
+        face = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
+        boxes = ops.concatenate([face, boxes[..., 1:, :]], axis=-2)
         regions = ops.cast(
             crop.crop_regions(whole, boxes, size=stages.region_map, portable=portable),
             whole.dtype,
