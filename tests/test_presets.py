@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -237,6 +238,63 @@ def test_zip_and_url(workdir, small, synthetic_dir, tmp_path, monkeypatch):
     # From the cache: nobody answers any more.
     assert sources.resolve(f"{url}#sha256={digest}").kind == "preset"
     assert len(list((tmp_path / "home" / "ran_tf").iterdir())) == 1
+
+
+def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path, monkeypatch):
+    card = make_card(model={**make_card().model, "dtype": "mixed_bfloat16", "trunk": "full"})
+
+    def never(*_, **__):
+        raise AssertionError("faces were read")
+
+    class GoneOnError(Exception):
+        pass
+
+    def go_on(*_, **__):
+        raise GoneOnError
+
+    monkeypatch.setattr(records, "load_workdir", lambda *_, **__: types.SimpleNamespace(card=card))
+    monkeypatch.setattr(make_preset, "_batches", never)
+
+    def make(report):
+        (tmp_path / "report.json").write_text(json.dumps(report))
+        make_preset.make_preset(
+            tmp_path, preset_dir=tmp_path / "new", report=tmp_path / "report.json"
+        )
+
+    told = json.loads(card.to_json())
+    subset = {"class_recall": [0.5] * len(card.labels)}
+    good = {
+        "model": {"card": told},
+        "subsets": {"all": subset},
+        "labels": told["labels"],
+        "dataset": "d",
+        "split": "test",
+        "flip_average": False,
+    }
+    with pytest.raises(ValueError, match=r"report\.json must be .*it lacks dataset, split"):
+        make({"rows": []})
+    for wrong in ({"model": {}}, {"subsets": {}}, {"subsets": []}, {"model": {"card": None}}):
+        with pytest.raises(ValueError, match=r"a report\.json of ran_tf\.launch\.evaluate"):
+            make({**good, **wrong})
+    other = {**told, "model": {**told["model"], "trunk": "shared"}}
+    with pytest.raises(ValueError, match="trunk is 'shared' there and 'full' in the run"):
+        make({**good, "model": {"card": other}})
+    other = {**told, "regions": {**told["regions"], "kind": "random"}}
+    with pytest.raises(ValueError, match=r"regions\.kind is 'random' there"):
+        make({**good, "model": {"card": other}})
+    with pytest.raises(ValueError, match="its classes are others"):
+        make({**good, "labels": told["labels"][::-1]})
+    # As `evaluate` computes, and from before there were shared trunks.
+    old = {n: v for n, v in told["model"].items() if n != "trunk"} | {"dtype": "float32"}
+    monkeypatch.setattr(make_preset, "_batches", go_on)
+    for model in (told["model"], old):
+        with pytest.raises(GoneOnError):
+            make({**good, "model": {"card": {**told, "model": model}}})
+
+
+def test_the_name_of_a_preset_may_have_points():
+    for path in ("presets/ran_v0.1", "presets/ran_v0.1.zip"):
+        assert make_preset.preset_name(pathlib.Path(path)) == "ran_v0.1"
 
 
 def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):

@@ -20,6 +20,10 @@ from ran_tf.launch import command
 
 # What a package may carry; zip files may be larger.
 _MOST_BYTES = 15_000_000
+# That the README is made of.
+_REPORT_KEYS = ("dataset", "split", "labels", "flip_average", "model", "subsets")
+# Arguments of a network in which an evaluation may differ from the run.
+_HOW_IT_IS_COMPUTED = ("dtype", "synchronized", "portable")
 
 
 def define_flags() -> None:
@@ -55,7 +59,8 @@ def make_preset(
     Raises:
       FileNotFoundError: if the run has no finished epoch, or the report is not there.
       FileExistsError: if `preset_dir` exists, unless `overwrite`.
-      ValueError: if the weights are too large, or rounding changes the network too much.
+      ValueError: if the weights are too large, rounding changes the network too much, or the report
+        is of another model.
     """
     from ran_tf.evaluation import model_card, rounding
     from ran_tf.models import presets
@@ -68,8 +73,8 @@ def make_preset(
         )
     run_file = pathlib.Path(workdir).expanduser() / records.RUN
     run = files.read_json(run_file) if run_file.is_file() else None
-    numbers = files.read_json(report) if report else None
     trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
+    numbers = _read_report(report, card=trained.card) if report else None
     batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
     trained = dataclasses.replace(trained, card=_complete(trained.card, batches=batches))
     packed = presets.pack_weights(trained.model)
@@ -89,7 +94,7 @@ def make_preset(
         made |= _known_output(rounded)
         known.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         text = model_card.render(
-            target.stem,
+            preset_name(target),
             card=trained.card,
             made=made,
             run=run,
@@ -99,6 +104,46 @@ def make_preset(
         (folder / presets.README).write_text(text, encoding="utf-8")
         _publish(folder, target)
     return made
+
+
+def preset_name(target: pathlib.Path) -> str:
+    """Of what is written there; a name may have points, such as that of a version."""
+    return target.name.removesuffix(".zip")
+
+
+def _read_report(path: str | os.PathLike, *, card) -> dict:
+    """A report of the model that `card` is of.
+
+    Raises:
+      ValueError: if it is no report, or of a network or regions that differ.
+    """
+    report = files.read_json(path, keys=_REPORT_KEYS)
+    try:
+        theirs = report["model"]["card"]
+        there = {**theirs["model"], **{f"regions.{n}": v for n, v in theirs["regions"].items()}}
+        classes = len(report["subsets"]["all"]["class_recall"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"`report` must be a report.json of ran_tf.launch.evaluate. Received: "
+            f"report={str(path)!r}: {type(error).__name__}: {error}"
+        ) from error
+    # By way of JSON, as the report went.
+    ours = json.loads(card.to_json())
+    here = {**ours["model"], **{f"regions.{n}": v for n, v in ours["regions"].items()}}
+    # What one of them does not know, another version of the package wrote.
+    differences = [
+        f"{name} is {there[name]!r} there and {here[name]!r} in the run"
+        for name in here
+        if name in there and there[name] != here[name] and name not in _HOW_IT_IS_COMPUTED
+    ]
+    if report["labels"] != ours["labels"] or classes != len(ours["labels"]):
+        differences.append("its classes are others")
+    if differences:
+        raise ValueError(
+            f"`report` must be of this run: {'; '.join(differences)}. "
+            f"Received: report={str(path)!r}"
+        )
+    return report
 
 
 def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> list[dict]:
