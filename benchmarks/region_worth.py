@@ -92,6 +92,11 @@ def main() -> None:
     model, card = trained.model, trained.card
     if card.regions.k == 1:
         parser.error(f"--model must see more than the whole face. Received: {arguments.model}")
+    if card.regions.kind == "landmarks":
+        parser.error(
+            "--model must see the same regions of every face, and landmarks may be missing. "
+            f"Received: {arguments.model}, regions of kind {card.regions.kind}"
+        )
     data = pipeline.data_config_of(card, name=arguments.dataset, data_dir=arguments.data_dir)
     batches = list(
         pipeline.eval_batches(

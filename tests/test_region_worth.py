@@ -4,11 +4,13 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
 import ran_tf
+from ran_tf.config import RegionConfig
 from tests import tiny_backbone as tiny_backbone  # registers "tiny"
 
 BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
@@ -58,6 +60,17 @@ def test_shares_are_counted_by_hand(region_worth):
     # The whole face errs on the second, where one crop of two does; elsewhere one of four does.
     assert (found["wrong_where_whole_face_is"], found["wrong_elsewhere"]) == (0.5, 0.25)
     np.testing.assert_allclose(found["mean_weights"], 1 / 3)
+
+
+def test_regions_that_a_face_may_lack_are_refused(region_worth, tmp_path, monkeypatch, capsys):
+    card = types.SimpleNamespace(regions=RegionConfig(kind="landmarks"))
+    trained = types.SimpleNamespace(model=None, card=card)
+    monkeypatch.setattr(region_worth.sources, "load_trained", lambda _: trained)
+    given = ("--model=x", f"--data_dir={tmp_path}", f"--out={tmp_path / 'worth.json'}")
+    monkeypatch.setattr(sys, "argv", ["region_worth.py", *given])
+    with pytest.raises(SystemExit):
+        region_worth.main()
+    assert "the same regions of every face" in capsys.readouterr().err
 
 
 def run_command(*arguments):
