@@ -61,7 +61,11 @@ class Run:
 
 
 def read_plan(path: pathlib.Path) -> list[Run]:
-    """The runs of a plan, in their order."""
+    """The runs of a plan, in their order.
+
+    Raises:
+      ValueError: for an optimizer that `jax_step` is not.
+    """
     plan = json.loads(path.read_text())
     return [_read_run(plan["common"], fields) for fields in plan["runs"]]
 
@@ -69,7 +73,16 @@ def read_plan(path: pathlib.Path) -> list[Run]:
 def _read_run(common: dict, fields: dict) -> Run:
     step = {**common["step"], **fields.get("step", {})}
     step["augment"] = AugmentConfig(**step.get("augment", {}))
-    step["optimizer"] = OptimizerConfig(**step.get("optimizer", {}))
+    optimizer = step.get("optimizer", {})
+    if "milestones" in optimizer:  # JSON knows no tuples, and a step is hashed
+        optimizer = {**optimizer, "milestones": tuple(optimizer["milestones"])}
+    step["optimizer"] = OptimizerConfig(**optimizer)
+    if step["optimizer"].name != "sgd" or step["optimizer"].clip_norm:
+        raise ValueError(
+            f"the run {fields.get('name')!r} must have the optimizer sgd and no clip_norm: "
+            f"the step has neither others nor clipping. Received: name={step['optimizer'].name!r}, "
+            f"clip_norm={step['optimizer'].clip_norm}"
+        )
     fields = {**common, **fields, "step": jax_step.StepConfig(**step)}
     return Run(**{**fields, "teachers": tuple(fields.get("teachers", ()))})
 
@@ -215,6 +228,10 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="faces of each split, for a trial")
     arguments = parser.parse_args()
     deadline = time.monotonic() + arguments.seconds
+    try:
+        plan = read_plan(arguments.plan)
+    except ValueError as error:
+        parser.error(f"--plan: {error}")
     faces = jax_faces.read_faces(arguments.faces)
     if arguments.limit:
         faces = {
@@ -223,13 +240,18 @@ def main() -> None:
         }
     sets = validation_sets(faces["validation"])
     arguments.out.mkdir(parents=True, exist_ok=True)
-    done, log = {}, {}
-    plan = read_plan(arguments.plan)
+    done, log, given_up = {}, {}, set()
     teachers = {name for run in plan for name in run.teachers}
     for run in plan:
+        lacking = sorted({run.init, *run.teachers} & given_up)
+        if lacking:
+            print(f"{run.name}: left out, as it needs {', '.join(lacking)}", flush=True)
+            given_up.add(run.name)
+            continue
         teaches = run.name in teachers
         result = train(run, faces=faces, sets=sets, done=done, teaches=teaches, deadline=deadline)
         if result is None:
+            given_up.add(run.name)
             continue
         path = arguments.out / f"{run.name}.weights.h5"
         compiled(run.size, run.dropout, run.step)["model"].save_weights(path)

@@ -144,6 +144,60 @@ def test_repacked_faces_are_those_of_training_and_validation(tmp_path):
         np.testing.assert_allclose(votes["fer0000000"][[0, 3, 4, 5]], [0.4, 0.1, 0.3, 0.2])
 
 
+PLANS = """
+import json, pathlib, sys, types
+sys.modules["tensorflow"] = None
+import jax_train
+
+def write(*runs, **optimizer):
+    common = {"init": "x.weights.h5", "step": {"optimizer": optimizer}}
+    pathlib.Path("plan.json").write_text(json.dumps({"common": common, "runs": runs}))
+    sys.argv = ["jax_train.py", "--faces=none", "--plan=plan.json", "--out=out"]
+
+write({"name": "a"}, schedule="step", milestones=[0.3, 0.5])
+(run,) = jax_train.read_plan(pathlib.Path("plan.json"))
+hash(run.step)
+print(run.step.optimizer.milestones)
+for wrong in ({"name": "adamw"}, {"clip_norm": 1.0}):
+    write({"name": "a"}, **wrong)
+    try:
+        jax_train.main()
+    except SystemExit as error:
+        print("exit", error.code)
+
+def train(run, **_):
+    print("trained", run.name)
+    return None if run.name == "late" else {"measured": {}}
+
+class Model:
+    def save_weights(self, path):
+        pass
+
+jax_train.train, jax_train.validation_sets = train, lambda faces: {}
+jax_train.jax_faces = types.SimpleNamespace(read_faces=lambda path: {"validation": None})
+jax_train.compiled = lambda *_: {"model": Model()}
+write(
+    {"name": "late"}, {"name": "taught", "teachers": ["late"]}, {"name": "on", "init": "taught"},
+    {"name": "other"},
+)
+jax_train.main()
+print(sorted(json.loads(pathlib.Path("out/runs.json").read_text())))
+"""
+
+
+def test_plans_are_read_and_runs_that_were_given_up_stop_only_those_that_need_them(tmp_path):
+    assert run_python(["-c", PLANS], cwd=tmp_path).splitlines() == [
+        "(0.3, 0.5)",
+        "exit 2",
+        "exit 2",
+        "trained late",
+        "taught: left out, as it needs late",
+        "on: left out, as it needs taught",
+        "trained other",
+        "['other']",
+    ]
+
+
 @pytest.mark.large
 def test_a_plan_ends_in_work_directories(tmp_path):
     """Whole face, regions, mixup and teachers; minutes, since XLA compiles MobileNet for a CPU."""
