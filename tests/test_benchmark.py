@@ -14,6 +14,7 @@ import ran_tf
 from ran_tf.benchmark import crop, flops, machine, pillow_loader, results, serve, step, table
 from ran_tf.benchmark import input as input_suite
 from ran_tf.config import DataConfig
+from ran_tf.launch import benchmark
 
 ROOT = pathlib.Path(__file__).parents[1]
 PEAK = {"float32": 1e12, "bfloat16": 2e12}
@@ -183,6 +184,40 @@ def test_memory_is_read():
     assert machine.peak_memory() > 0.05
     held = machine.memory_now()
     assert held is None or 0.05 < held < 1024
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--suite=step --num_regions=six", "--num_regions must be whole numbers.*=six"),
+        ("--suite=step --batch_size=8,0", "--batch_size must be whole numbers.*=8,0"),
+        ("--suite=serve --dtype=float32,bf16", "`--dtype` must be one of.*bf16"),
+        ("--suite=serve --warmup=3", "--warmup must be left out with --suite=serve"),
+        ("--suite=input --warmup=3", "it belongs to --suite=step"),
+        ("--suite=crop --replicas=2", "--replicas must be left out with --suite=crop"),
+        ("--suite=crop --workdir=x", "--workdir must be.*it belongs to --suite=serve"),
+        ("--suite=step --dataset=ferplus", "--dataset must be.*it belongs to --suite=input"),
+        ("--suite=serve --workdir=x --region_size=96", "--region_size must be.*--workdir"),
+    ],
+)
+def test_a_flag_that_would_be_ignored_and_a_value_that_is_none_are_named(parse, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark.check(parse(*arguments.split(), "--out=x.json", command=benchmark))
+
+
+@pytest.mark.parametrize("suite", ["step", "input", "crop", "serve"])
+def test_each_suite_takes_the_flags_that_its_plan_reads(parse, suite):
+    values = parse(f"--suite={suite}", "--out=x.json", "--batch_size=2", command=benchmark)
+    benchmark.check(values)
+    read = set()
+
+    class Watched:
+        def __getattr__(self, name):
+            read.add(name)
+            return getattr(values, name)
+
+    benchmark._plan(Watched())
+    assert read - {"suite"} == set(benchmark._SUITES[suite])
 
 
 def test_the_command_writes_json_and_refuses_what_makes_no_sense(tmp_path):

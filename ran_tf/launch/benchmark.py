@@ -13,14 +13,25 @@ import dataclasses
 
 from absl import flags
 
+from ran_tf import config
 from ran_tf.launch import command
 
-_SUITES = ("step", "input", "crop", "serve")
+_DTYPES = ("float32", "mixed_bfloat16")
+_OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
+# Which flags each suite takes.
+_SUITES = {
+    "step": (*_OF_ALL, "replicas", "sync_batch_norm", "warmup"),
+    "input": (*_OF_ALL, "wait_steps", "dataset", "data_dir", "split"),
+    "crop": (*_OF_ALL, "step_batch", "warmup"),
+    "serve": (*_OF_ALL, "workdir"),
+}
+# A training run that is served has its own.
+_OF_A_WORKDIR = ("backbone", "region_size", "image_size", "num_regions")
 
 
 def define_flags() -> None:
     """Flags of all suites; one that is not given takes the suite's own default."""
-    flags.DEFINE_enum("suite", None, _SUITES, "What is measured.", required=True)
+    flags.DEFINE_enum("suite", None, list(_SUITES), "What is measured.", required=True)
     flags.DEFINE_string("out", None, "JSON file that is written.", required=True)
     flags.DEFINE_string("backbone", None, "Name of the backbone.")
     flags.DEFINE_integer("region_size", None, "Side of a region, pixels.", lower_bound=8)
@@ -41,7 +52,29 @@ def define_flags() -> None:
     flags.DEFINE_integer("inter_op_threads", 0, "Operators at a time; 0: TensorFlow's choice.")
 
 
+def check(values) -> None:
+    """Raises ValueError for a flag that the suite would ignore, or a value that is none."""
+    for other, names in _SUITES.items():
+        for name in names:
+            if name not in _SUITES[values.suite] and values[name].present:
+                raise ValueError(
+                    f"--{name} must be left out with --suite={values.suite}, which has no use for "
+                    f"it; it belongs to --suite={other}. Received: --{name}={values[name].value}"
+                )
+    for name in _OF_A_WORKDIR:
+        if values.workdir and values[name].present:
+            raise ValueError(
+                f"--{name} must be left out with --workdir, which has its own. "
+                f"Received: --{name}={values[name].value}"
+            )
+    for name in ("num_regions", "batch_size"):
+        _numbers(name, values[name].value)
+    for dtype in values.dtype or ():
+        config.check_choice("--dtype", dtype, _DTYPES)
+
+
 def main() -> None:
+    check(flags.FLAGS)
     import tensorflow as tf
 
     from ran_tf.benchmark import results, table
@@ -71,8 +104,8 @@ def _plan(values):
                 backbone=values.backbone,
                 size=values.region_size,
                 image_size=values.image_size,
-                regions=_numbers(values.num_regions),
-                batches=_numbers(values.batch_size),
+                regions=_numbers("num_regions", values.num_regions),
+                batches=_numbers("batch_size", values.batch_size),
                 dtypes=_names(values.dtype),
                 replicas=values.replicas,
                 sync_batch_norm=values.sync_batch_norm,
@@ -86,8 +119,8 @@ def _plan(values):
 
         plan = crop.CropPlan(
             **_given(
-                batch=_one("batch_size", _numbers(values.batch_size)),
-                k=_one("num_regions", _numbers(values.num_regions)),
+                batch=_one("batch_size", _numbers("batch_size", values.batch_size)),
+                k=_one("num_regions", _numbers("num_regions", values.num_regions)),
                 image_size=values.image_size,
                 size=values.region_size,
                 backbone=values.backbone,
@@ -107,8 +140,8 @@ def _plan(values):
                 backbone=values.backbone,
                 size=values.region_size,
                 image_size=values.image_size,
-                k=_one("num_regions", _numbers(values.num_regions)),
-                batches=_numbers(values.batch_size),
+                k=_one("num_regions", _numbers("num_regions", values.num_regions)),
+                batches=_numbers("batch_size", values.batch_size),
                 dtypes=_names(values.dtype),
                 repeats=values.repeats,
             )
@@ -119,7 +152,7 @@ def _plan(values):
     plan = input_suite.InputPlan(
         data=_data(values),
         **_given(
-            batch=_one("batch_size", _numbers(values.batch_size)),
+            batch=_one("batch_size", _numbers("batch_size", values.batch_size)),
             passes=values.repeats,
             size=values.region_size,
             backbone=values.backbone,
@@ -134,7 +167,7 @@ def _data(values):
     from ran_tf.config import DataConfig, RegionConfig
 
     side = values.image_size or DataConfig().image_size[0]
-    k = _one("num_regions", _numbers(values.num_regions)) or RegionConfig().k
+    k = _one("num_regions", _numbers("num_regions", values.num_regions)) or RegionConfig().k
     return DataConfig(
         name=values.dataset,
         data_dir=values.data_dir,
@@ -149,8 +182,17 @@ def _given(**arguments) -> dict:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _numbers(texts: list[str] | None) -> tuple[int, ...] | None:
-    return tuple(int(text) for text in texts) if texts else None
+def _numbers(flag: str, texts: list[str] | None) -> tuple[int, ...] | None:
+    try:
+        found = tuple(int(text) for text in texts or ())
+    except ValueError:
+        found = (0,)
+    if any(number < 1 for number in found):
+        raise ValueError(
+            f"--{flag} must be whole numbers above 0 with commas between. "
+            f"Received: --{flag}={','.join(texts)}"
+        )
+    return found or None
 
 
 def _names(texts: list[str] | None) -> tuple[str, ...] | None:
