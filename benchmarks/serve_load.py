@@ -141,14 +141,21 @@ def measure(arguments, *, process: int, address: str) -> dict:
         "load_average": round(os.getloadavg()[0], 1),
         "memory_mib": memory,
     }
+    return summary | summarise_times(results)
+
+
+def summarise_times(results: list[dict]) -> dict[str, dict]:
+    """Count and times of each kind of request; of few requests some kinds have none."""
+    kinds = {}
     for kind in ("ok", "bad", "missing"):
         times = [1e3 * result["s"] for result in results if result["kind"] == kind]
-        summary[kind] = {
-            "count": len(times),
-            "ms_p50": round(float(np.quantile(times, 0.5)), 1),
-            "ms_p99": round(float(np.quantile(times, 0.99)), 1),
-        }
-    return summary
+        if times:
+            kinds[kind] = {
+                "count": len(times),
+                "ms_p50": round(float(np.quantile(times, 0.5)), 1),
+                "ms_p99": round(float(np.quantile(times, 0.99)), 1),
+            }
+    return kinds
 
 
 def main() -> int:

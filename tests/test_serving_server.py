@@ -218,6 +218,17 @@ def test_the_command_serves_until_it_is_told_to_stop(small_export):
         assert process.wait(timeout=60) == 0
 
 
+def test_a_short_load_test_leaves_out_what_it_did_not_ask(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import serve_load
+
+    results = [{"kind": "ok", "s": 0.1}, {"kind": "ok", "s": 0.3}, {"kind": "missing", "s": 0.002}]
+    assert serve_load.summarise_times(results) == {
+        "ok": {"count": 2, "ms_p50": 200.0, "ms_p99": 298.0},
+        "missing": {"count": 1, "ms_p50": 2.0, "ms_p99": 2.0},
+    }
+
+
 @pytest.mark.large
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_many_clients_and_bad_requests(small_export, protocol):

@@ -20,7 +20,7 @@ class StepReport:
     Attributes:
       epoch, epochs, step, steps: 1-based positions and totals (step within its epoch).
       loss, cross_entropy, region_loss, accuracy: means over the epoch so far.
-      faces_per_second: over the epoch so far, this process.
+      faces_per_second: of all workers, since this process took the epoch up.
       learning_rate: of this step.
     """
 
