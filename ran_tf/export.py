@@ -171,7 +171,7 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
 
 def find_version(export_dir: str | os.PathLike) -> pathlib.Path | None:
     """The newest version of an export, or the folder itself if it is one version; else None."""
-    export_dir = pathlib.Path(export_dir)
+    export_dir = pathlib.Path(export_dir).expanduser()
     if (export_dir / SAVED_MODEL).is_file():
         return export_dir
     versions = [v for v in _versions(export_dir) if (export_dir / str(v) / SAVED_MODEL).is_file()]

@@ -7,6 +7,7 @@ converter and knows nothing of our layers.
 import base64
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -217,7 +218,9 @@ def run_command(**arguments):
 
 # Keras 3.15 converts tf.Variables so when it saves.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
-def test_command_writes_weights_that_load(source, tmp_path, capsys):
+def test_command_writes_weights_that_load(source, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(source.parent, tmp_path / "source")
     faces = tmp_path / "faces" / "deep"
     faces.mkdir(parents=True)
     rng = np.random.default_rng(5)
@@ -225,9 +228,9 @@ def test_command_writes_weights_that_load(source, tmp_path, capsys):
     for i, image in enumerate(images):
         assert cv2.imwrite(str(faces / f"{i}.png"), image[..., ::-1])  # OpenCV writes BGR
     out = tmp_path / "out" / "mobilenet.weights.h5"
-    arguments = {"source": source, "format": "faceres_tfjs", "out": out, "size": SIZE[0]}
+    arguments = {"format": "faceres_tfjs", "size": SIZE[0], "faces": "~/faces", "num_faces": 5}
 
-    run_command(**arguments, faces=faces.parent, num_faces=5)
+    run_command(source=f"~/source/{source.name}", out="~/out/mobilenet.weights.h5", **arguments)
 
     model = build_backbone("mobilenet_v1", size=SIZE)
     model.load_weights(out)

@@ -290,6 +290,13 @@ def test_versions_are_never_overwritten(tmp_path):
         write(0)
 
 
+def test_a_home_directory_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "export" / "2").mkdir(parents=True)
+    (tmp_path / "export" / "2" / "saved_model.pb").touch()
+    assert export.find_version("~/export") == tmp_path / "export" / "2"
+
+
 def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
     card, model = make_card(), LinearModel()
     save = tf.saved_model.save

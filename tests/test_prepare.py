@@ -1,5 +1,6 @@
 """python -m ran_tf.launch.prepare: what it builds, says and refuses."""
 
+import pathlib
 import subprocess
 import sys
 import types
@@ -8,6 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 from absl import flags
 
+from ran_tf import config
+from ran_tf.data import pipeline
 from ran_tf.launch.prepare import main, prepare
 from tests import ferplus_files
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
@@ -43,8 +46,15 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     assert record.stat().st_mtime_ns == written
 
 
-def test_a_config_is_named_after_a_slash(tmp_path, raw):
-    line = prepare(dataset="ferplus/votes", manual_dir=str(raw), data_dir=str(tmp_path))
+def test_a_config_is_named_after_a_slash_and_a_home_directory_with_a_tilde(
+    tmp_path, raw, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    line = prepare(dataset="ferplus/votes", manual_dir="~/raw", data_dir="~/data")
+    opened = pipeline.open_dataset(config.DataConfig(name="ferplus/votes", data_dir="~/data"))
+    assert pathlib.Path(opened.builder.data_dir).is_relative_to(tmp_path / "data")
+    assert not (tmp_path / "~").exists()
     assert line.startswith("ferplus/votes/1.1.0: train 2")
 
 

@@ -86,6 +86,14 @@ def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch):
         command.find_recipe("--flagfile=launch/nope.flags")
 
 
+def test_a_recipe_in_the_home_directory_comes_before_the_packaged_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "quickstart.flags").write_text("--epochs=3\n")
+    for arguments in (["--flagfile=~/quickstart.flags"], ["--flagfile", "~/quickstart.flags"]):
+        # Which absl expands, too.
+        assert command.expand_arguments(arguments) == ["--flagfile=~/quickstart.flags"]
+
+
 def run_train(*arguments, cwd):
     return subprocess.run(
         [sys.executable, "-m", "ran_tf.launch.train", *arguments],

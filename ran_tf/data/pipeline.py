@@ -7,6 +7,7 @@ An evaluation batch has, in place of `draws`: "label" i64[b], "id" string[b], "o
 """
 
 import dataclasses
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -81,8 +82,9 @@ def open_dataset(data: DataConfig) -> Dataset:
       FileNotFoundError: if it is not prepared in `data.data_dir`.
       damage.DamagedDatasetError: if some of its files are missing or empty.
     """
+    data_dir = data.data_dir and os.path.expanduser(data.data_dir)
     try:
-        builder = tfds.builder(data.name, data_dir=data.data_dir, try_gcs=False)
+        builder = tfds.builder(data.name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
             f"`dataset` must be one of {sorted(tfds_builders.DATASETS)}, perhaps with a /config. "

@@ -25,11 +25,13 @@ error without them says from where and to where.
 
 import dataclasses
 import os
+import pathlib
 
 from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ran_tf.faces import journal
 from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
@@ -156,7 +158,8 @@ def run(values: flags.FlagValues) -> Summary:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(describe(summary))
-    print(f"wrote {os.path.join(values.output_dir, 'landmarks.csv')} and report.csv beside it")
+    written = pathlib.Path(values.output_dir).expanduser() / journal.LANDMARKS
+    print(f"wrote {written} and {journal.REPORT} beside it")
     return summary
 
 

@@ -10,6 +10,7 @@ worth keeping, leave the machine alone meanwhile.
 """
 
 import dataclasses
+import pathlib
 
 from absl import flags
 
@@ -90,8 +91,9 @@ def main() -> None:
     plan, measure = _plan(values)
     result = results.collect(values.suite, measure, arguments={"plan": dataclasses.asdict(plan)})
     table.print_result(result)
-    results.write(values.out, result)
-    print(f"written: {values.out}")
+    out = pathlib.Path(values.out).expanduser()
+    results.write(out, result)
+    print(f"written: {out}")
 
 
 def _plan(values):

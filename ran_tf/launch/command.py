@@ -70,7 +70,7 @@ def expand_arguments(arguments: list[str]) -> list[str]:
         argument = find_recipe(argument)
         if argument.startswith(_RECIPE_FLAG):
             try:
-                check_flagfile(pathlib.Path(argument.removeprefix(_RECIPE_FLAG)))
+                check_flagfile(pathlib.Path(argument.removeprefix(_RECIPE_FLAG)).expanduser())
             except (ValueError, OSError) as error:
                 sys.exit(f"error: {error}")
         found.append(argument)
@@ -111,7 +111,7 @@ def check_flagfile(path: pathlib.Path) -> None:
 def find_recipe(argument: str) -> str:
     """Turns `--flagfile=launch/x.flags` into the packaged recipe when no such file is on disk."""
     name = argument.removeprefix(_RECIPE_FLAG)
-    if name == argument or pathlib.Path(name).exists():
+    if name == argument or pathlib.Path(name).expanduser().exists():
         return argument
     recipes = recipe_folder()
     recipe = recipes / pathlib.Path(name).name

@@ -82,14 +82,14 @@ def run(values: flags.FlagValues) -> None:
     Raises:
       ValueError, FileNotFoundError: a bad flag or file; nothing is written then.
     """
-    out = Path(values.out)
+    out = Path(values.out).expanduser()
     if not out.name.endswith(".weights.h5"):
         raise ValueError(f"--out must end in .weights.h5. Received: out={values.out!r}")
     size = (values.size, values.size)
     # Before the conversion, so that a wrong folder is known at once.
     faces = values.faces and read_faces(values.faces, count=values.num_faces, size=size)
     converted = convert(
-        source=values.source,
+        source=Path(values.source).expanduser(),
         format=values.format,
         size=size,
         preprocessing=values.preprocessing,
@@ -117,7 +117,8 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
       FileNotFoundError: no image there.
       ValueError: a file that does not decode.
     """
-    files = sorted(x for x in Path(folder).rglob("*") if x.suffix.lower() in images.SUFFIXES)
+    below = Path(folder).expanduser().rglob("*")
+    files = sorted(x for x in below if x.suffix.lower() in images.SUFFIXES)
     if not files:
         raise FileNotFoundError(
             f"--faces must be a folder with images ({', '.join(images.SUFFIXES)}). "

@@ -13,6 +13,7 @@ What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wa
 
 import contextlib
 import io
+import os
 import pathlib
 import sys
 import time
@@ -79,6 +80,7 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
             f"`dataset`: {name} has the configs {', '.join(configs) or 'none'}. "
             f"Received: dataset={dataset!r}"
         )
+    data_dir = data_dir and os.path.expanduser(data_dir)
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
 
 
