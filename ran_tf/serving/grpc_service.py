@@ -3,9 +3,12 @@ ModelService's GetModelStatus. Needs the extra `serve`.
 """
 
 import concurrent.futures
+import math
+from collections.abc import Mapping
 
 import grpc
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -15,6 +18,8 @@ from tensorflow_serving.apis import (
 )
 
 from ran_tf.serving import service as model_service
+
+_MOST_AXES = 64  # of a NumPy array
 
 
 def make_server(
@@ -26,7 +31,7 @@ def make_server(
       service: what answers.
       host: address to listen on.
       port: 0 is any that is free.
-      max_request_bytes: longer requests are refused.
+      max_request_bytes: longer requests are refused, and those whose tensors would take more.
 
     Returns:
       {"server": `grpc.Server`, "port": int}.
@@ -43,7 +48,7 @@ def make_server(
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        _PredictionService(service), server
+        _PredictionService(service, most_bytes=max_request_bytes), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(service), server)
     try:
@@ -54,13 +59,13 @@ def make_server(
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: model_service.ModelService):
-        self._service = service
+    def __init__(self, service: model_service.ModelService, *, most_bytes: int):
+        self._service, self._most_bytes = service, most_bytes
 
     def Predict(self, request, context):
         def answer():
             signature = request.model_spec.signature_name or model_service.DEFAULT_SIGNATURE
-            inputs = {name: _to_array(value) for name, value in request.inputs.items()}
+            inputs = to_arrays(request.inputs, most_bytes=self._most_bytes)
             outputs = self._service.predict(inputs, signature=signature)
             response = predict_pb2.PredictResponse()
             self._fill(response.model_spec, signature=signature)
@@ -116,10 +121,36 @@ def _guard(service: model_service.ModelService, spec, context, answer):
         return context.abort(grpc.StatusCode.NOT_FOUND, str(error))
     except model_service.BadRequestError as error:
         return context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except MemoryError as error:
+        return context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"out of memory: {error}")
 
 
-def _to_array(tensor):
+def to_arrays(tensors: Mapping[str, tensor_pb2.TensorProto], *, most_bytes: int) -> dict:
+    """The tensors of a request as arrays.
+
+    Raises:
+      BadRequestError: for what is no tensor, or if they would take more than `most_bytes`.
+    """
     try:
-        return tf.make_ndarray(tensor)
-    except (TypeError, ValueError) as error:
-        raise model_service.BadRequestError(f"not a tensor: {error}") from error
+        claimed = sum(_claimed_bytes(tensor) for tensor in tensors.values())
+        if claimed > most_bytes:
+            raise ValueError(f"they must take at most {most_bytes:,} bytes. Received: {claimed:,}")
+        return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+    # The last two of numbers that the type does not hold, and of types that are no values.
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
+        raise model_service.BadRequestError(f"not tensors: {error}") from error
+
+
+def _claimed_bytes(tensor: tensor_pb2.TensorProto) -> int:
+    """What a tensor takes as an array: its last value stands for all that its shape has beyond."""
+    shape = tensor.tensor_shape
+    sizes = [axis.size for axis in shape.dim[: _MOST_AXES + 1]]
+    if shape.unknown_rank or len(sizes) > _MOST_AXES or min(sizes, default=0) < 0:
+        raise ValueError(f"a shape must be at most {_MOST_AXES} numbers from 0. Received: {sizes}")
+    count, dtype = math.prod(sizes), tf.as_dtype(tensor.dtype)
+    if dtype != tf.string:
+        return count * dtype.size
+    texts = tensor.string_val
+    repeated = len(texts[-1]) if texts else 0
+    pointer = 8
+    return sum(map(len, texts)) + max(0, count - len(texts)) * (repeated + pointer)
