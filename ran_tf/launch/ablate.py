@@ -40,6 +40,8 @@ def define_flags() -> None:
     flags.DEFINE_bool("evaluate", False, "Not used: recipes set it; no test split is looked at.")
     flags.DEFINE_bool("export", False, "Not used: recipes set it; nothing is exported.")
     launch_flags.define_training_flags()
+    # So that --help lists them.
+    flags.adopt_module_key_flags(launch_flags)
     flags.FLAGS.set_default("train_split", _PART)
 
 
@@ -64,9 +66,9 @@ def ablate(
 
     Returns:
       The contents of ablation.json: {"command", "dataset", "train_split", "train_faces",
-      "validation_split", "validation_faces", "epochs", "init_weights", "rows": {name: {"group",
-      "regions", "attention", "relation", "region_loss_weight", "margin", "accuracy" (mean over
-      seeds), "deviation" (standard, over seeds; None of one), "seeds": {seed: {"accuracy",
+      "validation_split", "validation_faces", "epochs", "init_weights", "keep", "rows": {name:
+      {"group", "regions", "attention", "relation", "region_loss_weight", "margin", "accuracy" (mean
+      over seeds), "deviation" (standard, over seeds; None of one), "seeds": {seed: {"accuracy",
       "accuracy_ci95", "epoch"}}}}}.
 
     Raises:
@@ -103,6 +105,7 @@ def ablate(
         "validation_faces": count,
         "epochs": config.epochs,
         "init_weights": init_weights,
+        "keep": config.keep,
     }
     for run in runs:
         folder = _folder(run)
@@ -227,7 +230,7 @@ def _render(table: dict) -> str:
             "",
             f"`{table['dataset']}`: every row trained on `{table['train_split']}` "
             f"({table['train_faces']:,} faces) for {table['epochs']} epoch(s) from "
-            f"{table['init_weights'] or 'random weights'}; the best epoch on "
+            f"{table['init_weights'] or 'random weights'}; the {table['keep']} epoch on "
             f"`{table['validation_split']}` ({table['validation_faces']:,} faces), Wilson "
             "intervals; mean and standard deviation over the seeds. Runs this short rank what "
             "learns fast, not what ends best.",
