@@ -254,12 +254,11 @@ def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path,
 
     monkeypatch.setattr(records, "load_workdir", lambda *_, **__: types.SimpleNamespace(card=card))
     monkeypatch.setattr(make_preset, "_batches", never)
+    monkeypatch.setenv("HOME", str(tmp_path))
 
     def make(report):
         (tmp_path / "report.json").write_text(json.dumps(report))
-        make_preset.make_preset(
-            tmp_path, preset_dir=tmp_path / "new", report=tmp_path / "report.json"
-        )
+        make_preset.make_preset(tmp_path, preset_dir=tmp_path / "new", report="~/report.json")
 
     told = json.loads(card.to_json())
     subset = {"class_recall": [0.5] * len(card.labels)}

@@ -117,7 +117,7 @@ def _read_report(path: str | os.PathLike, *, card) -> dict:
     Raises:
       ValueError: if it is no report, or of a network or regions that differ.
     """
-    report = files.read_json(path, keys=_REPORT_KEYS)
+    report = files.read_json(pathlib.Path(path).expanduser(), keys=_REPORT_KEYS)
     try:
         theirs = report["model"]["card"]
         there = {**theirs["model"], **{f"regions.{n}": v for n, v in theirs["regions"].items()}}
