@@ -57,7 +57,7 @@ WRITE = {
 
 
 def dataset_of(recipe):
-    return recipe.read_text().split("--dataset=")[1].splitlines()[0]
+    return recipe.read_text().split("\n--dataset=")[1].splitlines()[0]
 
 
 def split_of(dataset):
