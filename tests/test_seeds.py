@@ -1,59 +1,63 @@
-"""`benchmarks/seeds.py`: differences over seeds against counts by hand, and the command."""
+"""A seed settles everything random of a run, each by itself."""
 
-import json
-import pathlib
-import subprocess
-import sys
+import dataclasses
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from ran_tf.training import records
-from tests.test_export import make_card, make_model
-from tests.test_report import make_predictions
-
-BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def seeds(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import seeds
-
-    return seeds
+from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.data import pipeline
+from ran_tf.training import loop, run
 
 
-def test_the_mean_over_seeds_is_counted_by_hand(seeds):
-    faces = np.arange(100)
-    # The first model is wrong on faces 0..9, the second on none, the baselines on 0..19 and 80..99.
-    models = [make_predictions(faces >= 10), make_predictions(faces >= 0)]
-    baselines = [make_predictions(faces >= 20), make_predictions(faces < 80)]
-    order = np.random.default_rng(0).permutation(models[0].id)
-    baselines[1] = baselines[1].in_order_of(order)
-    found = seeds.differences(models, baselines)
-    assert list(found) == ["all", "occlusion", "pose_30"], "no face is turned beyond 45 degrees"
-    assert [row["count"] for row in found.values()] == [100, 40, 20]
-    assert found["all"]["accuracy"] == pytest.approx((0.10 + 0.20) / 2)
-    assert found["occlusion"]["accuracy"] == pytest.approx((10 / 40 + 0) / 2)
-    assert found["pose_30"] == {"count": 20, "accuracy": 0.0, "accuracy_ci95": [0.0, 0.0]}
-    # 30 faces of 100 have a difference of one half: the standard error is that of a share of .3.
-    low, high = found["all"]["accuracy_ci95"]
-    assert high - low == pytest.approx(2 * 1.96 * 0.5 * np.sqrt(0.3 * 0.7 / 100), rel=0.08)
-
-
-def test_the_command(synthetic_dir, tmp_path):
-    card = make_card(dataset="synthetic_faces")
-    run = tmp_path / "run"
-    records.save_best(run, model=make_model(), card=card, metrics={"epoch": 1})
-    command = [sys.executable, str(BENCHMARKS / "seeds.py"), f"--model={run}"]
-    options = [f"--data_dir={synthetic_dir}", "--split=test[:16]", f"--out={tmp_path / 'x.json'}"]
-    done = subprocess.run(
-        [*command, f"--baseline={run}", *options], capture_output=True, text=True, check=False
+@pytest.fixture(scope="module")
+def runs(synthetic_dir, tmp_path_factory):
+    """What each of three runs, of the seeds 3, 3 and 4, is about to use."""
+    config = TrainConfig(
+        data=DataConfig(
+            data_dir=synthetic_dir,
+            image_size=(16, 16),
+            train_split="train[:20]",
+            validation_split="validation[:12]",
+            regions=RegionConfig(kind="random", k=3),
+        ),
+        model={"backbone": "tiny", "size": (16, 16), "dropout": 0.5},
+        epochs=1,
+        batch_size=20,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "x.json").read_text())["differences"]
-    assert found["all"] == {"count": 16, "accuracy": 0.0, "accuracy_ci95": [0.0, 0.0]}
-    done = subprocess.run(
-        [*command, f"--baseline={run},{run}", *options], capture_output=True, text=True, check=False
+    return [
+        _start(dataclasses.replace(config, seed=seed), tmp_path_factory.mktemp(f"seed{seed}"))
+        for seed in (3, 3, 4)
+    ]
+
+
+def _start(config, workdir):
+    made = run.start(
+        config,
+        workdir,
+        dataset=pipeline.open_dataset(config.data),
+        strategy=tf.distribute.OneDeviceStrategy("CPU:0"),
+        init_weights=None,
+        hooks=loop.Hooks(),
+        checkpoint_seconds=300,
+        check=lambda: None,
     )
-    assert done.returncode == 2 and "must name as many" in done.stderr
+    batch = next(iter(made.data.epoch(0)))
+    (dropout,) = (x for x in made.state.model.layers if isinstance(x, keras.layers.Dropout))
+    # `draws` are all that augmentation knows (`test_augment`).
+    return {
+        "order": batch["image"].numpy(),
+        "augmentation": batch["draws"].numpy(),
+        "regions": batch["boxes"].numpy(),
+        "initialisation": np.concatenate([w.numpy().ravel() for w in made.state.model.weights]),
+        "dropout": dropout(np.ones((8, 16), np.float32), training=True).numpy(),
+    }
+
+
+@pytest.mark.parametrize("what", ["order", "augmentation", "regions", "initialisation", "dropout"])
+def test_a_seed_settles(runs, what):
+    one, same, other = (r[what] for r in runs)
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
