@@ -25,8 +25,9 @@ def backbone_flops(backbone) -> int:
         return output
 
     # Symbolically: `layer.output` is that of the size a layer was first called with, and the late
-    # layers of a shared trunk may see another.
-    keras.models.clone_model(backbone, clone_function=lambda layer: layer, call_function=count)
+    # layers of a shared trunk may see another. A Sequential takes no `call_function`.
+    functional = keras.Model(backbone.inputs, backbone.outputs)
+    keras.models.clone_model(functional, clone_function=lambda layer: layer, call_function=count)
     return total
 
 
