@@ -129,8 +129,9 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
         cut = crop.crop_regions(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
         regions = ops.concatenate([whole[:, None], ops.cast(cut, whole.dtype)], axis=1)
     else:
-        face = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
-        boxes = ops.concatenate([face, boxes[..., 1:, :]], axis=-2)
+        # Region 0 is the whole face here too, whatever its box.
+        first = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
+        boxes = ops.concatenate([first, boxes[..., 1:, :]], axis=-2)
         regions = ops.cast(
             crop.crop_regions(whole, boxes, size=stages.region_map, portable=portable),
             whole.dtype,
