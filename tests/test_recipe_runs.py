@@ -19,6 +19,7 @@ from ran_tf.launch.prepare import prepare
 from ran_tf.models import backbones
 from ran_tf.training import loop
 from tests import affectnet_files, ferplus_files, raf_db_files, test_sfew
+from tests.test_recipes import run_train
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = [path for path in sorted((ROOT / "launch").glob("*.flags")) if path.stem != "quickstart"]
@@ -132,17 +133,8 @@ def test_the_commands_train_and_report(recipe, data_dir, tmp_path):
 
 
 def test_evaluation_that_cannot_be_is_refused_before_training(data_dir, tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "ran_tf.launch.train", *SMALL, "--evaluate"),
-            *("--dataset=sfew", f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    folders = (f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}")
+    done = run_train(*SMALL, "--evaluate", "--dataset=sfew", *folders, cwd=ROOT)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "the split 'test', which 'sfew' does not have" in done.stderr
     assert not (tmp_path / "run").exists()
