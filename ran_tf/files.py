@@ -16,9 +16,9 @@ def atomic_path(path: str | os.PathLike):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes)
-    )
+    # No more than ".weights.h5" and the like need: names have a limit of 255 bytes.
+    ending = "".join(path.suffixes[-2:])[-16:]
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=ending)
     os.close(handle)
     try:
         yield pathlib.Path(name)

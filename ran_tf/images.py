@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import stat
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,31 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def find_files(
+    folder: str | os.PathLike,
+    *,
+    suffixes: Sequence[str] = SUFFIXES,
+    exclude: str | os.PathLike | None = None,
+) -> list[pathlib.Path]:
+    """Sorted files below a folder whose names have one of `suffixes`, in either case.
+
+    What is hidden is left out, links to folders are not followed, nor is the folder `exclude`.
+
+    Raises:
+      OSError: the folder, or one below it, cannot be read.
+    """
+    exclude, found = exclude and pathlib.Path(exclude).resolve(), []
+    for below, folders, names in os.walk(folder, onerror=_raise):
+        below = pathlib.Path(below)
+        folders[:] = [x for x in folders if x[0] != "." and (below / x).resolve() != exclude]
+        found += [below / x for x in names if x[0] != "." and x.lower().endswith(tuple(suffixes))]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def decode_image(data: bytes) -> np.ndarray:

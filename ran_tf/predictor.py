@@ -162,22 +162,17 @@ class Predictor:
         return cut
 
     def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[detect.Face]]:
-        """The faces of each photo, the largest first; not of those that a detector dies of."""
-        try:
-            found = dict(zip(photos, self._detect(list(photos.values())), strict=True))
-        except Exception:  # a detector may raise whatever its framework does
-            if results.on_error == "raise":
-                raise
-            found = {}
-            for i, photo in photos.items():
-                try:
-                    found[i] = self._detect([photo])[0]
-                except Exception as error:
-                    results.fail(i, ValueError(f"the detector failed on it: {error}"))
-        return {
-            i: sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
-            for i, faces in found.items()
-        }
+        """The faces of each photo, the largest first; not of those that the detector fails on."""
+        found = {}
+        answers = detect.detect_each(self._detect, list(photos.values()))
+        for i, faces in zip(photos, answers, strict=True):
+            if isinstance(faces, Exception):
+                problem = ValueError(f"the detector failed on it: {faces}")
+                problem.__cause__ = faces
+                results.fail(i, problem)
+            else:
+                found[i] = sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+        return found
 
     def _cut(self, photo: np.ndarray, face: detect.Face) -> np.ndarray:
         """A face, upright and framed as the model's training faces: u8[s, s, 3]."""

@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from ran_tf.faces import Face
+from ran_tf.faces import Face, mtcnn_search
 from ran_tf.faces import align as align_lib
 from ran_tf.faces.detect import DetectorConfig
 from ran_tf.faces.folder import align_folder
@@ -163,6 +163,27 @@ def test_the_output_may_lie_within_the_input(flat):
     for _ in range(2):
         summary = align_folder(input_dir=folder, output_dir=folder / "out", config=CONFIG)
     assert summary.images == 2 and len(seen) == 2
+
+
+def test_a_photo_that_the_detector_fails_on_harms_no_other(flat, tmp_path, monkeypatch):
+    """It is listed, and tried again by the next run."""
+    folder, _ = flat
+    whole = mtcnn_search.create_search()
+    write(folder / "c.png", np.zeros((40, 40, 3), np.uint8))
+
+    def search(images, min_sides):
+        if any(not image.any() for image in images):
+            raise RuntimeError("too\nodd")
+        return whole(images, min_sides)
+
+    places = {"input_dir": folder, "output_dir": tmp_path / "out", "config": CONFIG}
+    with monkeypatch.context() as patch:
+        patch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+        assert align_folder(**places).statuses == {"ok": 2, "crashed": 1}
+    (row,) = (x for x in read_rows(tmp_path / "out" / "report.csv") if x["path"] == "c.png")
+    assert row["note"] == "the detector failed on it: too odd"
+    summary = align_folder(**places)
+    assert summary.resumed == 2 and summary.statuses == {"ok": 3}
 
 
 def test_photos_are_what_predict_takes_and_nothing_hidden(flat, tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monke
         patch.setattr("ran_tf.faces.folder.process_in_worker", task)
         summary = run(tight_faces, tmp_path, processes=2)
     assert summary.statuses == {"ok": 239, "crashed": 1}
-    assert "0 unreadable, 1 that crashed a process" in capsys.readouterr().out
+    assert "0 unreadable, 1 that crashed the detector" in capsys.readouterr().out
     report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
     assert len(report) == 240 and report["fer0000100.png"]["status"] == "crashed"
     assert report["fer0000100.png"]["note"].endswith("died: SIGSEGV")

@@ -251,6 +251,10 @@ def test_command_refuses_bad_flags_before_it_writes(source, tmp_path):
     empty.mkdir()
     with pytest.raises(FileNotFoundError, match="--faces must be a folder with images"):
         run_command(**arguments, faces=empty)
+    (empty / "b.png").mkdir()
+    (empty / "._c.png").write_bytes(b"what another system left")
+    with pytest.raises(FileNotFoundError, match="--faces must be a folder with images"):
+        run_command(**arguments, faces=empty)
     (empty / "a.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"does not decode. Received: .*a\.png"):
         run_command(**arguments, faces=empty)

@@ -236,8 +236,8 @@ def test_all_faces_of_photos(from_workdir, known_faces):
         expected = expected_outputs(make_model(), cut, ran_tf.fixed_boxes(6))
         for i, face in enumerate(faces):
             check_prediction(face.prediction, expected, i)
-    with pytest.raises(RuntimeError, match="too odd"):
-        from_workdir.faces([odd])
+    with pytest.raises(ValueError, match=r"`photos\[1\]`: the detector failed on it: too odd"):
+        from_workdir.faces([photos[0], odd])
     with pytest.raises(ValueError, match=r"`photos\[1\]`: not an image"):
         from_workdir.faces([photos[0], b""])
 

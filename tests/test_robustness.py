@@ -73,6 +73,14 @@ def test_a_rectangle_covers_its_share(share):
         assert len(places) > 20
 
 
+@pytest.mark.parametrize("side", [17, 32, 96])
+@pytest.mark.parametrize("share", [0.7, 0.9, 1.0])
+def test_no_share_leaves_a_face_free(side, share):
+    faces = np.full((40, side, side, 3), 1, np.uint8)
+    covered = (corruptions.cover(faces, IDS, share=share) != faces).any(axis=-1)
+    np.testing.assert_allclose(covered.mean(axis=(1, 2)), share, atol=0.04)
+
+
 @pytest.mark.parametrize("degrees", [-45.0, -10.0, 0.0, 30.0])
 def test_a_turn_is_that_of_a_cylinder(degrees):
     """Against the definition, pixel by pixel; every row is moved alike."""
@@ -216,6 +224,21 @@ def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, tmp_path):
         command="c",
     )
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
+
+
+def test_a_limit_goes_with_a_plain_split(synthetic_dir, tmp_path):
+    card = make_card(dataset="synthetic_faces")
+    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+    with pytest.raises(ValueError, match=r"plain name.*split='validation\[:4\]\+test\[:4\]'"):
+        launch_robustness.robustness(
+            tmp_path / "run",
+            out=tmp_path / "out",
+            split="validation[:4]+test[:4]",
+            limit=2,
+            kinds=[],
+            data_dir=synthetic_dir,
+            command="c",
+        )
 
 
 def test_a_damaged_dataset_is_named(synthetic_dir, tmp_path):

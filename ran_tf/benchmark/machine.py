@@ -1,6 +1,5 @@
 """What the machine is, what it can do, and how much of its memory is in use."""
 
-import os
 import pathlib
 import platform
 import resource
@@ -10,6 +9,7 @@ from importlib import metadata
 import tensorflow as tf
 
 from ran_tf.benchmark import timing
+from ran_tf.faces.processes import available_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime", "openvino")
 # Processor features that decide how fast matrix products are.
@@ -20,7 +20,7 @@ def describe() -> dict:
     """Processor, accelerators and versions."""
     return {
         "processor": _cpu_field("model name") or platform.processor(),
-        "cpus": cpus(),
+        "cpus": available_cpus(),
         "features": [f for f in _FEATURES if f in _cpu_field("flags").split()],
         "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
@@ -28,11 +28,6 @@ def describe() -> dict:
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
-
-
-def cpus() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def matrix_peak(*, size: int = 2048, repeats: int = 7) -> dict[str, float]:

@@ -96,7 +96,7 @@ def cover(images: np.ndarray, ids: Sequence[str], *, share: float) -> np.ndarray
         # Neither side may leave the face.
         h = np.clip(np.sqrt(share * tall), share, 1.0)
         rows = round(h * height)
-        columns = round(share * height * width / max(1, rows))
+        columns = min(width, round(share * height * width / max(1, rows)))
         y, x = round(u * (height - rows)), round(v * (width - columns))
         face[y : y + rows, x : x + columns] = rng.integers(0, 256)
     return covered

@@ -105,6 +105,27 @@ def create_detector(
     return detect
 
 
+def detect_each(
+    detect: Callable[[Sequence[np.ndarray]], list[list[Face]]], photos: Sequence[np.ndarray]
+) -> list[list[Face] | Exception]:
+    """As `detect`, which `create_detector` made, but a photo that it fails on fails alone.
+
+    Returns:
+      For each photo its faces, or what `detect` raised at it.
+    """
+    try:
+        return detect(photos)
+    except Exception:  # a detector raises whatever its framework does
+        return [_detect_alone(detect, photo) for photo in photos]
+
+
+def _detect_alone(detect, photo: np.ndarray) -> list[Face] | Exception:
+    try:
+        return detect([photo])[0]
+    except Exception as error:
+        return error
+
+
 def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "largest") -> Face:
     """Picks one face of a photo.
 

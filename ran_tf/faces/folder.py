@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ran_tf import images
 from ran_tf.config import check_range
@@ -87,7 +87,7 @@ def align_folder(
     paths = list_photos(input_dir, exclude=output_dir)
     _check_unique(paths, config)
     if config.detector.name == "retinaface" and processes > 1:
-        # Its weights are downloaded once, and tried, before many workers do so.
+        # Missing or broken weights are told here, before many workers start.
         create_detector(config.detector, threads=1)
     output_dir.mkdir(parents=True, exist_ok=True)
     with open_journal(output_dir, config) as journal:
@@ -127,32 +127,20 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
     """
     if not input_dir.is_dir():
         raise FileNotFoundError(
-            f"--input_dir must be an existing folder. Received: input_dir={str(input_dir)!r}"
+            f"`input_dir` must be an existing folder. Received: input_dir={str(input_dir)!r}"
         )
-    exclude, paths = exclude.resolve(), []
-    if exclude == input_dir.resolve():
+    if exclude.resolve() == input_dir.resolve():
         raise ValueError(
-            "--output_dir must not be the input folder itself. "
+            "`output_dir` must not be the input folder itself. "
             f"Received: output_dir={str(exclude)!r}"
         )
-    for folder, folders, files in os.walk(input_dir, onerror=_raise):
-        here = Path(folder).relative_to(input_dir)
-        folders[:] = [x for x in folders if x[0] != "." and Path(folder, x).resolve() != exclude]
-        paths += [
-            PurePosixPath(here, x).as_posix()
-            for x in files
-            if x.lower().endswith(images.SUFFIXES) and x[0] != "."
-        ]
-    if not paths:
+    found = images.find_files(input_dir, exclude=exclude)
+    if not found:
         raise FileNotFoundError(
-            f"--input_dir must hold photos ({' '.join(images.SUFFIXES)}). "
+            f"`input_dir` must hold photos ({' '.join(images.SUFFIXES)}). "
             f"Received: input_dir={str(input_dir)!r}"
         )
-    return sorted(paths)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return sorted(path.relative_to(input_dir).as_posix() for path in found)
 
 
 def _check_unique(paths: list[str], config: AlignConfig) -> None:
@@ -162,7 +150,7 @@ def _check_unique(paths: list[str], config: AlignConfig) -> None:
         if name in seen:
             what = "stem" if config.landmarks_only else "path without ending"
             raise ValueError(
-                f"--input_dir must not hold two photos of the same {what}, which is their id: "
+                f"`input_dir` must not hold two photos of the same {what}, which is their id: "
                 f"rename one, or align sub-folders one by one. Received: {seen[name]}, {path}"
             )
         seen[name] = path
@@ -176,7 +164,7 @@ def _check_faces_apart(seen: dict[str, str]) -> None:
         other = seen.get(_FACE_OF.sub("", name)) if _FACE_OF.search(name) else None
         if other is not None:
             raise ValueError(
-                "--input_dir must not hold a photo that is called as a face of another would be "
+                "`input_dir` must not hold a photo that is called as a face of another would be "
                 "with --many_faces=all: rename one or, if an earlier run wrote it, move what that "
                 f"wrote to another folder. Received: {other}, {path}"
             )

@@ -56,7 +56,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                "--output_dir must not be in use by another run. "
+                "`output_dir` must not be in use by another run. "
                 f"Received: output_dir={str(output_dir)!r}"
             ) from None
         settings = dataclasses.asdict(config)
@@ -83,7 +83,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
         if earlier != settings:
             before, now = _differences(earlier, settings)
             raise ValueError(
-                f"--output_dir was begun with other settings ({before}): use those, or another "
+                f"`output_dir` was begun with other settings ({before}): use those, or another "
                 f"folder, or delete {path} to begin anew. Received: {now}"
             )
         yield Journal(file, {record.path: record for record in records})

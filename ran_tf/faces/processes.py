@@ -18,6 +18,11 @@ from concurrent.futures.process import BrokenProcessPool
 _MAX_DEATHS = 3
 
 
+def available_cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def run_in_processes(
     work: Sequence[list],
     *,

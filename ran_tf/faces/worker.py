@@ -13,7 +13,13 @@ import numpy as np
 from ran_tf import images
 from ran_tf.config import check_choice, check_range
 from ran_tf.faces.align import align_face, centre_square, to_unit
-from ran_tf.faces.detect import CHOICES, DetectorConfig, choose_face, create_detector
+from ran_tf.faces.detect import (
+    CHOICES,
+    DetectorConfig,
+    choose_face,
+    create_detector,
+    detect_each,
+)
 from ran_tf.files import atomic_path
 
 NO_FACE = ("skip", "keep")
@@ -88,7 +94,7 @@ class Record:
     Attributes:
       path: below the input folder, with forward slashes.
       status: one of `STATUSES`; "many_faces" only where such photos are skipped, "crashed" where
-        the worker process died of it.
+        the detector failed on it, or the worker process died of it.
       faces: how many were found.
       outputs: what was made of it.
       note: for people.
@@ -150,8 +156,8 @@ def create_processor(
         for path in paths:
             try:
                 image = images.read_image(Path(input_dir, path))
-            except (OSError, ValueError, cv2.error) as error:
-                records.append(Record(path, "unreadable", note=" ".join(str(error).split())))
+            except (OSError, ValueError) as error:
+                records.append(Record(path, "unreadable", note=_one_line(error)))
                 continue
             pending.append((path, image))
             pixels += image.shape[0] * image.shape[1]
@@ -161,13 +167,19 @@ def create_processor(
         return records + finish(pending)
 
     def finish(pending) -> list[Record]:
-        found = detect([image for _, image in pending])
+        found = detect_each(detect, [image for _, image in pending])
         return [
-            _make_record(path, image, faces, config=config, output_dir=output_dir)
+            Record(path, "crashed", note=f"the detector failed on it: {_one_line(faces)}")
+            if isinstance(faces, Exception)
+            else _make_record(path, image, faces, config=config, output_dir=output_dir)
             for (path, image), faces in zip(pending, found, strict=True)
         ]
 
     return process
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:

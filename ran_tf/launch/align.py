@@ -24,7 +24,6 @@ error without them says from where and to where.
 """
 
 import dataclasses
-import os
 import pathlib
 
 from absl import flags
@@ -34,6 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ran_tf.faces import journal
 from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
+from ran_tf.faces.processes import available_cpus
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
 from ran_tf.launch import command
 
@@ -126,7 +126,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     )
     flags.DEFINE_integer(
         "processes",
-        len(os.sched_getaffinity(0)),
+        available_cpus(),
         "Processes, of one thread each; a photo that crashes one is listed and skipped. 1 starts "
         "none, which is faster for a few hundred photos.",
         lower_bound=1,
@@ -167,7 +167,7 @@ def describe(summary: Summary) -> str:
     """The summary in words."""
     counts = summary.statuses
     rate = (summary.images - summary.resumed) / max(summary.seconds, 1e-9)
-    crashed = f", {counts['crashed']:,} that crashed a process" if "crashed" in counts else ""
+    crashed = f", {counts['crashed']:,} that crashed the detector" if "crashed" in counts else ""
     return (
         f"{summary.images:,} photos ({summary.resumed:,} done before): {summary.faces:,} faces; "
         f"{counts.get('no_face', 0):,} photos without a face, {summary.many:,} with many, "

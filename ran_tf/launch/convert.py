@@ -117,20 +117,20 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
       FileNotFoundError: no image there.
       ValueError: a file that does not decode.
     """
-    below = Path(folder).expanduser().rglob("*")
-    files = sorted(x for x in below if x.suffix.lower() in images.SUFFIXES)
+    folder = Path(folder).expanduser()
+    files = images.find_files(folder) if folder.is_dir() else []
     if not files:
         raise FileNotFoundError(
             f"--faces must be a folder with images ({', '.join(images.SUFFIXES)}). "
-            f"Received: faces={folder!r}"
+            f"Received: faces={str(folder)!r}"
         )
     picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
     height, width = size
     faces = []
     for file in (files[i] for i in picked):
         try:
-            face = images.decode_image(file.read_bytes())
-        except ValueError as error:
+            face = images.read_image(file)
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"--faces holds an image that does not decode. Received: {file}: {error}"
             ) from error

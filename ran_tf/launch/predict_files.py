@@ -29,14 +29,11 @@ def find_files(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
-            matches = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in suffixes
-                and not any(part[0] == "." for part in p.relative_to(path).parts)
-                and not p.is_dir()
-            )
-            error = f"no image or video in this folder {suffixes}"
+            try:
+                matches = images.find_files(path, suffixes=suffixes)
+                error = f"no image or video in this folder {suffixes}"
+            except OSError as problem:
+                matches, error = [], str(problem)
         elif path.exists() or not glob.has_magic(argument):
             matches, error = [path], ""
         else:

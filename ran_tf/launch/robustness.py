@@ -67,6 +67,11 @@ def robustness(
     name = dataset or classifiers[0].card.dataset
     data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)
     if limit is not None and limit < pipeline.open_dataset(data).size(split):
+        if not split.isidentifier():
+            raise ValueError(
+                "`limit` goes with the plain name of a split, such as 'test'. "
+                f"Received: limit={limit}, split={split!r}"
+            )
         # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
         split = f"{split}[:{limit}]"
     screen = console.Console(highlight=False)
