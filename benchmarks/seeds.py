@@ -15,9 +15,9 @@ import pathlib
 import numpy as np
 
 from ran_tf import files, metrics, specs
-from ran_tf.evaluation import predictions
+from ran_tf.evaluation import classifier, predictions
 from ran_tf.evaluation.predictions import Predictions
-from ran_tf.launch import evaluate
+from ran_tf.evaluation.split import open_split
 
 
 def differences(models: list[Predictions], baselines: list[Predictions]) -> dict[str, dict]:
@@ -51,16 +51,16 @@ def differences(models: list[Predictions], baselines: list[Predictions]) -> dict
 
 def predict(path: str, *, dataset: str | None, data_dir: str, split: str) -> Predictions:
     """What a model says of every face of a split, averaged with its mirror image."""
-    classifier = evaluate.load_classifier(path)
-    opened = evaluate.open_split(
-        classifier,
-        dataset=dataset or classifier.card.dataset,
+    loaded = classifier.load(path)
+    opened = open_split(
+        loaded,
+        dataset=dataset or loaded.card.dataset,
         data_dir=data_dir,
         split=split,
         batch_size=64,
     )
     print(path, flush=True)
-    return predictions.collect(classifier, opened["batches"], flip_average=True)
+    return predictions.collect(loaded, opened.batches, flip_average=True)
 
 
 def main() -> None:

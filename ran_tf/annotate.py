@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ran_tf.config import check_range
+from ran_tf.config import check_whole
 from ran_tf.prediction import Prediction
 
 # Outlines of the regions that counted most and least.
@@ -39,7 +39,7 @@ def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) 
     Raises:
       ValueError: if `face` is no such array.
     """
-    check_range("tile", tile, low=16)
+    check_whole("tile", tile, low=16)
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[-1] != 3 or 0 in face.shape:
         raise ValueError(
             "`face` must be u8[H, W, 3], RGB, with at least one pixel. "

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from ran_tf.config import MAX_SIDE, RegionConfig, check_choice, check_range
+from ran_tf.config import RegionConfig, check_choice, check_framing, check_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,7 @@ class ModelCard:
 
     def __post_init__(self):
         check_choice("card.colour", self.colour, ("rgb", "grey"))
-        check_range("card.crop_margin", self.crop_margin, low=-0.4, high=4.0)
-        check_range("card.crop_drop", self.crop_drop, low=-1.0, high=1.0)
+        check_framing(self.crop_margin, self.crop_drop, prefix="card.crop_")
 
     @property
     def family(self) -> str:
@@ -80,18 +79,18 @@ class ModelCard:
 
 def _check_types(card: ModelCard) -> None:
     """Raises ValueError unless a card could have been made of a trained model."""
-    height_width = (*card.image_size, *(card.model.get("size") or ()))
     wanted = {
         "dataset": isinstance(card.dataset, str),
         "labels": all(isinstance(name, str) for name in card.labels)
         and 2 <= len(set(card.labels)) == len(card.labels),
-        "image_size": len(card.image_size) == 2,
         "model": isinstance(card.model, dict),
-        "image_size, model.size": all(
-            type(side) is int and 2 <= side <= MAX_SIDE for side in height_width
+        "crop_margin, crop_drop": not any(
+            isinstance(value, bool) for value in (card.crop_margin, card.crop_drop)
         ),
-        "crop_margin, crop_drop": not isinstance(card.crop_margin, bool),
     }
     wrong = [name for name, right in wanted.items() if not right]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} cannot be")
+    check_size("card.image_size", card.image_size, low=2)
+    if card.model.get("size") is not None:
+        check_size("card.model.size", card.model["size"], low=2)

@@ -35,11 +35,30 @@ def check_range(name: str, value: float, *, low: float, high: float = float("inf
         raise ValueError(f"`{name}` must be {bounds}. Received: {name}={_shown(value)}")
 
 
-def check_whole(name: str, value: int, *, low: int, high: int) -> None:
+def check_whole(name: str, value: int, *, low: int, high: float = float("inf")) -> None:
     """Raises ValueError unless `value` is an integer, and `low <= value <= high`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise ValueError(f"`{name}` must be an integer. Received: {name}={_shown(value)}")
     check_range(name, value, low=low, high=high)
+
+
+def check_size(name: str, value: Any, *, low: int = 1) -> tuple[int, int]:
+    """Returns (height, width); raises ValueError unless both are in `low..MAX_SIDE` pixels."""
+    try:
+        height, width = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`{name}` must be (height, width). Received: {name}={_shown(value)}"
+        ) from None
+    for side in (height, width):
+        check_whole(name, side, low=low, high=MAX_SIDE)
+    return int(height), int(width)
+
+
+def check_framing(margin: float, drop: float, *, prefix: str = "") -> None:
+    """Raises ValueError unless a face can be cut out so, see `faces.align.align_face`."""
+    check_range(f"{prefix}margin", margin, low=-0.4, high=4.0)
+    check_range(f"{prefix}drop", drop, low=-1.0, high=1.0)
 
 
 def _shown(value: Any) -> str:
@@ -84,6 +103,7 @@ class DataConfig:
     """Which faces are read, and how they become batches.
 
     Attributes:
+      regions: of each face.
       name: TFDS name, "ferplus" or "ferplus/votes" and the like.
       data_dir: TFDS directory, or None for TFDS' default.
       image_size: (height, width) in pixels that every whole face is resized to.
@@ -105,8 +125,7 @@ class DataConfig:
 
     def __post_init__(self):
         check_choice("data.target", self.target, specs.TARGETS)
-        for side in self.image_size:
-            check_whole("data.image_size", side, low=2, high=MAX_SIDE)
+        check_size("data.image_size", self.image_size, low=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +189,8 @@ class OptimizerConfig:
     ema: float = 0.998
 
     def __post_init__(self):
-        check_choice("optimizer.name", self.name, ("sgd", "adamw"))
-        check_choice("optimizer.schedule", self.schedule, ("cosine", "step", "constant"))
+        check_choice("optimizer.name", self.name, specs.OPTIMIZERS)
+        check_choice("optimizer.schedule", self.schedule, specs.SCHEDULES)
         if not 0 < self.learning_rate <= MAX_COUNT:
             raise ValueError(
                 f"`optimizer.learning_rate` must be positive and at most {MAX_COUNT:,}. "
@@ -191,6 +210,7 @@ class TrainConfig:
     """A whole training run.
 
     Attributes:
+      data, augment, optimizer: the parts.
       model: arguments of `RegionAttentionNetwork`.
       epochs: passes over the training split.
       batch_size: global batch, over all replicas.
@@ -231,11 +251,11 @@ class TrainConfig:
         check_whole("train.epochs", self.epochs, low=1, high=MAX_COUNT)
         check_whole("train.batch_size", self.batch_size, low=1, high=MAX_COUNT)
         for name in ("size", "region_map"):
-            for side in self.model.get(name) or ():
-                check_whole(f"model.{name}", side, low=1, high=MAX_SIDE)
+            if self.model.get(name) is not None:
+                check_size(f"model.{name}", self.model[name])
         check_range("model.dropout", self.model.get("dropout", 0.0), low=0.0, high=0.99)
         check_range("train.margin", self.margin, low=-1.0, high=1.0)
-        check_range(
+        check_whole(
             "train.regions_per_step", self.regions_per_step, low=0, high=self.data.regions.k
         )
         check_range("train.region_loss_weight", self.region_loss_weight, low=0.0, high=MAX_COUNT)
@@ -243,5 +263,5 @@ class TrainConfig:
         # Beyond, the table of `training.mixup` is not exact.
         if self.mixup:
             check_range("train.mixup", self.mixup, low=0.01, high=4.0)
-        check_choice("train.keep", self.keep, ("best", "last"))
-        check_range("train.seed", self.seed, low=0, high=2**31 - 1)
+        check_choice("train.keep", self.keep, specs.KEEPS)
+        check_whole("train.seed", self.seed, low=0, high=2**31 - 1)

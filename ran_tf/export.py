@@ -40,13 +40,11 @@ from ran_tf.card import ModelCard
 from ran_tf.config import check_choice
 from ran_tf.serving import check as export_check
 from ran_tf.serving import portable, warmup
-from ran_tf.serving.decode import decode_bytes
 from ran_tf.serving.signatures import (
     SAVED_MODEL,
     FaceClassifier,
     prepare_faces,
     serving_boxes,
-    twin,
 )
 
 __all__ = [
@@ -54,12 +52,10 @@ __all__ = [
     "Export",
     "FaceClassifier",
     "check_export",
-    "decode_bytes",
     "find_version",
     "prepare_faces",
     "read_card",
     "serving_boxes",
-    "twin",
     "write_export",
 ]
 
@@ -115,7 +111,7 @@ def write_export(
         _check_portable(format, dtype=dtype)
         classifier = portable.make_classifier(model, card)
     else:
-        model = twin(model, dtype=dtype) if dtype is not None else model
+        model = model.twin(dtype=dtype) if dtype is not None else model
         classifier = FaceClassifier(model, card)
     difference = None
     with files.partial_folder(export_dir) as partial:

@@ -1,6 +1,7 @@
-"""Writing files so that they are whole or absent, and reading JSON that may be neither."""
+"""Writing files so that they are whole or absent, and reading what may be neither."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -52,6 +53,12 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """The checksum of a file, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: str | os.PathLike, *, keys: tuple[str, ...] = ()) -> dict:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ran_tf.config import check_range
+from ran_tf.config import check_whole
 
 # The standard normal's 97.5 % point: two-sided 95 %.
 _Z_95 = 1.959963984540054
@@ -94,8 +94,8 @@ def wilson_interval(correct: int, count: int) -> Interval:
       correct: successes.
       count: trials, at least 1.
     """
-    check_range("count", count, low=1)
-    check_range("correct", correct, low=0, high=count)
+    check_whole("count", count, low=1)
+    check_whole("correct", correct, low=0, high=count)
     share = correct / count
     squared = _Z_95**2
     centre = (share + squared / (2 * count)) / (1 + squared / count)
@@ -117,7 +117,7 @@ def expected_calibration_error(probabilities, label, *, bins: int = 15) -> float
       bins: number of bins.
     """
     probabilities, label = _check_probabilities(probabilities, label)
-    check_range("bins", bins, low=1)
+    check_whole("bins", bins, low=1)
     confidence = probabilities.max(axis=1)
     hits = probabilities.argmax(axis=1) == label
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -159,7 +159,7 @@ def paired_bootstrap(
             "`model` and `baseline` must be vectors of one length, at least 1. "
             f"Received: model.shape={model.shape}, baseline.shape={baseline.shape}"
         )
-    check_range("resamples", resamples, low=1)
+    check_whole("resamples", resamples, low=1)
     difference = model - baseline
     # Resampling faces with replacement draws the counts of their values from a multinomial
     # distribution: the same as drawing indices, and cheap for scores of few values.

@@ -49,7 +49,7 @@ class Predictor:
         detector: str = "mtcnn",
         batch_size: int = 32,
     ):
-        config.check_range("batch_size", batch_size, low=1)
+        config.check_whole("batch_size", batch_size, low=1)
         config.check_choice("detector", detector, detect.DETECTORS)
         source = sources.resolve(name_or_dir)
         if source.kind == "export":

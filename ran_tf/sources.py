@@ -17,8 +17,6 @@ from ran_tf import export
 from ran_tf.models import fetch, presets
 from ran_tf.training import records
 
-KINDS = ("preset", "export", "workdir", "weights")
-
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -26,7 +24,7 @@ class Source:
 
     Attributes:
       name: as it was given.
-      kind: one of `KINDS`.
+      kind: "preset", "export", "workdir" or "weights".
       path: the file or folder; of an export, the version.
     """
 

@@ -47,6 +47,12 @@ REGION_KINDS = ("fixed", "random", "landmarks")
 # Numbers of fixed regions that each variant has, the whole face included; 1 is the baseline.
 REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
 TARGETS = ("votes", "label")
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("cosine", "step", "constant")
+# Which epoch's weights a run leaves.
+KEEPS = ("best", "last")
+# Policies of a network: float16 would need its loss scaled; bfloat16 has float32's range.
+DTYPES = ("float32", "mixed_bfloat16")
 
 # How a dataset frames its faces, as `margin` and `drop` of `faces.align.align_face`: a photo cut
 # like this looks like the faces that a model was trained on. FERPlus: medians over 70 training

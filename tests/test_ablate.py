@@ -113,7 +113,20 @@ def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
     assert "| regions_1 | number | whole face |" in text
     assert (tmp_path / "regions_1" / "seed-0" / "best.weights.h5").is_file()
     other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--margin=0.5")
-    assert other.returncode == 1 and "the row regions_1 with other settings" in other.stderr
+    assert other.returncode == 1
+    assert "the row regions_1 with other settings (config.margin is 0.02 there" in other.stderr
+
+
+def test_a_setting_of_a_newer_version_stops_no_table(tmp_path):
+    run = ablation.make_rows(BASE, landmarks=True)["self"]
+    ablate._write_run(tmp_path, run, numbers={"accuracy": 0.5}, init_weights=None)
+    (file,) = tmp_path.rglob("ablation_run.json")
+    written = json.loads(file.read_text())
+    del written["asked"]["config"]["mixup"]
+    file.write_text(json.dumps(written))
+    assert ablate._read_run(tmp_path, run, init_weights=None) == {"accuracy": 0.5}
+    with pytest.raises(ValueError, match="init_weights is None there and 'a.h5' here"):
+        ablate._read_run(tmp_path, run, init_weights="a.h5")
 
 
 def test_seeds_of_a_row_are_averaged(synthetic_dir, tmp_path):

@@ -222,7 +222,7 @@ def test_errors_name_the_remedy(flat, tmp_path, monkeypatch):
     fails(ValueError, "not a readable ONNX model", config=retinaface)
     align_folder(input_dir=folder, output_dir=out, config=CONFIG)
     other = AlignConfig(detector=DetectorConfig(name="mtcnn", pad=0.5), size=48)
-    fails(ValueError, r"size=32, pad=0.0\).*Received: size=48, pad=0.5", config=other)
+    fails(ValueError, r"pad=0.0, size=32\).*Received: pad=0.5, size=48", config=other)
     with (out / JOURNAL).open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         fails(ValueError, "in use by another run")

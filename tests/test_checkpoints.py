@@ -15,6 +15,7 @@ import tensorflow as tf
 from ran_tf import config
 from ran_tf.card import ModelCard
 from ran_tf.launch import flags as launch_flags
+from ran_tf.settings import flatten
 from ran_tf.training import checkpoints, manifest, records
 from ran_tf.training import run as train_run
 from tests import file_limit
@@ -296,7 +297,7 @@ def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tm
     identity = train_run._identity(
         launch_flags.train_config(values), dataset, faces=25_045, init_weights=None
     )
-    settings = checkpoints.flatten(identity)
+    settings = flatten(identity)
     assert settings["data.regions.k"] == 8 and settings["model.size"] == (224, 224)
     names = {setting: launch_flags.flag_of(setting) for setting in settings}
     assert names["data.regions.k"] == "--num_regions" and names["data.name"] == "--dataset"

@@ -224,7 +224,7 @@ NAMES = [
     "seed",
     "regions",
     "trunk",
-    "split",
+    "trunk_split",
     "backbone",
     "dataset",
 ]

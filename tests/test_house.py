@@ -25,7 +25,7 @@ LAYERS = [
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},
-    {"card", "config", "specs", "files", "images", "prediction", "video"},
+    {"card", "config", "specs", "files", "images", "prediction", "settings", "video"},
 ]
 
 

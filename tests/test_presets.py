@@ -67,7 +67,7 @@ def small(workdir, synthetic_dir, tmp_path_factory):
 @pytest.mark.parametrize(
     ("starts", "told"),
     [
-        (None, "left no run.json"),
+        ([], "left no run.json"),
         ([None, None], "Random initialisation"),
         (["/home/me/faces.weights.h5"], "started from `faces.weights.h5`"),
         # Who resumes need not name them again.
@@ -80,7 +80,7 @@ def test_the_card_says_where_training_started(starts, told):
         "name",
         card=make_card(dataset="synthetic_faces"),
         made={"weights_bytes": 1, "weights_sha256": "", "changed": 0, "count": 1, "split": "test"},
-        run=starts and {"starts": [{**start, "init_weights": name} for name in starts]},
+        starts=[{**start, "init_weights": name} for name in starts],
         report=None,
         backbone_origin=None,
     )

@@ -60,7 +60,7 @@ def test_flags_reach_the_configuration(parse):
         "--mixup=0.2",
         "--sync_batch_norm=false",
         "--trunk=shared",
-        "--split=layer2_1_relu",
+        "--trunk_split=layer2_1_relu",
         "--region_map=7",
     )
     config = launch_flags.train_config(values)

@@ -11,7 +11,6 @@ from ran_tf import export, specs
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import classifier, markdown, predictions, report
-from ran_tf.launch import evaluate
 from ran_tf.models.ran import RegionAttentionNetwork
 
 LABELS = specs.LABELS["ferplus"]
@@ -122,7 +121,7 @@ def test_an_empty_subset_is_nulls():
 
 def test_region_weights_by_kind_of_occlusion():
     made = make_report(make_predictions(TEN_WRONG))["regions"]
-    assert made["names"][:4] == ["whole face", "top left", "top right", "bottom"]
+    assert made["names"][:4] == ["whole face", "top left 75%", "top right 75%", "bottom 75%"]
     assert made["weights"]["upper"] == [0, 0, 0, 1, 0, 0]
     assert made["mu"]["side"] == pytest.approx([1 / 12] * 6)
 
@@ -285,7 +284,7 @@ def test_a_network_and_its_export_agree(tmp_path):
     model.classifier.kernel.assign(classes / np.linalg.norm(apart))
     export.write_export(model, card, export_dir=tmp_path / "export", check=False)
     network = classifier.from_network(model, card, name="network").predict(batch)
-    exported = evaluate.load_classifier(tmp_path / "export")
+    exported = classifier.load(tmp_path / "export")
     assert (exported.card.labels, exported.card.regions) == (card.labels, card.regions)
     # The export multiplies by folded kernels: equal to rounding, as `export` itself demands.
     answers = exported.predict(batch)
@@ -297,7 +296,7 @@ def test_a_network_and_its_export_agree(tmp_path):
 
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"work directory of a training run .*'.*nowhere'"):
-        evaluate.load_classifier(tmp_path / "nowhere")
+        classifier.load(tmp_path / "nowhere")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"at least one finished epoch; card.json"):
-        evaluate.load_classifier(tmp_path)
+        classifier.load(tmp_path)

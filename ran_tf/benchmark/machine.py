@@ -12,6 +12,8 @@ from ran_tf.benchmark import timing
 from ran_tf.faces.processes import available_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime", "openvino")
+# Of the matrices whose product is timed.
+_SIDE = 2048
 # Processor features that decide how fast matrix products are.
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -30,20 +32,20 @@ def describe() -> dict:
     }
 
 
-def matrix_peak(*, size: int = 2048, repeats: int = 7) -> dict[str, float]:
+def matrix_peak() -> dict[str, float]:
     """The fastest matrix product seen, in FLOP/s, by dtype: the limit that shares refer to.
 
     The fastest and not the median, because a limit is never exceeded.
     """
-    return {name: _peak(name, size=size, repeats=repeats) for name in ("float32", "bfloat16")}
+    return {name: _peak(name) for name in ("float32", "bfloat16")}
 
 
-def _peak(dtype: str, *, size: int, repeats: int) -> float:
-    matrix = tf.cast(tf.random.stateless_normal([size, size], seed=[0, 0]), dtype)
+def _peak(dtype: str) -> float:
+    matrix = tf.cast(tf.random.stateless_normal([_SIDE, _SIDE], seed=[0, 0]), dtype)
     product = tf.function(lambda a: tf.linalg.matmul(a, a))
     # Reading one element waits for the product.
-    taken = timing.time_call(lambda: product(matrix)[0, 0].numpy(), warmup=3, repeats=repeats)
-    return 2.0 * size**3 / min(taken.seconds)
+    taken = timing.time_call(lambda: product(matrix)[0, 0].numpy(), warmup=3, repeats=7)
+    return 2.0 * _SIDE**3 / min(taken.seconds)
 
 
 def peak_memory() -> float:

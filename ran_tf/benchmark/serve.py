@@ -15,6 +15,7 @@ from ran_tf import export, sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
+from ran_tf.faces.processes import available_cpus
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.serving import portable, signatures
 from ran_tf.specs import LABELS
@@ -111,7 +112,7 @@ def _settle(model, card: ModelCard) -> None:
 
 def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
     """(runtime, policy) -> `regions f32[b, k, h, w, 3] -> probabilities f32[b, n]`."""
-    threads = machine.cpus()
+    threads = available_cpus()
     served = {}
     for policy in plan.dtypes:
         written = export.write_export(

@@ -61,9 +61,9 @@ def time_in_turns(
     Returns:
       name -> Timing.
     """
-    config.check_range("warmup", warmup, low=0)
-    config.check_range("repeats", repeats, low=1)
-    config.check_range("in_a_row", in_a_row, low=1)
+    config.check_whole("warmup", warmup, low=0)
+    config.check_whole("repeats", repeats, low=1)
+    config.check_whole("in_a_row", in_a_row, low=1)
     config.check_range("pause", pause, low=0.0)
     seconds = {name: [] for name in calls}
     for turn in range(warmup + repeats):

@@ -30,7 +30,7 @@ def to_face(image, *, size: tuple[int, int]):
 
 
 def to_target(example, *, target: str, num_classes: int):
-    """What the classifier should say: f32[n], rows of votes or one-hot labels."""
+    """What the classifier should say: f32[b, n], rows of votes or one-hot labels."""
     if target == "votes":
         return tf.cast(example["votes"], tf.float32)
     return tf.one_hot(example["label"], num_classes)

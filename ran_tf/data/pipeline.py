@@ -48,7 +48,8 @@ class Dataset:
         return f"{self.builder.name}/{config.name}" if config else str(self.builder.name)
 
     @property
-    def version(self) -> str:
+    def full_name(self) -> str:
+        """With its version, "raf_db/aligned/1.0.0": what reports and checkpoints say."""
         return str(self.builder.info.full_name)
 
     def size(self, split: str) -> int:

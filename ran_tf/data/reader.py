@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf import specs
-from ran_tf.config import check_range
+from ran_tf.config import check_whole
 from ran_tf.data import ops
 
 # TFDS' own, so that orders are the same as there: files read in turns, records of each in a row.
@@ -37,9 +37,9 @@ class Share:
     total: int = 1
 
     def __post_init__(self):
-        check_range("share.total", self.total, low=1)
-        check_range("share.first", self.first, low=0, high=self.total - 1)
-        check_range("share.count", self.count, low=1, high=self.total - self.first)
+        check_whole("share.total", self.total, low=1)
+        check_whole("share.first", self.first, low=0, high=self.total - 1)
+        check_whole("share.count", self.count, low=1, high=self.total - self.first)
 
 
 # Everything, as one replica reads it.

@@ -7,11 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export
+from ran_tf import export, sources
 from ran_tf.card import ModelCard
 from ran_tf.models.ran import RegionAttentionNetwork
-
-_SIGNATURE = "images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,35 +50,35 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
     return Classifier(name=name, card=card, predict=predict)
 
 
-def from_export(directory: str | os.PathLike, *, name: str) -> Classifier:
-    """The newest SavedModel of an export; it makes its own regions.
+def from_export(version: str | os.PathLike, *, name: str) -> Classifier:
+    """A SavedModel that `export.write_export` wrote; it makes its own regions.
 
     Args:
-      directory: EXPORT_DIR or one version in it.
+      version: its folder, EXPORT_DIR/<version>.
       name: what the report calls it.
 
     Raises:
-      FileNotFoundError: if there is no SavedModel, or it is none of ours.
-      ValueError: if it has no signature that takes faces.
+      FileNotFoundError: if it is none of ours.
     """
-    version = export.find_version(directory)
-    if version is None:
-        raise FileNotFoundError(
-            "an export must hold a SavedModel in a folder named by an integer; write one with "
-            f"python -m ran_tf.launch.export. Received: directory={str(directory)!r}"
-        )
     card = export.read_card(version)
     loaded = tf.saved_model.load(str(version))
-    if _SIGNATURE not in loaded.signatures:
-        raise ValueError(
-            f"the SavedModel {version} must have a signature {_SIGNATURE!r} that takes u8 faces. "
-            f"Received: signatures={sorted(loaded.signatures)}"
-        )
-    (argument,) = loaded.signatures[_SIGNATURE].structured_input_signature[1]
 
     def predict(batch):
         # Through `loaded`: a signature alone does not keep its variables alive.
-        outputs = loaded.signatures[_SIGNATURE](**{argument: tf.convert_to_tensor(batch["image"])})
+        outputs = loaded.signatures["images"](images=tf.convert_to_tensor(batch["image"]))
         return {key: outputs[key].numpy() for key in ("probabilities", "weights")}
 
     return Classifier(name=name, card=card, predict=predict)
+
+
+def load(path: str | os.PathLike) -> Classifier:
+    """A preset, an export or a training run, whichever `path` is; see `ran_tf.sources`.
+
+    Raises:
+      FileNotFoundError: if it is none of them.
+    """
+    source = sources.resolve(path)
+    if source.kind == "export":
+        return from_export(source.path, name=str(path))
+    trained = sources.load_trained(source)
+    return from_network(trained.model, trained.card, name=str(path))

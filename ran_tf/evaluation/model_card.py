@@ -17,7 +17,7 @@ def render(
     *,
     card: ModelCard,
     made: dict,
-    run: dict | None,
+    starts: list[dict],
     report: dict | None,
     backbone_origin: str | None,
 ) -> str:
@@ -27,12 +27,12 @@ def render(
       name: of the preset.
       card: its card.
       made: contents of known_output.json.
-      run: contents of the training run's run.json.
+      starts: of the training run, from its run.json; none if it left no such file.
       report: report.json of an evaluation.
       backbone_origin: whose weights training started from, with licence and data.
     """
     height, width = card.image_size
-    start = run["starts"][-1] if run else None
+    start = starts[-1] if starts else None
     return "\n".join(
         [
             f"# {name}",
@@ -67,7 +67,7 @@ def render(
             *(_numbers(report) if report else []),
             "## Origin of the backbone",
             "",
-            backbone_origin or _origin(run),
+            backbone_origin or _origin(starts),
             "",
             "## Terms",
             "",
@@ -94,11 +94,11 @@ def _chosen(flags: dict) -> str:
     return f"the epoch was chosen on `{flags['validation_split']}`"
 
 
-def _origin(run: dict | None) -> str:
-    if run is None:
+def _origin(starts: list[dict]) -> str:
+    if not starts:
         return "Not known: the run left no run.json."
     # A run that goes on need not name again what it began with.
-    named = [s["init_weights"] for s in run["starts"] if s["init_weights"] is not None]
+    named = [s["init_weights"] for s in starts if s["init_weights"] is not None]
     if not named:
         return "Random initialisation."
     # No path: it says nothing to others, and perhaps too much.

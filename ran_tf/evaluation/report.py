@@ -12,6 +12,8 @@ from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import explain, markdown, plots
 from ran_tf.evaluation.predictions import Predictions
+from ran_tf.regions.boxes import fixed_boxes
+from ran_tf.regions.words import describe_region
 
 JSON, MARKDOWN = "report.json", "report.md"
 
@@ -133,9 +135,8 @@ def region_names(regions: RegionConfig, *, k: int) -> list[str]:
     elif regions.kind == "random":
         others = [f"random {i}" for i in range(1, k)]
     else:
-        last = {"paper": "centre .85", "released": "centre .8"}[regions.variant]
-        others = ["top left", "top right", "bottom", "centre .9", last, "centre .75", "top"]
-    return ["whole face", *others][:k]
+        return [describe_region(box) for box in fixed_boxes(k, variant=regions.variant)]
+    return ["whole face", *others]
 
 
 def _numbers(model: Evaluated) -> dict:

@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from ran_tf.config import check_range
+from ran_tf.config import check_framing, check_whole
 
 # Where the five landmarks lie in an upright face, as x,y in 0..1 of a square from fringe to chin:
 # the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.
@@ -64,9 +64,8 @@ def align_face(
     Raises:
       ValueError: landmarks that are not finite, or all in one place.
     """
-    check_range("size", size, low=8)
-    check_range("margin", margin, low=-0.4, high=4.0)
-    check_range("drop", drop, low=-1.0, high=1.0)
+    check_whole("size", size, low=8)
+    check_framing(margin, drop)
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         raise ValueError(f"`landmarks` must be five finite x,y. Received: landmarks={landmarks!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.config import check_choice, check_range
+from ran_tf.config import check_choice, check_range, check_whole
 
 DETECTORS = ("mtcnn", "retinaface")
 CHOICES = ("largest", "centre")
@@ -60,7 +60,7 @@ class DetectorConfig:
         check_range("min_face", self.min_face, low=0.0, high=1.0)
         if self.min_score is not None:
             check_range("min_score", self.min_score, low=0.0, high=1.0)
-        check_range("max_side", self.max_side, low=32)
+        check_whole("max_side", self.max_side, low=32)
 
 
 def create_detector(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ran_tf import images
-from ran_tf.config import check_range
+from ran_tf.config import check_whole
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
 from ran_tf.faces.processes import run_in_processes
@@ -81,7 +81,7 @@ def align_folder(
         settings.
       RuntimeError: processes die as they start, or at each of three photos in a row.
     """
-    check_range("processes", processes, low=1)
+    check_whole("processes", processes, low=1)
     started = time.monotonic()
     input_dir, output_dir = (Path(x).expanduser() for x in (input_dir, output_dir))
     paths = list_photos(input_dir, exclude=output_dir)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ran_tf import specs
+from ran_tf import settings, specs
 from ran_tf.faces.worker import AlignConfig, Output, Record
 from ran_tf.files import atomic_path
 
@@ -59,7 +59,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
                 "`output_dir` must not be in use by another run. "
                 f"Received: output_dir={str(output_dir)!r}"
             ) from None
-        settings = dataclasses.asdict(config)
+        asked = dataclasses.asdict(config)
         file.seek(0)
         text = file.read()
         whole = text[: text.rfind("\n") + 1]
@@ -68,7 +68,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
         lines = whole.splitlines()
         if len(lines) < 2:  # Nothing is done yet: settings may change.
             file.truncate(0)
-            file.write(json.dumps(settings) + "\n")
+            file.write(json.dumps(asked) + "\n")
             file.flush()
             yield Journal(file, {})
             return
@@ -80,8 +80,12 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
                 f"{path} is not a journal of this version: delete it to begin anew. "
                 f"Received: {error}"
             ) from error
-        if earlier != settings:
-            before, now = _differences(earlier, settings)
+        differences = settings.differences(earlier, asked)
+        if differences:
+            before, now = (
+                ", ".join(f"{_flag(name)}={pair[i]!r}" for name, pair in differences.items())
+                for i in range(2)
+            )
             raise ValueError(
                 f"`output_dir` was begun with other settings ({before}): use those, or another "
                 f"folder, or delete {path} to begin anew. Received: {now}"
@@ -118,15 +122,6 @@ def _record(values: dict) -> Record:
     return Record(**values, outputs=outputs)
 
 
-def _differences(earlier: dict, settings: dict) -> tuple[str, str]:
-    """The settings that differ, as text: before, now."""
-    earlier, settings = _flat(earlier), _flat(settings)
-    names = [x for x in settings | earlier if settings.get(x) != earlier.get(x)]
-    return tuple(", ".join(f"{x}={d.get(x)!r}" for x in names) for d in (earlier, settings))
-
-
-def _flat(settings: dict) -> dict:
-    detector = settings.get("detector", {})
-    return {k: v for k, v in settings.items() if k != "detector"} | {
-        "detector" if k == "name" else k: v for k, v in detector.items()
-    }
+def _flag(setting: str) -> str:
+    """The flag of `ran_tf.launch.align` that gives a setting."""
+    return "detector" if setting == "detector.name" else setting.removeprefix("detector.")

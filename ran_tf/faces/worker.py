@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ran_tf import images
-from ran_tf.config import check_choice, check_range
+from ran_tf.config import check_choice, check_framing, check_whole
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
     CHOICES,
@@ -58,9 +58,8 @@ class AlignConfig:
     format: str = "png"
 
     def __post_init__(self):
-        check_range("size", self.size, low=8)
-        check_range("margin", self.margin, low=-0.4, high=4.0)
-        check_range("drop", self.drop, low=-1.0, high=1.0)
+        check_whole("size", self.size, low=8)
+        check_framing(self.margin, self.drop)
         check_choice("choose", self.choose, CHOICES)
         check_choice("no_face", self.no_face, NO_FACE)
         check_choice("many_faces", self.many_faces, MANY_FACES)

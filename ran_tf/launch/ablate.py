@@ -11,18 +11,15 @@ import dataclasses
 import gc
 import json
 import pathlib
-import shlex
 import statistics
-import sys
 
 from absl import flags
 
-from ran_tf import files, metrics
+from ran_tf import files, metrics, settings
 from ran_tf.config import TrainConfig
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import flags as launch_flags
 
-_COMMAND = "python -m ran_tf.launch.ablate"
 _PART = "train[:25%]"
 _JSON, _MARKDOWN, _RUN = "ablation.json", "ablation.md", "ablation_run.json"
 
@@ -81,8 +78,7 @@ def ablate(
     from ran_tf.launch import prepare, progress
     from ran_tf.training import ablation, loop
 
-    if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
-        print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
+    prepare.prepare_if_drawn(config.data)
     dataset = pipeline.open_dataset(config.data)
     chosen = ablation.choose(
         ablation.make_rows(config, landmarks=dataset.knows_landmarks(config.data.train_split)), rows
@@ -98,7 +94,7 @@ def ablate(
     strategy = tf.distribute.MirroredStrategy()
     table = {
         "command": command,
-        "dataset": dataset.version,
+        "dataset": dataset.full_name,
         "train_split": config.data.train_split,
         "train_faces": dataset.size(config.data.train_split),
         "validation_split": config.data.validation_split,
@@ -159,10 +155,14 @@ def _read_run(out: pathlib.Path, run, *, init_weights: str | None) -> dict | Non
     if not path.is_file():
         return None
     found = files.read_json(path, keys=("asked", "numbers"))
-    if found["asked"] != _fingerprint(run, init_weights=init_weights):
+    differences = settings.differences(found["asked"], _fingerprint(run, init_weights=init_weights))
+    if differences:
+        said = "; ".join(
+            f"{name} is {was!r} there and {now!r} here" for name, (was, now) in differences.items()
+        )
         raise ValueError(
-            f"`out` holds the row {run.name} with other settings: give another folder, or delete "
-            f"it. Received: out={str(out)!r}"
+            f"`out` holds the row {run.name} with other settings ({said}): give another folder, or "
+            f"delete it. Received: out={str(out)!r}"
         )
     return found["numbers"]
 
@@ -262,7 +262,7 @@ def main() -> None:
         rows=values.rows,
         seeds=values.seeds and [_seed(text) for text in values.seeds],
         init_weights=values.init_weights,
-        command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
+        command=launch_command.invocation("ablate"),
     )
     print(f"table: {out / _MARKDOWN}")
 

@@ -14,10 +14,9 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import config
+from ran_tf import config, specs
 from ran_tf.launch import command
 
-_DTYPES = ("float32", "mixed_bfloat16")
 _OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
 # Which flags each suite takes.
 _SUITES = {
@@ -71,7 +70,7 @@ def check(values) -> None:
     for name in ("num_regions", "batch_size"):
         _numbers(name, values[name].value)
     for dtype in values.dtype or ():
-        config.check_choice("--dtype", dtype, _DTYPES)
+        config.check_choice("--dtype", dtype, specs.DTYPES)
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 import importlib.resources
 import pathlib
 import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -51,6 +52,12 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
             sys.exit(f"error: {str(error).strip().splitlines()[0]}")
 
     app.run(guarded, argv=[sys.argv[0], *expand_arguments(sys.argv[1:])])
+
+
+def invocation(command: str, arguments: Sequence[str] | None = None) -> str:
+    """How a command was run, for its report; `arguments` are this process' own when None."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return f"python -m ran_tf.launch.{command} {shlex.join(given)}"
 
 
 def expand_arguments(arguments: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ import threading
 
 from absl import flags
 
+from ran_tf.faces.detect import DETECTORS
 from ran_tf.launch import command
 
 _LOOPBACK = "127.0.0.1"
@@ -29,7 +30,7 @@ def define_flags() -> None:
         "Another to show beside it; empty for none. When absent the packaged whole-face network, "
         "if it has the labels of --model.",
     )
-    flags.DEFINE_enum("detector", "mtcnn", ("mtcnn", "retinaface"), "That finds the faces.")
+    flags.DEFINE_enum("detector", "mtcnn", DETECTORS, "That finds the faces.")
     flags.DEFINE_string("host", _LOOPBACK, "Address to serve on; 0.0.0.0 lets everybody in.")
     flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_float("max_megabytes", 10.0, "Largest upload.", lower_bound=0.1, upper_bound=256)

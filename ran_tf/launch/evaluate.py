@@ -7,16 +7,12 @@ TF_CONFIG names several workers, the same command runs on each and they share th
 
 import os
 import pathlib
-import shlex
-import sys
 
 from absl import flags
-from rich import box, console, progress, table
+from rich import console, progress
 
-from ran_tf.launch import cluster
+from ran_tf.launch import cluster, tables
 from ran_tf.launch import command as launch_command
-
-_COMMAND = "python -m ran_tf.launch.evaluate"
 
 
 def define_flags() -> None:
@@ -55,7 +51,7 @@ def _main(values, strategy) -> None:
         flip_average=values.flip_average,
         batch_size=values.batch_size,
         strategy=strategy,
-        command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
+        command=launch_command.invocation("evaluate"),
     )
 
 
@@ -76,7 +72,7 @@ def evaluate_workdir(
         dataset=dataset,
         data_dir=data_dir,
         strategy=strategy,
-        command=f"{_COMMAND} {shlex.join(given)}",
+        command=launch_command.invocation("evaluate", given),
     )
 
 
@@ -119,8 +115,9 @@ def evaluate(
     import tensorflow as tf
 
     from ran_tf.data import reader
-    from ran_tf.evaluation import explain, joined
+    from ran_tf.evaluation import classifier, explain, joined
     from ran_tf.evaluation import report as reports
+    from ran_tf.evaluation import split as splits
     from ran_tf.training import workers
 
     strategy = strategy or tf.distribute.get_strategy()
@@ -130,31 +127,31 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a directory. Received: out={str(out)!r}")
     screen = console.Console(highlight=False, quiet=not chief)
-    classifiers = [load_classifier(path) for path in (model, baseline) if path is not None]
+    classifiers = [classifier.load(path) for path in (model, baseline) if path is not None]
     name = dataset or classifiers[0].card.dataset
-    runs = [
-        open_split(
+    opened = [
+        splits.open_split(
             c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size, share=share
         )
         for c in classifiers
     ]
     evaluated = [
         reports.Evaluated(
-            name=run["classifier"].name,
-            card=run["classifier"].card,
+            name=one.classifier.name,
+            card=one.classifier.card,
             predictions=joined.join(
                 strategy,
-                _collect(run, flip_average=flip_average, screen=screen),
-                faces=run["faces"],
+                _collect(one, flip_average=flip_average, screen=screen),
+                faces=one.faces,
                 batch_size=batch_size,
             ),
         )
-        for run in runs
+        for one in opened
     ]
     report = reports.build_report(
         evaluated[0],
         baseline=evaluated[1] if baseline is not None else None,
-        dataset=runs[0]["version"],
+        dataset=opened[0].full_name,
         split=split,
         flip_average=flip_average,
         command=command,
@@ -162,65 +159,14 @@ def evaluate(
     if chief:
         ids = [face["id"] for face in report.get("disagreements", [])]
         # Those faces may be another worker's.
-        faces = explain.find_images(runs[0]["all_batches"], ids)
+        faces = explain.find_images(opened[0].all_batches, ids)
         reports.write_report(report, out, faces=faces)
         _print(report, screen=screen)
         screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
     return report
 
 
-def load_classifier(path: str | os.PathLike):
-    """A preset, an export or a training run, whichever `path` is.
-
-    Raises:
-      FileNotFoundError: if it is none of them.
-    """
-    from ran_tf import sources
-    from ran_tf.evaluation import classifier
-
-    source = sources.resolve(path)
-    if source.kind == "export":
-        return classifier.from_export(source.path, name=str(path))
-    trained = sources.load_trained(source)
-    return classifier.from_network(trained.model, trained.card, name=str(path))
-
-
-def open_split(
-    classifier, *, dataset: str, data_dir: str | None, split: str, batch_size: int, share=None
-) -> dict:
-    """The batches for a classifier (or a share of them), checked to carry its labels."""
-    from ran_tf.data import pipeline, reader
-
-    share = share or reader.WHOLE
-    config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
-    opened = pipeline.open_dataset(config)
-    if opened.labels != classifier.card.labels:
-        raise ValueError(
-            f"the labels of {classifier.name!r}, {classifier.card.labels}, must be those of the "
-            f"dataset {dataset!r}, {opened.labels}. Received: dataset={dataset!r}"
-        )
-    faces = opened.size(split)
-    if faces == 0:
-        raise ValueError(f"`split` must hold at least one face. Received: split={split!r}")
-    if min(faces, batch_size) < share.total:
-        raise ValueError(
-            f"`split` and `batch_size` must have a face for each of {share.total} workers. "
-            f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
-        )
-    return {
-        "classifier": classifier,
-        "builder": opened.builder,
-        "version": opened.version,
-        "faces": faces,
-        "of_total": share.total,
-        "batches": pipeline.eval_batches(
-            config, opened, split=split, batch_size=batch_size, share=share
-        ),
-        "all_batches": pipeline.eval_batches(config, opened, split=split, batch_size=batch_size),
-    }
-
-
-def _collect(run: dict, *, flip_average: bool, screen: console.Console):
+def _collect(opened, *, flip_average: bool, screen: console.Console):
     from ran_tf.data import damage
     from ran_tf.evaluation import predictions
 
@@ -234,12 +180,12 @@ def _collect(run: dict, *, flip_average: bool, screen: console.Console):
         # Where the output is no terminal, a bar would leave its last state in a log file.
         disable=not screen.is_terminal,
     )
-    with bar, damage.explained(run["builder"]):
-        total = run["faces"] / run["of_total"]
-        task = bar.add_task(f"evaluating {run['classifier'].name}", total=total)
+    with bar, damage.explained(opened.builder):
+        total = opened.faces / opened.workers
+        task = bar.add_task(f"evaluating {opened.classifier.name}", total=total)
         return predictions.collect(
-            run["classifier"],
-            run["batches"],
+            opened.classifier,
+            opened.batches,
             flip_average=flip_average,
             on_faces=lambda count: bar.advance(task, count),
         )
@@ -250,17 +196,12 @@ def _print(report: dict, *, screen: console.Console) -> None:
 
     title = f"{report['dataset']}, {report['split']}"
     title += ", flip-averaged" if report["flip_average"] else ""
-    tables = {title: markdown.subset_rows(report["subsets"])}
+    grids = {title: markdown.subset_rows(report["subsets"])}
     if "baseline" in report:
         # As many columns as a terminal of usual width has room for; report.md has the rest.
-        tables["against the baseline"] = [row[:6] for row in markdown.difference_rows(report)]
-    for heading, (head, *body) in tables.items():
-        grid = table.Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(head):
-            grid.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-        for row in body:
-            grid.add_row(*row)
-        screen.print(grid)
+        grids["against the baseline"] = [row[:6] for row in markdown.difference_rows(report)]
+    for heading, rows in grids.items():
+        tables.print_table(rows, screen=screen, title=heading)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Exports a model for serving.
 
-    python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \
+    python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \\
         [--dtype=POLICY] [--format=saved_model|onnx|tflite]
     python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR [--workdir=DIR|--model=PRESET]
 
@@ -14,6 +14,7 @@ import os
 
 from absl import flags
 
+from ran_tf import specs
 from ran_tf.launch import command
 
 _RELOADED = {
@@ -35,13 +36,13 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "dtype",
         None,
-        ("float32", "mixed_bfloat16"),
+        specs.DTYPES,
         "Policy that the export computes in; by default the one that the model was trained in.",
     )
     flags.DEFINE_enum(
         "format",
         "saved_model",
-        ("saved_model", "onnx", "tflite"),
+        list(_RELOADED),
         'onnx and tflite take crops, in float32, and need the extra "export".',
     )
 
@@ -99,7 +100,7 @@ def check_export(
         compared = "its signatures differ"
     else:
         trained = sources.load_trained(source)
-        model = export.twin(trained.model, dtype=dtype) if dtype else trained.model
+        model = trained.model.twin(dtype=dtype) if dtype else trained.model
         checked = export.check_export(directory, model=model, card=trained.card)
         compared = "it differs from the model"
     print(f"export: {checked.path}")

@@ -48,13 +48,14 @@ def define_training_flags() -> None:
     )
     flags.DEFINE_integer("region_size", 224, "Side of a region at the backbone, pixels.")
     flags.DEFINE_enum("trunk", "full", specs.TRUNKS, "shared: early layers see a face only once.")
-    flags.DEFINE_string("split", "", "Last early layer of a shared trunk; the backbone's default.")
+    flags.DEFINE_string(
+        "trunk_split", "", "Last early layer of a shared trunk; the backbone's default."
+    )
     flags.DEFINE_integer(
         "region_map", 0, "Side of a region's map in a shared trunk; 0: the face's.", lower_bound=0
     )
     flags.DEFINE_float("dropout", 0.0, "On the feature that the classifier reads.")
-    # float16 would need its loss scaled; bfloat16 has float32's range.
-    flags.DEFINE_enum("dtype", "float32", ("float32", "mixed_bfloat16"), "Policy of the model.")
+    flags.DEFINE_enum("dtype", "float32", specs.DTYPES, "Policy of the model.")
 
     flags.DEFINE_bool("flip", _AUGMENT.flip, "Mirror half of the faces.")
     flags.DEFINE_float("rotate", _AUGMENT.rotate, "Largest rotation, degrees.")
@@ -65,11 +66,9 @@ def define_training_flags() -> None:
     flags.DEFINE_float("degrade", _AUGMENT.degrade, "Probability of blur and noise.")
     flags.DEFINE_float("light", _AUGMENT.light, "Largest change of contrast and brightness.")
 
-    flags.DEFINE_enum("optimizer", _OPTIMIZER.name, ("sgd", "adamw"), "Update rule.")
+    flags.DEFINE_enum("optimizer", _OPTIMIZER.name, specs.OPTIMIZERS, "Update rule.")
     flags.DEFINE_float("learning_rate", _OPTIMIZER.learning_rate, "Peak, for the global batch.")
-    flags.DEFINE_enum(
-        "schedule", _OPTIMIZER.schedule, ("cosine", "step", "constant"), "Of the learning rate."
-    )
+    flags.DEFINE_enum("schedule", _OPTIMIZER.schedule, specs.SCHEDULES, "Of the learning rate.")
     flags.DEFINE_float("warmup", _OPTIMIZER.warmup, "Fraction of all steps.")
     flags.DEFINE_list(
         "milestones", [str(m) for m in _OPTIMIZER.milestones], "Of schedule=step, fractions."
@@ -95,7 +94,7 @@ def define_training_flags() -> None:
     flags.DEFINE_enum(
         "keep",
         _RUN.keep,
-        ("best", "last"),
+        specs.KEEPS,
         "Epoch whose weights stay: best on validation or last.",
     )
     flags.DEFINE_integer("seed", _RUN.seed, "Of everything random.")
@@ -112,6 +111,7 @@ _FLAG_OF = {
     "data.regions.variant": "region_variant",
     "data.regions.radius": "landmark_radius",
     "model.size": "region_size",
+    "model.split": "trunk_split",
     "optimizer.name": "optimizer",
 }
 # What a run must be equal in and no flag sets: two folders of one name and version may differ.
@@ -178,7 +178,7 @@ def train_config(values: flags.FlagValues) -> config.TrainConfig:
             "relation": values.relation,
             "size": (values.region_size, values.region_size),
             "trunk": values.trunk,
-            "split": values.split or None,
+            "split": values.trunk_split or None,
             "region_map": (values.region_map, values.region_map) if values.region_map else None,
             "dropout": values.dropout,
             "preprocessing": values.preprocessing,

@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 from absl import flags
 
-from ran_tf import files, specs
+from ran_tf import files, settings, specs
 from ran_tf.launch import command
 
 # What a package may carry; zip files may be larger.
@@ -71,8 +71,7 @@ def make_preset(
         raise FileExistsError(
             f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
         )
-    run_file = pathlib.Path(workdir).expanduser() / records.RUN
-    run = files.read_json(run_file) if run_file.is_file() else None
+    starts = records.read_starts(pathlib.Path(workdir).expanduser())
     trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
     numbers = _read_report(report, card=trained.card) if report else None
     batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
@@ -97,7 +96,7 @@ def make_preset(
             preset_name(target),
             card=trained.card,
             made=made,
-            run=run,
+            starts=starts,
             report=numbers,
             backbone_origin=backbone_origin,
         )
@@ -120,7 +119,7 @@ def _read_report(path: str | os.PathLike, *, card) -> dict:
     report = files.read_json(pathlib.Path(path).expanduser(), keys=_REPORT_KEYS)
     try:
         theirs = report["model"]["card"]
-        there = {**theirs["model"], **{f"regions.{n}": v for n, v in theirs["regions"].items()}}
+        there = {"regions": dict(theirs["regions"]), **theirs["model"]}
         classes = len(report["subsets"]["all"]["class_recall"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -129,12 +128,11 @@ def _read_report(path: str | os.PathLike, *, card) -> dict:
         ) from error
     # By way of JSON, as the report went.
     ours = json.loads(card.to_json())
-    here = {**ours["model"], **{f"regions.{n}": v for n, v in ours["regions"].items()}}
-    # What one of them does not know, another version of the package wrote.
+    here = {"regions": ours["regions"], **ours["model"]}
     differences = [
-        f"{name} is {there[name]!r} there and {here[name]!r} in the run"
-        for name in here
-        if name in there and there[name] != here[name] and name not in _HOW_IT_IS_COMPUTED
+        f"{name} is {was!r} there and {now!r} in the run"
+        for name, (was, now) in settings.differences(there, here).items()
+        if name not in _HOW_IT_IS_COMPUTED
     ]
     if report["labels"] != ours["labels"] or classes != len(ours["labels"]):
         differences.append("its classes are others")
@@ -211,7 +209,7 @@ def main() -> None:
     )
     target = pathlib.Path(values.preset_dir).expanduser()
     if target.suffix == ".zip":
-        print(f"sha256: {hashlib.sha256(target.read_bytes()).hexdigest()}")
+        print(f"sha256: {files.sha256(target)}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from absl import flags
 from rich import console, progress
 
 import tfds_builders
+from ran_tf.config import DataConfig
 from ran_tf.launch import command
 from tfds_builders import landmarks as landmarks_lib
 
@@ -64,6 +65,12 @@ def prepare(
         )
     seconds = time.monotonic() - start
     return f"{_describe(builder)}. Built in {seconds:.0f} s in {builder.data_dir}"
+
+
+def prepare_if_drawn(data: DataConfig) -> None:
+    """Prepares faces that are drawn, not downloaded, and says so: they are made on first use."""
+    if data.name == "synthetic_faces":
+        print(prepare(dataset=data.name, data_dir=data.data_dir))
 
 
 def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBuilder:

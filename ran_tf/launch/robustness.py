@@ -6,17 +6,13 @@ robustness.md and a plot. One pass over the split for each condition, so --limit
 
 import os
 import pathlib
-import shlex
-import sys
 from collections.abc import Sequence
 
 from absl import flags
-from rich import box, console, progress, table
+from rich import console, progress
 
 from ran_tf.launch import command as launch_command
-from ran_tf.launch import evaluate
-
-_COMMAND = "python -m ran_tf.launch.robustness"
+from ran_tf.launch import tables
 
 
 def define_flags() -> None:
@@ -57,13 +53,14 @@ def robustness(
     """
     from ran_tf import config
     from ran_tf.data import damage, pipeline
-    from ran_tf.evaluation import corruptions, robustness_report
+    from ran_tf.evaluation import classifier, corruptions, robustness_report
     from ran_tf.evaluation import robustness as trials
+    from ran_tf.evaluation import split as splits
 
     kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
     for kind in kinds:
         config.check_choice("kinds", kind, corruptions.KINDS)
-    classifiers = [evaluate.load_classifier(p) for p in (model, baseline) if p is not None]
+    classifiers = [classifier.load(p) for p in (model, baseline) if p is not None]
     name = dataset or classifiers[0].card.dataset
     data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)
     if limit is not None and limit < pipeline.open_dataset(data).size(split):
@@ -76,18 +73,18 @@ def robustness(
         split = f"{split}[:{limit}]"
     screen = console.Console(highlight=False)
     opened, tried = None, []
-    for classifier in classifiers:
-        opened = evaluate.open_split(
-            classifier, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
+    for one in classifiers:
+        opened = splits.open_split(
+            one, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
         )
         bar = progress.Progress(console=screen, disable=not screen.is_terminal)
-        with bar, damage.explained(opened["builder"]):
-            total = opened["faces"] * len(trials.conditions(kinds))
-            task = bar.add_task(classifier.name, total=total)
+        with bar, damage.explained(opened.builder):
+            total = opened.faces * len(trials.conditions(kinds))
+            task = bar.add_task(one.name, total=total)
             tried.append(
                 trials.run(
-                    classifier,
-                    opened["batches"],
+                    one,
+                    opened.batches,
                     kinds=kinds,
                     on_faces=lambda count, bar=bar, task=task: bar.advance(task, count),
                 )
@@ -95,7 +92,7 @@ def robustness(
     report = trials.build_report(
         tried[0],
         baseline=tried[1] if baseline is not None else None,
-        dataset=opened["version"],
+        dataset=opened.full_name,
         split=split,
         command=command,
     )
@@ -113,13 +110,8 @@ def _print(report: dict, *, screen: console.Console) -> None:
         [row[i] for i in (0, 2, 4, 5, 6, 7) if i < len(row)]
         for row in robustness_report.rows(report)
     ]
-    for head, *body in (rows, robustness_report.mean_rows(report)):
-        grid = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(head):
-            grid.add_column(column, justify="left" if i == 0 else "right")
-        for row in body:
-            grid.add_row(*row)
-        screen.print(grid)
+    for grid in (rows, robustness_report.mean_rows(report)):
+        tables.print_table(grid, screen=screen)
 
 
 def main() -> None:
@@ -134,7 +126,7 @@ def main() -> None:
         dataset=values.dataset,
         data_dir=values.data_dir,
         batch_size=values.batch_size,
-        command=f"{_COMMAND} {shlex.join(sys.argv[1:])}",
+        command=launch_command.invocation("robustness"),
     )
 
 

@@ -7,7 +7,6 @@ an export at the end. Where TF_CONFIG names several workers, the same command ru
 
 import dataclasses
 import datetime
-import json
 import os
 import pathlib
 import platform
@@ -17,7 +16,6 @@ from importlib import metadata
 
 from absl import flags
 
-from ran_tf import files
 from ran_tf.launch import cluster, command, stop
 from ran_tf.launch import flags as launch_flags
 
@@ -60,13 +58,12 @@ def main() -> None:
 def _run(config, strategy) -> None:
     from ran_tf.data import pipeline
     from ran_tf.launch import evaluate, export, prepare, progress
-    from ran_tf.training import checkpoints, loop, workers
+    from ran_tf.training import checkpoints, loop, records, workers
 
     values = flags.FLAGS
     chief = workers.is_chief(strategy)
-    if config.data.name == "synthetic_faces":  # drawn, not downloaded: made on first use
-        with workers.chief_first(strategy):
-            print(prepare.prepare(dataset=config.data.name, data_dir=config.data.data_dir))
+    with workers.chief_first(strategy):
+        prepare.prepare_if_drawn(config.data)
     workdir = pathlib.Path(values.workdir).expanduser()
     dataset = pipeline.open_dataset(config.data)
     if values.evaluate and "test" not in dataset.builder.info.splits:
@@ -77,7 +74,9 @@ def _run(config, strategy) -> None:
     with progress.training_display() as display, stop.on_signals() as asked:
         # All workers know the same numbers; one shows them, and notes the run.
         hooks = dataclasses.replace(
-            display, on_start=lambda: _write_run(workdir, dataset=dataset.version), stop=asked
+            display,
+            on_start=lambda: records.add_start(workdir, _describe_start(dataset=dataset.full_name)),
+            stop=asked,
         )
         if not chief:
             hooks = loop.Hooks(stop=asked)
@@ -102,7 +101,7 @@ def _run(config, strategy) -> None:
     if chief:
         accuracy = best["validation_accuracy"]
         print(f"{config.keep} epoch {best['epoch']}: validation accuracy {accuracy:.2%}")
-        print(f"weights: {workdir / 'best.weights.h5'}")
+        print(f"weights: {workdir / records.BEST_WEIGHTS}")
     if values.evaluate:
         evaluate.evaluate_workdir(
             workdir,
@@ -115,28 +114,17 @@ def _run(config, strategy) -> None:
         export.export_workdir(workdir, export_dir=workdir / "export")
 
 
-def _write_run(workdir: pathlib.Path, *, dataset: str) -> None:
-    """Notes what this run is made of; every start of the same run adds an entry."""
-    path = workdir / "run.json"
-    starts = files.read_json(path, keys=("starts",))["starts"] if path.exists() else []
-    if not isinstance(starts, list):
-        raise ValueError(
-            f"{path} is damaged; move it away to go on without this record. "
-            f"Received: starts={type(starts).__name__}"
-        )
-    defined = {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)}
-    starts.append(
-        {
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "dataset": dataset,
-            "init_weights": flags.FLAGS.init_weights,
-            "flags": defined,
-            "versions": {package: _version(package) for package in _PACKAGES},
-            "python": platform.python_version(),
-            "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-        }
-    )
-    files.write_text(path, json.dumps({"starts": starts}, indent=2))
+def _describe_start(*, dataset: str) -> dict:
+    """What this run is made of."""
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "dataset": dataset,
+        "init_weights": flags.FLAGS.init_weights,
+        "flags": {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)},
+        "versions": {package: _version(package) for package in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+    }
 
 
 def _version(package: str) -> str:

@@ -34,8 +34,12 @@ class _RegionWeights(layers.Layer):
         self.attention = attention
         self.query = layers.Dense(1, dtype="float32", name="query")
 
-    def _weigh(self, features, region_mask):
+    def build(self, features_shape):
+        self.query.build(features_shape)
+
+    def call(self, features, region_mask=None):
         """`sigmoid(f . q + c)`, then the mode's normalisation over unmasked regions."""
+        features = ops.cast(features, "float32")
         # Flat, as a product over three axes is a dozen small operators on TensorFlow.
         _, k, d = ops.shape(features)
         flat = self.query(ops.reshape(features, (-1, d)))
@@ -46,6 +50,9 @@ class _RegionWeights(layers.Layer):
         if self.attention == "softmax":
             weights = _softmax(ops.where(region_mask, weights, -1e9))
         return ops.where(region_mask, weights, 0.0)
+
+    def compute_output_shape(self, features_shape, **_):
+        return features_shape[:2]
 
     def get_config(self):
         return {**super().get_config(), "attention": self.attention}
@@ -66,15 +73,6 @@ class SelfAttention(_RegionWeights):
       mu, f32[b, k].
     """
 
-    def build(self, features_shape):
-        self.query.build(features_shape)
-
-    def call(self, features, region_mask=None):
-        return self._weigh(ops.cast(features, "float32"), region_mask)
-
-    def compute_output_shape(self, features_shape, **_):
-        return features_shape[:2]
-
 
 @keras.saving.register_keras_serializable("ran_tf")
 class RelationAttention(_RegionWeights):
@@ -84,18 +82,9 @@ class RelationAttention(_RegionWeights):
       attention: "sigmoid" (paper) or "softmax" (released code).
 
     Call:
-      pairs: float [b, k, 2d], `[F_i : F_m]`.
+      features: float [b, k, 2d], the pairs `[F_i : F_m]`.
       region_mask: bool[b, k] or None; False regions get weight 0.
 
     Returns:
       nu, f32[b, k].
     """
-
-    def build(self, pairs_shape):
-        self.query.build(pairs_shape)
-
-    def call(self, pairs, region_mask=None):
-        return self._weigh(ops.cast(pairs, "float32"), region_mask)
-
-    def compute_output_shape(self, pairs_shape, **_):
-        return pairs_shape[:2]

@@ -1,18 +1,16 @@
 """A file from a URL with its checksum, kept beside Keras' own downloads."""
 
-import hashlib
-import http.client
 import os
 import pathlib
 import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 from ran_tf import files
 
 _MARK = "#sha256="
-_HTTPError = http.client.HTTPException
 # A longer answer is not read to its end, which may never come.
 MAX_BYTES = 2**31
 
@@ -46,7 +44,7 @@ def fetch(url: str) -> pathlib.Path:
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(address).path).name
     home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     path = home / "ran_tf" / f"{expected[:16]}-{name}"
-    if path.is_file() and _sha256(path) == expected:
+    if path.is_file() and files.sha256(path) == expected:
         return path
     with files.atomic_path(path) as partial:
         try:
@@ -58,18 +56,13 @@ def fetch(url: str) -> pathlib.Path:
                             f"a download must have at most {MAX_BYTES:,} bytes; nothing was kept. "
                             f"Received: more from {address}"
                         )
-        except (urllib.error.URLError, TimeoutError, ConnectionError, _HTTPError) as error:
+        except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
             said = " ".join(str(error).split())[:500]
             raise OSError(f"{address} cannot be downloaded: {said}") from error
-        found = _sha256(partial)
+        found = files.sha256(partial)
         if found != expected:
             raise ValueError(
                 f"the file at {address} must have the SHA-256 {expected}; nothing was kept. "
                 f"Received: {found}, {partial.stat().st_size:,} bytes"
             )
     return path
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

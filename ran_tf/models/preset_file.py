@@ -43,8 +43,8 @@ def read_files(path: pathlib.Path, *, limits: Mapping[str, int]) -> dict[str, by
         with zipfile.ZipFile(path) as archive:
             entries = _entries(archive, limits=limits, path=path)
             return {name: archive.read(entry) for name, entry in entries.items()}
-    except (FileNotFoundError, _RefusedError) as error:
-        raise error
+    except (FileNotFoundError, _RefusedError):
+        raise
     # The parser raises whatever comes of strange bytes.
     except Exception as error:
         raise ValueError(

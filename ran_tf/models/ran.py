@@ -7,12 +7,7 @@ from ran_tf import config, specs
 from ran_tf.models import attention as region_attention
 from ran_tf.models import backbones, shared_trunk
 from ran_tf.regions import crop
-
-_WHOLE_FACE = ((0.0, 0.0, 1.0, 1.0),)
-
-
-def _is_size(value) -> bool:
-    return isinstance(value, (tuple, list)) and len(value) == 2 and min(value) >= 1
+from ran_tf.regions.boxes import WHOLE_FACE
 
 
 @keras.saving.register_keras_serializable("ran_tf")
@@ -72,14 +67,11 @@ class RegionAttentionNetwork(keras.Model):
         # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
         super().__init__(**{"autocast": False, **kwargs})
         config.check_choice("trunk", trunk, specs.TRUNKS)
-        config.check_range("num_classes", num_classes, low=2)
+        config.check_whole("num_classes", num_classes, low=2)
         config.check_range("dropout", dropout, low=0.0, high=0.99)
-        if not _is_size(size):
-            raise ValueError(f"`size` must be (height, width) in pixels. Received: size={size!r}")
-        if region_map is not None and not _is_size(region_map):
-            raise ValueError(
-                f"`region_map` must be (height, width) or None. Received: region_map={region_map!r}"
-            )
+        size = config.check_size("size", size)
+        if region_map is not None:
+            region_map = config.check_size("region_map", region_map)
         if trunk == "full" and (split, region_map) != (None, None):
             raise ValueError(
                 '`split` and `region_map` must be None unless trunk="shared". '
@@ -90,16 +82,16 @@ class RegionAttentionNetwork(keras.Model):
             "num_classes": num_classes,
             "attention": attention,
             "relation": relation,
-            "size": tuple(size),
+            "size": size,
             "trunk": trunk,
             "split": split,
-            "region_map": region_map and tuple(region_map),
+            "region_map": region_map,
             "dropout": dropout,
             "synchronized": synchronized,
             "portable": portable,
             "preprocessing": preprocessing,
         }
-        self.size = tuple(size)
+        self.size = size
         self.relation = relation
         self.portable = portable
         self.crop = crop.RegionCrop(self.size, portable=portable, name="crop")
@@ -150,7 +142,7 @@ class RegionAttentionNetwork(keras.Model):
         """
         if self._stages is None:
             return self.crop(image, boxes)
-        return self.crop(image, ops.convert_to_tensor(_WHOLE_FACE))
+        return self.crop(image, ops.convert_to_tensor([WHOLE_FACE]))
 
     def classify_regions(self, regions, boxes, *, mask=None, training=None):
         """What a call returns, of what `cut_regions` returns."""
@@ -186,9 +178,11 @@ class RegionAttentionNetwork(keras.Model):
         features = ops.cast(features, "float32")
         return ops.reshape(features, (-1, ops.shape(boxes)[-2], features.shape[-1]))
 
+    def twin(self, **changes):
+        """A network with equal weights and some arguments changed, such as `dtype`."""
+        other = type(self).from_config({**self.get_config(), **changes})
+        other.set_weights(self.get_weights())
+        return other
+
     def get_config(self):
         return {**super().get_config(), **self._arguments}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**{**config, "size": tuple(config["size"])})

@@ -2,7 +2,8 @@
 
 NumPy in, NumPy out, so that boxes are made in data pipelines, notebooks and servers alike; the
 random and landmark boxes take uniform draws and points as arguments and are pure functions.
-Source: section III of the RAN paper (arXiv 1905.04075) and the region order of design section 1.
+Source: section III of the RAN paper (arXiv 1905.04075) and its released code, where the whole face
+is last; here it is first.
 """
 
 import numpy as np
@@ -59,7 +60,7 @@ def boxes_from_draws(draws) -> np.ndarray:
       draws: f32[..., k-1, 3], uniform in 0..1: side, vertical and horizontal place of each square.
 
     Returns:
-      f32[..., k, 4], sides uniform in .7..95 of the face, wholly inside it.
+      f32[..., k, 4], sides uniform in 0.7..0.95 of the face, wholly inside it.
 
     Raises:
       ValueError: for draws of another shape, or outside of 0..1.

@@ -99,16 +99,6 @@ def _crop_in_tensorflow(image, boxes, *, size: tuple[int, int]):
     )
 
 
-def _checked_size(size) -> tuple[int, int]:
-    try:
-        height, width = size
-    except (TypeError, ValueError):
-        raise ValueError(f"`size` must be (height, width). Received: size={size!r}") from None
-    for side in (height, width):
-        config.check_whole("size", side, low=1, high=config.MAX_SIDE)
-    return int(height), int(width)
-
-
 def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False):
     """Cuts every region out of every face and resizes it.
 
@@ -125,7 +115,7 @@ def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False)
     Raises:
       ValueError: for arguments of another shape.
     """
-    size = _checked_size(size)
+    size = config.check_size("size", size)
     try:
         image, boxes = ops.convert_to_tensor(image), ops.convert_to_tensor(boxes, dtype="float32")
     except (ValueError, TypeError) as error:

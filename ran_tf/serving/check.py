@@ -122,7 +122,7 @@ def tolerance(model, card: ModelCard, *, faces: np.ndarray, outputs: dict) -> fl
     allowed = allowed_in_float32()
     if model.dtype_policy.compute_dtype == "float32":
         return allowed
-    exact = model_outputs(signatures.twin(model, dtype="float32"), card, faces=faces)
+    exact = model_outputs(model.twin(dtype="float32"), card, faces=faces)
     return max(allowed, 3 * largest_difference(outputs, exact))
 
 

@@ -74,7 +74,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                     response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
             return response
 
-        return self._guard(request.model_spec, context, answer)
+        return _guard(self._service, request.model_spec, context, answer)
 
     def GetModelMetadata(self, request, context):
         def answer():
@@ -86,14 +86,11 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.metadata["signature_def"].Pack(signatures)
             return response
 
-        return self._guard(request.model_spec, context, answer)
+        return _guard(self._service, request.model_spec, context, answer)
 
     def _fill(self, spec, *, signature: str) -> None:
         spec.name, spec.signature_name = self._service.name, signature
         spec.version.value = self._service.version
-
-    def _guard(self, spec, context, answer):
-        return _guard(self._service, spec, context, answer)
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):

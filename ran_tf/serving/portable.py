@@ -32,7 +32,7 @@ def check_installed(format: str) -> None:
 
 def make_classifier(model, card: ModelCard) -> signatures.FaceClassifier:
     """The network in float32, of operators that every runtime has."""
-    return signatures.FaceClassifier(signatures.twin(model, dtype="float32", portable=True), card)
+    return signatures.FaceClassifier(model.twin(dtype="float32", portable=True), card)
 
 
 def write_file(classifier, folder: str | os.PathLike, *, card: ModelCard, format: str) -> None:
@@ -76,7 +76,7 @@ def compare_file(
     module = MODULES[format]
     path = pathlib.Path(folder) / module.FILE
     faces = check.example_faces() if faces is None else faces
-    exact = signatures.twin(model, dtype="float32")
+    exact = model.twin(dtype="float32")
     expected = check.model_outputs(exact, card, faces=faces)
     shape = signatures.regions_shape(model, card)
     regions = check.inputs_of(faces, card=card, shape=shape)["regions"]

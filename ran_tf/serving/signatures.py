@@ -166,13 +166,6 @@ def prepare_faces(images, *, card: ModelCard):
     return ops.to_face(images, size=card.image_size)
 
 
-def twin(model, **changes):
-    """A network with equal weights and some arguments changed, such as `dtype`."""
-    other = type(model).from_config({**model.get_config(), **changes})
-    other.set_weights(model.get_weights())
-    return other
-
-
 def _check_labels(model, card: ModelCard) -> None:
     classes = model.get_config()["num_classes"]
     if classes != len(card.labels):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import files
+from ran_tf import files, settings
 from ran_tf.training import faults, manifest, records
 from ran_tf.training import step as train_step
 
@@ -125,7 +125,14 @@ def make_store(
     )
     # By way of JSON, so that it equals what is read again.
     identity = json.loads(json.dumps(identity))
-    return Store(workdir, checkpoint, progress, identity, check, writes)
+    return Store(
+        workdir=workdir,
+        state=checkpoint,
+        progress=progress,
+        identity=identity,
+        check=check,
+        writes=writes,
+    )
 
 
 def save(
@@ -166,7 +173,7 @@ def save(
             best(partial)
         manifest.write(partial)
         partial.rename(target)
-        manifest.sync_folder(store.folder)
+        manifest.sync(store.folder)
     with faults.writing_explained("metrics and the best weights", store.workdir):
         records.publish(target, store.workdir)
         for old in _step_folders(store.folder)[_KEEP:]:
@@ -224,27 +231,12 @@ def _check_empty(store: Store, broken: dict) -> None:
 
 
 def _check_identity(store: Store, there: dict) -> None:
-    was, now = flatten(there), flatten(store.identity)
-    # A setting that only one version of the package knows contradicts nothing; nor does not
-    # naming weights to start from, which are not read again.
-    differences = {
-        path: (was[path], now[path])
-        for path in was
-        if path in now and was[path] != now[path] and (path, now[path]) != ("init_weights", None)
-    }
+    differences = settings.differences(there, store.identity)
+    if store.identity.get("init_weights") is None:
+        # Not naming weights to start from contradicts nothing: they are not read again.
+        differences.pop("init_weights", None)
     if differences:
         raise OtherRunError(store.workdir, differences)
-
-
-def flatten(nested: dict, prefix: str = "") -> dict:
-    """Nested settings by dotted names, such as "data.regions.k"."""
-    flat = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _folder_name(progress: Progress) -> str:

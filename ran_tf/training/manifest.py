@@ -1,9 +1,10 @@
 """Checksums of a folder: whether it is still what was written."""
 
-import hashlib
 import json
 import os
 import pathlib
+
+from ran_tf import files
 
 NAME = "manifest.json"
 
@@ -19,25 +20,25 @@ def write(folder: pathlib.Path) -> None:
     """
     found = {}
     for path in sorted(folder.iterdir()):
-        found[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        _sync(path)
+        found[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+        sync(path)
     path = folder / NAME
     path.write_text(json.dumps({"files": found}, indent=2), encoding="utf-8")
-    _sync(path)
-    _sync(folder)
+    sync(path)
+    sync(folder)
 
 
 def check(folder: pathlib.Path) -> None:
     """Raises BrokenFolderError unless every file is there, byte for byte."""
     try:
-        files = json.loads((folder / NAME).read_bytes())["files"]
-        for name, noted in files.items():
+        listed = json.loads((folder / NAME).read_bytes())["files"]
+        for name, noted in listed.items():
             path = folder / name
             if path.stat().st_size != noted["bytes"]:
                 raise BrokenFolderError(
                     f"{name} has {path.stat().st_size} bytes in place of {noted['bytes']}"
                 )
-            if _sha256(path) != noted["sha256"]:
+            if files.sha256(path) != noted["sha256"]:
                 raise BrokenFolderError(f"{name} does not have its checksum")
     except FileNotFoundError as error:
         raise BrokenFolderError(f"{pathlib.Path(error.filename).name} is missing") from error
@@ -45,17 +46,8 @@ def check(folder: pathlib.Path) -> None:
         raise BrokenFolderError(f"{NAME} is damaged") from error
 
 
-def sync_folder(folder: pathlib.Path) -> None:
-    """Brings the names in a folder to the disk: a rename is not there before."""
-    _sync(folder)
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
+    """Brings a file, or the names in a folder, to the disk: a rename is not there before."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -71,6 +71,30 @@ def read_best(workdir) -> dict | None:
     return files.read_json(path) if path.exists() else None
 
 
+def read_starts(workdir) -> list[dict]:
+    """Entries of run.json, one for every start of the run; none without the file.
+
+    Raises:
+      ValueError: if it is damaged.
+    """
+    path = pathlib.Path(workdir) / RUN
+    if not path.is_file():
+        return []
+    starts = files.read_json(path, keys=("starts",))["starts"]
+    if not isinstance(starts, list) or not all(isinstance(entry, dict) for entry in starts):
+        raise ValueError(
+            f"{path} is damaged; move it away to go on without this record. "
+            f"Received: starts={type(starts).__name__}"
+        )
+    return starts
+
+
+def add_start(workdir, entry: dict) -> None:
+    """Adds an entry to run.json."""
+    starts = [*read_starts(workdir), entry]
+    files.write_text(pathlib.Path(workdir) / RUN, json.dumps({"starts": starts}, indent=2))
+
+
 def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
     """Loads the weights that a training run keeps.
 
@@ -80,6 +104,7 @@ def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
 
     Raises:
       FileNotFoundError: if `workdir` holds no finished epoch.
+      ValueError: if its card is damaged, or its weights are not those of the network on the card.
     """
     workdir = pathlib.Path(workdir)
     card_path, weights_path = workdir / CARD, workdir / BEST_WEIGHTS

@@ -43,6 +43,11 @@ class Run:
     """What a run consists of while it trains.
 
     Attributes:
+      config, workdir, strategy, checkpoint_seconds, hooks: as `start` was given them.
+      data: the training split, epoch by epoch.
+      state: network, moving average and optimizer.
+      progress: steps and epochs that are done.
+      store: of checkpoints.
       step: `step.make_train_step`.
       evaluate: `validation.make_evaluate`, of the moving average.
       card: what `records.save_best` writes beside the weights.
@@ -65,9 +70,34 @@ class Run:
 
 
 def start(
-    config, workdir, *, dataset, strategy, init_weights, hooks, checkpoint_seconds, check
+    config: TrainConfig,
+    workdir: pathlib.Path,
+    *,
+    dataset: pipeline.Dataset,
+    strategy: tf.distribute.Strategy,
+    init_weights: str | None,
+    hooks: Hooks,
+    checkpoint_seconds: float,
+    check: Callable[[], None],
 ) -> Run:
-    """A new run, or one that was taken up again."""
+    """A new run, or one that was taken up again.
+
+    Args:
+      config: the run.
+      workdir: directory of the run.
+      dataset: opened, that of `config.data`.
+      strategy: of training.
+      init_weights: what a new run starts from, see `initialise.init_weights`.
+      hooks: progress callbacks.
+      checkpoint_seconds: between checkpoints inside an epoch.
+      check: raises an OSError if the work directory is gone.
+
+    Raises:
+      checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
+      checkpoints.BrokenCheckpointError: if it holds a run and no whole checkpoint.
+      RuntimeError: if several workers do not start from one state.
+      ValueError, FileNotFoundError: for a configuration, dataset or weights that do not fit.
+    """
     keras.utils.set_random_seed(config.seed)
     data = pipeline.TrainingData(
         config.data,
@@ -102,19 +132,8 @@ def start(
     elif init_weights:
         _initialise(state, init_weights, hooks=hooks)
     workers.check_agreement(strategy, state.model.weights, step=progress.completed)
-    run_config = dataclasses.replace(config, model=arguments)
-    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
-    card = ModelCard(
-        dataset=dataset.name,
-        labels=dataset.labels,
-        image_size=config.data.image_size,
-        regions=config.data.regions,
-        model=arguments,
-        crop_margin=margin,
-        crop_drop=drop,
-    )
     return Run(
-        config=run_config,
+        config=config,
         workdir=workdir,
         strategy=strategy,
         data=data,
@@ -123,28 +142,45 @@ def start(
         store=store,
         checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
-        step=train_step.make_train_step(state, config=run_config, strategy=strategy),
-        evaluate=validation.make_evaluate(
-            state.ema,
-            strategy=strategy,
-            batches=workers.distribute(
-                strategy,
-                lambda share: pipeline.eval_batches(
-                    config.data,
-                    dataset,
-                    split=config.data.validation_split,
-                    batch_size=config.batch_size,
-                    share=share,
-                ),
-            ),
-            stop=lambda number: workers.any_asked(strategy, hooks.stop, step=number),
-        ),
-        card=card,
+        step=train_step.make_train_step(state, config=config, strategy=strategy),
+        evaluate=_make_evaluate(config, dataset, state=state, strategy=strategy, hooks=hooks),
+        card=_card(config, dataset, arguments=arguments),
         writer=(
             tf.summary.create_file_writer(str(workdir / "tensorboard"))
             if store.writes
             else tf.summary.create_noop_writer()
         ),
+    )
+
+
+def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hooks):
+    def batches(share):
+        return pipeline.eval_batches(
+            config.data,
+            dataset,
+            split=config.data.validation_split,
+            batch_size=config.batch_size,
+            share=share,
+        )
+
+    return validation.make_evaluate(
+        state.ema,
+        strategy=strategy,
+        batches=workers.distribute(strategy, batches),
+        stop=lambda number: workers.any_asked(strategy, hooks.stop, step=number),
+    )
+
+
+def _card(config: TrainConfig, dataset: pipeline.Dataset, *, arguments: dict) -> ModelCard:
+    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
+    return ModelCard(
+        dataset=dataset.name,
+        labels=dataset.labels,
+        image_size=config.data.image_size,
+        regions=config.data.regions,
+        model=arguments,
+        crop_margin=margin,
+        crop_drop=drop,
     )
 
 
@@ -166,7 +202,7 @@ def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | N
     return {
         **identity,
         "init_weights": init_weights,
-        "dataset": dataset.version,
+        "dataset": dataset.full_name,
         "labels": dataset.labels,
         "train_faces": faces,
     }

@@ -53,8 +53,7 @@ def create_state(
         _freeze(model.backbone, last=freeze)
     ema = model
     if optimizer.ema > 0:
-        ema = RegionAttentionNetwork.from_config(model.get_config())
-        ema.set_weights(model.get_weights())
+        ema = model.twin()
         ema.trainable = False
     keras_optimizer = _make_optimizer(model, config=optimizer)
     keras_optimizer.build(model.trainable_variables)

@@ -144,9 +144,7 @@ def chief_first(strategy: tf.distribute.Strategy):
         wait_for_all(strategy)
 
 
-def any_asked(
-    strategy: tf.distribute.Strategy, ask: Callable[[], bool], *, step: int, every: int = 8
-) -> bool:
+def any_asked(strategy: tf.distribute.Strategy, ask: Callable[[], bool], *, step: int) -> bool:
     """Whether any worker was asked to stop: they all stop after the same step.
 
     Several workers talk of it at every eighth step only (or batch of validation): it costs them a
@@ -154,7 +152,7 @@ def any_asked(
     """
     if count(strategy) == 1:
         return ask()
-    return step % every == 0 and _total(strategy, float(bool(ask()))) > 0
+    return step % 8 == 0 and _total(strategy, float(bool(ask()))) > 0
 
 
 def check_agreement(strategy: tf.distribute.Strategy, weights, *, step: int) -> None:

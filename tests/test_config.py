@@ -1,0 +1,66 @@
+"""Arguments that cannot be are refused by name, before anything is allocated or begun."""
+
+import numpy as np
+import pytest
+
+from ran_tf import config, metrics
+from ran_tf.card import ModelCard
+from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.faces import align
+from ran_tf.models.ran import RegionAttentionNetwork
+
+CARD = ModelCard(
+    dataset="d", labels=("a", "b"), image_size=(48, 48), regions=RegionConfig(), model={}
+).to_json()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DataConfig(image_size=64), r"`data.image_size` must be \(height, width\).*=64"),
+        (lambda: DataConfig(image_size=(64,)), r"`data.image_size` must be \(height, width\)"),
+        (lambda: DataConfig(image_size=(64, 64.5)), "`data.image_size` must be an integer.*64.5"),
+        (lambda: TrainConfig(model={"size": 224}), r"`model.size` must be \(height, width\)"),
+        (
+            lambda: TrainConfig(seed=1.5),
+            "`train.seed` must be an integer.*train.seed=1.5",
+        ),
+        (lambda: TrainConfig(regions_per_step=1.5), "`train.regions_per_step` must be an integer"),
+        (lambda: RegionAttentionNetwork(size=("a", "b")), "`size` must be an integer.*size='a'"),
+        (
+            lambda: RegionAttentionNetwork(size=(0, 9)),
+            "`size` must be in 1..4096.*size=0",
+        ),
+        (lambda: RegionAttentionNetwork(num_classes=8.5), "`num_classes` must be an integer"),
+        (
+            lambda: RegionAttentionNetwork(trunk="shared", region_map=7),
+            r"`region_map` must be \(height, width\). Received: region_map=7",
+        ),
+        (
+            lambda: align.align_face(np.zeros((9, 9, 3), np.uint8), align.TEMPLATE, size=100.5),
+            "`size` must be an integer. Received: size=100.5",
+        ),
+        (
+            lambda: metrics.expected_calibration_error([[0.5, 0.5]], [0], bins=1.5),
+            "`bins` must be an integer",
+        ),
+        (
+            lambda: ModelCard.from_json(CARD.replace('"crop_drop": 0.0', '"crop_drop": true')),
+            "crop_margin, crop_drop cannot be",
+        ),
+        (
+            lambda: ModelCard.from_json(
+                CARD.replace('"model": {}', '"model": {"size": [9, true]}')
+            ),
+            "`card.model.size` must be an integer",
+        ),
+    ],
+)
+def test_what_cannot_be_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_sizes_are_plain_integers():
+    assert config.check_size("size", np.array([3, 4])) == (3, 4)
+    assert all(type(side) is int for side in config.check_size("size", np.array([3, 4])))
