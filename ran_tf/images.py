@@ -4,7 +4,8 @@ import io
 import os
 import pathlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # gigabytes; of bytes before the file is read. Decoding takes up to 10 bytes a pixel for a moment.
 MAX_PIXELS = 2**26
 MAX_BYTES = 2**28
+
+# Images are held together until they have this many pixels: bounds the memory of a batch.
+MAX_HELD_PIXELS = 16_000_000
 
 # Pillow knows more formats, some of which start other programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -31,6 +35,37 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def group(
+    items: Iterable[tuple[Any, np.ndarray]], *, most: int | None = None
+) -> Iterator[list[tuple[Any, np.ndarray]]]:
+    """Groups images that are worked on together.
+
+    Args:
+      items: (whatever, image [H, W, ...]), which may be made as they are asked for.
+      most: items of a group; fewer where they reach `MAX_HELD_PIXELS`.
+
+    Yields:
+      Lists of items, in order.
+
+    Raises:
+      OSError, ValueError: what `items` raises, after the group of those before it.
+    """
+    held, pixels, problem = [], 0, None
+    try:
+        for item in items:
+            held.append(item)
+            pixels += item[1].shape[0] * item[1].shape[1]
+            if len(held) == most or pixels >= MAX_HELD_PIXELS:
+                yield held
+                held, pixels = [], 0
+    except (OSError, ValueError) as error:
+        problem = error
+    if held:
+        yield held
+    if problem is not None:
+        raise problem
 
 
 def find_files(

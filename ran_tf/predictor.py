@@ -9,15 +9,12 @@ import tensorflow as tf
 from ran_tf import config, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
-from ran_tf.images import decode_image, read_image
+from ran_tf.images import decode_image, group, read_image
 from ran_tf.prediction import Failure, FoundFace, Prediction
 
 Item = np.ndarray | bytes | str | os.PathLike
 
 ON_ERROR = ("raise", "return")
-
-# Images are held together until they have this many pixels: bounds the memory of a batch.
-MAX_HELD_PIXELS = 16_000_000
 
 
 class Predictor:
@@ -91,10 +88,10 @@ class Predictor:
           ValueError: naming an item that is no such image, or has no face to align.
         """
         results = _Results("images", images, on_error=on_error)
-        for group in self._groups(images, results):
+        for some in self._groups(images, results):
             if self._align:
-                group = self._largest_faces(group, results)
-            for i, prediction in zip(group, self._predict(list(group.values())), strict=True):
+                some = self._largest_faces(some, results)
+            for i, prediction in zip(some, self._predict(list(some.values())), strict=True):
                 results.values[i] = prediction
         return results.values
 
@@ -115,9 +112,9 @@ class Predictor:
         """
         results = _Results("photos", photos, on_error=on_error)
         self._load_detector()
-        for group in self._groups(photos, results):
-            found = self._find(group, results)
-            cut = [self._cut(group[i], face) for i, faces in found.items() for face in faces]
+        for some in self._groups(photos, results):
+            found = self._find(some, results)
+            cut = [self._cut(some[i], face) for i, faces in found.items() for face in faces]
             answers = zip(cut, self._predict(cut), strict=True)
             for i, faces in found.items():
                 results.values[i] = [
@@ -128,19 +125,15 @@ class Predictor:
 
     def _groups(self, images, results: "_Results") -> Iterator[dict[int, np.ndarray]]:
         """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""
-        group, pixels = {}, 0
-        for i, image in enumerate(images):
-            try:
-                group[i] = _to_array(image)
-            except (OSError, ValueError) as error:
-                results.fail(i, error)
-                continue
-            pixels += group[i].shape[0] * group[i].shape[1]
-            if len(group) == self._batch_size or pixels >= MAX_HELD_PIXELS:
-                yield group
-                group, pixels = {}, 0
-        if group:
-            yield group
+
+        def usable():
+            for i, image in enumerate(images):
+                try:
+                    yield i, _to_array(image)
+                except (OSError, ValueError) as error:
+                    results.fail(i, error)
+
+        return map(dict, group(usable(), most=self._batch_size))
 
     def _load_detector(self) -> None:
         if self._detect is None:

@@ -164,7 +164,7 @@ def test_frames_are_rgb_and_large_ones_go_alone(tmp_path, monkeypatch):
     writer.release()
     red, green, blue = next(video.read_frames(path)).image.mean(axis=(0, 1))
     assert red > 150 and max(green, blue) < 40
-    monkeypatch.setattr("ran_tf.predictor.MAX_HELD_PIXELS", 48 * 64)
+    monkeypatch.setattr("ran_tf.images.MAX_HELD_PIXELS", 48 * 64)
     assert run([path], every=0)[1].batches == [1, 1, 1]
     monkeypatch.setattr(video, "MAX_PIXELS", 48 * 64 - 1)
     with pytest.raises(ValueError, match="at most 3,071 pixels. Received: 64 x 48"):

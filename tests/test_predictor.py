@@ -15,7 +15,6 @@ from PIL import Image
 
 import ran_tf
 from ran_tf import export, images
-from ran_tf import predictor as predictor_module
 from ran_tf.faces import align, detect
 from ran_tf.training import records
 from tests.test_export import (
@@ -320,7 +319,7 @@ def test_every_kind_of_file_in_one_batch(from_workdir):
 
 
 def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypatch):
-    monkeypatch.setattr(predictor_module, "MAX_HELD_PIXELS", 90 * 120)
+    monkeypatch.setattr("ran_tf.images.MAX_HELD_PIXELS", 90 * 120)
     from_workdir.faces([random_faces(90, 120)] * 3 + [random_faces(30, 30)] * 5)
     # A batch of two at most; a photo that reaches the limit goes alone.
     assert known_faces == [1, 1, 1, 2, 2, 1]

@@ -28,8 +28,6 @@ FORMATS = ("png", "jpg")
 STATUSES = ("ok", "no_face", "many_faces", "unreadable", "crashed")
 
 _JPEG_QUALITY = 95
-# Photos are searched together until they hold this many pixels: bounds a worker's memory.
-_MAX_PIXELS = 16_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,28 +149,26 @@ def create_processor(
     detect = create_detector(config.detector, threads=threads)
 
     def process(paths: Sequence[str]) -> list[Record]:
-        records, pending, pixels = [], [], 0
-        for path in paths:
-            try:
-                image = images.read_image(Path(input_dir, path))
-            except (OSError, ValueError) as error:
-                records.append(Record(path, "unreadable", note=_one_line(error)))
-                continue
-            pending.append((path, image))
-            pixels += image.shape[0] * image.shape[1]
-            if pixels >= _MAX_PIXELS:
-                records += finish(pending)
-                pending, pixels = [], 0
-        return records + finish(pending)
+        records = []
 
-    def finish(pending) -> list[Record]:
-        found = detect_each(detect, [image for _, image in pending])
-        return [
-            Record(path, "crashed", note=f"the detector failed on it: {_one_line(faces)}")
-            if isinstance(faces, Exception)
-            else _make_record(path, image, faces, config=config, output_dir=output_dir)
-            for (path, image), faces in zip(pending, found, strict=True)
-        ]
+        def readable():
+            for path in paths:
+                try:
+                    yield path, images.read_image(Path(input_dir, path))
+                except (OSError, ValueError) as error:
+                    records.append(Record(path, "unreadable", note=_one_line(error)))
+
+        for photos in images.group(readable()):
+            found = detect_each(detect, [image for _, image in photos])
+            for (path, image), faces in zip(photos, found, strict=True):
+                if isinstance(faces, Exception):
+                    note = f"the detector failed on it: {_one_line(faces)}"
+                    records.append(Record(path, "crashed", note=note))
+                    continue
+                records.append(
+                    _make_record(path, image, faces, config=config, output_dir=output_dir)
+                )
+        return records
 
     return process
 

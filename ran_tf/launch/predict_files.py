@@ -107,7 +107,8 @@ def _predict_video(
 ) -> Iterator[dict]:
     ask = predictor.faces if align else predictor
     frames, faces, error = 0, 0, None
-    stream = _batches(video.read_frames(path, every=every), most=batch_size)
+    read = ((frame.seconds, frame.image) for frame in video.read_frames(path, every=every))
+    stream = images.group(read, most=batch_size)
     while True:
         try:
             batch = next(stream, None)
@@ -117,42 +118,19 @@ def _predict_video(
         if batch is None:
             break
         frames += len(batch)
-        answers = ask([frame.image for frame in batch], on_error="return")
-        for frame, answer in zip(batch, answers, strict=True):
-            row = {"path": str(path), "seconds": round(frame.seconds, 3)}
+        answers = ask([image for _, image in batch], on_error="return")
+        for (seconds, image), answer in zip(batch, answers, strict=True):
+            row = {"path": str(path), "seconds": round(seconds, 3)}
             if isinstance(answer, Failure):
                 yield row | {"error": answer.error}
                 continue
-            for face in _face_rows(
-                row, answer, labels=predictor.labels, image=frame.image, draw=draw
-            ):
+            for face in _face_rows(row, answer, labels=predictor.labels, image=image, draw=draw):
                 faces += 1
                 yield face
     if error is None and not faces:
         error = f"no face was found in any of {frames} frames"
     if error is not None:
         yield {"path": str(path), "error": error}
-
-
-def _batches(frames: Iterator[video.Frame], *, most: int) -> Iterator[list[video.Frame]]:
-    """So many frames together, or fewer large ones; those before an error come before it."""
-    from ran_tf.predictor import MAX_HELD_PIXELS
-
-    batch, pixels = [], 0
-    problem = None
-    try:
-        for frame in frames:
-            batch.append(frame)
-            pixels += frame.image.shape[0] * frame.image.shape[1]
-            if len(batch) == most or pixels >= MAX_HELD_PIXELS:
-                yield batch
-                batch, pixels = [], 0
-    except (OSError, ValueError) as error:
-        problem = error
-    if batch:
-        yield batch
-    if problem is not None:
-        raise problem
 
 
 def _face_rows(
