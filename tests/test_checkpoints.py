@@ -293,7 +293,7 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
 
 def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tmp_path):
     values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
-    dataset = types.SimpleNamespace(version="ferplus/majority:1.0.0", labels=("a", "b"))
+    dataset = types.SimpleNamespace(full_name="ferplus/majority:1.0.0", labels=("a", "b"))
     identity = train_run._identity(
         launch_flags.train_config(values), dataset, faces=25_045, init_weights=None
     )
