@@ -15,7 +15,7 @@ from tests import affectnet_files as files
 from tests.affectnet_builds import build, examples, kept
 from tests.affectnet_files import IMAGES, VALIDATION
 from tests.real_data import require
-from tfds_builders import conditions
+from tfds_builders import conditions, ran_lists
 from tfds_builders.affectnet import affectnet_dataset_builder, face
 from tfds_builders.affectnet import original as layout
 
@@ -193,7 +193,7 @@ def test_the_numbered_release_has_no_subsets_and_says_so(tmp_path, caplog, numbe
             np.testing.assert_allclose(example["landmarks"], files.FIVE, atol=1e-6)
             np.testing.assert_allclose(example["valence"], files.valence(index), rtol=1e-6)
             np.testing.assert_allclose(example["arousal"], files.arousal(index), rtol=1e-6)
-            assert not set(conditions.AFFECTNET_LISTS) & set(example)
+            assert not set(ran_lists.AFFECTNET_LISTS) & set(example)
     assert builder.info.metadata["subsets"] == {}
     assert builder.info.metadata["subsets_note"] in caplog.text
     assert "get the original release" in caplog.text and "original_8" in caplog.text
@@ -203,7 +203,7 @@ def test_the_published_lists_have_their_published_sizes():
     folder = require("ran_lists")
     rows = {
         condition: conditions.read_list(file, path=folder / file.folder / file.name)
-        for condition, file in conditions.AFFECTNET_LISTS.items()
+        for condition, file in ran_lists.AFFECTNET_LISTS.items()
     }
     assert {name: len(found) for name, found in rows.items()} == {
         "occlusion": 683,
@@ -225,7 +225,7 @@ def test_the_published_lists_have_their_published_sizes():
 def test_the_published_lists_join_by_hash_whatever_form_of_path_they_have(tmp_path):
     folder = require("ran_lists") / "AffectNet_dir"
     rows = {}
-    for file in conditions.AFFECTNET_LISTS.values():
+    for file in ran_lists.AFFECTNET_LISTS.values():
         found = conditions.read_list(file, path=folder / file.name)
         rows |= {row.id: row.label for row in found}
     raw = files.write_original(tmp_path / "raw")
@@ -241,14 +241,14 @@ def test_the_published_lists_join_by_hash_whatever_form_of_path_they_have(tmp_pa
     builder = build(raw, tmp_path / "out", config="original_8")
     assert builder.info.metadata["subsets"] == {"occlusion": 683, "pose_30": 1944, "pose_45": 983}
     found = examples(builder, "validation").values()
-    counts = {name: sum(bool(e[name]) for e in found) for name in conditions.AFFECTNET_LISTS}
+    counts = {name: sum(bool(e[name]) for e in found) for name in ran_lists.AFFECTNET_LISTS}
     assert counts == builder.info.metadata["subsets"]
 
 
 def test_a_checksum_is_that_of_the_published_list():
     folder = require("ran_lists") / "AffectNet_dir"
     infos = affectnet_dataset_builder.Builder.url_infos
-    assert set(infos) == {file.url for file in conditions.AFFECTNET_LISTS.values()}
+    assert set(infos) == {file.url for file in ran_lists.AFFECTNET_LISTS.values()}
     for url, info in infos.items():
         published = tfds.download.checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
         assert (published.size, published.checksum) == (info.size, info.checksum)

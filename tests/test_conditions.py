@@ -8,10 +8,10 @@ import tensorflow_datasets as tfds
 
 from tests import ferplus_files
 from tests.real_data import require
-from tfds_builders import conditions
+from tfds_builders import conditions, ran_lists
 from tfds_builders.features import OCCLUSIONS
 
-LISTS = conditions.FERPLUS_LISTS
+LISTS = ran_lists.FERPLUS_LISTS
 
 
 def test_occlusion_rows_give_id_label_and_type(tmp_path):
@@ -77,6 +77,46 @@ def test_the_images_own_folder_wins(tmp_path):
     assert {path.parent for path in found.values()} == {own}
 
 
+def listed(face_id, label):
+    return conditions.ListRow(id=face_id, label=label, occlusion="none", source=f"l.txt, {face_id}")
+
+
+KNOWN = {
+    name: conditions.Known(label=label, cell=f"cell={label}", source=f"t.csv, {name}")
+    for name, label in {"a": 0, "b": 1, "c": None}.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            {"pose_30": [listed("a", 1), listed("d", 0)], "pose_45": [listed("e", 0)]},
+            r"l\.txt, d: names an image .* the 3 of t\.csv: .*and 1 more like it.*Received: id='d'",
+        ),
+        (
+            {"pose_30": [listed("a", 0), listed("b", 0)], "pose_45": [listed("a", 1)]},
+            r"l\.txt, b: gives b the label 0 \(sad\), t\.csv, b gives 1 \(glad\), both counted "
+            r"from zero: .*and 1 more like it\)\. Received: cell=1",
+        ),
+        (
+            {"pose_30": [listed("c", 7)]},
+            r"gives c the label 7 \(no emotion\), t\.csv, c gives no class, .*and 0 more",
+        ),
+    ],
+)
+def test_lists_that_do_not_fit_a_dataset_are_refused(rows, message):
+    dataset = {"faces": KNOWN, "emotions": ("sad", "glad"), "of": "t.csv"}
+    with pytest.raises(ValueError, match=message):
+        conditions.check_lists(rows, **dataset)
+
+
+def test_lists_that_fit_pass():
+    dataset = {"faces": KNOWN, "emotions": ("sad", "glad"), "of": "t.csv"}
+    conditions.check_lists({"pose_30": [listed("a", 0)], "pose_45": [listed("b", 1)]}, **dataset)
+    conditions.check_lists({"pose_30": [listed("c", 1)]}, **dataset, labels_too=False)
+
+
 def test_the_published_lists_have_their_published_sizes():
     folder = require("ran_lists")
     rows = {
@@ -98,7 +138,7 @@ def test_without_a_network_the_lists_are_given_up_in_seconds(tmp_path, monkeypat
     with socket.socket() as closed:  # bound, and nobody listens
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        monkeypatch.setattr(conditions, "_REPOSITORY", address)
+        monkeypatch.setattr(ran_lists, "_REPOSITORY", address)
         manager = tfds.download.DownloadManager(
             download_dir=tmp_path / "downloads",
             manual_dir=tmp_path,

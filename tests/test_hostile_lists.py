@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 
 from tests import ferplus_files, hostile
-from tfds_builders import conditions, landmarks, tables, text_files
+from tfds_builders import conditions, landmarks, ran_lists, tables, text_files
 from tfds_builders.affectnet import original
 from tfds_builders.ferplus import source
 from tfds_builders.raf_db import annotation
@@ -50,7 +50,7 @@ def read_or_refuse(read, path: pathlib.Path, *, sound: str):
 def test_an_authors_list(data, tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes(data)
-    file = conditions.FERPLUS_LISTS["occlusion"]
+    file = ran_lists.FERPLUS_LISTS["occlusion"]
     for row in read_or_refuse(lambda p: conditions.read_list(file, path=p), path, sound=LIST) or ():
         assert 0 <= row.label <= 9 and row.occlusion in file.types.values()
 
@@ -133,7 +133,7 @@ def test_what_is_too_long_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "list.txt"
     path.write_bytes(b"0/fer0000001.jpg\n")
     with pytest.raises(ValueError, match="at most 10 bytes.*Received: 17 bytes"):
-        conditions.read_list(conditions.FERPLUS_LISTS["pose_30"], path=path)
+        conditions.read_list(ran_lists.FERPLUS_LISTS["pose_30"], path=path)
 
 
 def test_rows_of_a_table_are_joined_by_their_header(tmp_path):

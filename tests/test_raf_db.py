@@ -15,7 +15,7 @@ from ran_tf.launch.prepare import prepare
 from tests import raf_db_files
 from tests.exif_files import turned_jpeg
 from tests.real_data import require
-from tfds_builders import conditions, features, held_out
+from tfds_builders import conditions, features, held_out, ran_lists
 from tfds_builders.raf_db import raf_db_dataset_builder
 
 SPLITS = {"train": 10, "validation": 1, "test": 4}
@@ -210,12 +210,12 @@ MISTAKES = {
         lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0002.jpg 1"),
         ValueError,
         r"occlusion_list\.txt, row 1: gives test_0002 the label 5 \(anger\), .*label\.txt, row 13 "
-        r"gives 1, which is 0 \(surprise\) from zero: .*Received: label=1",
+        r"gives 0 \(surprise\), both counted from zero: .*Received: label=1",
     ),
     "a list row that names no face": (
         lambda top: edit(top / f"{LIST}val_raf_db_list.txt", "test_0002", "test_0009"),
         ValueError,
-        r"val_raf_db_list\.txt, row 2: names a face .* the 4 test faces .*id='test_0009'",
+        r"val_raf_db_list\.txt, row 2: names an image .* the 4 of the test part .*id='test_0009'",
     ),
     "an unknown occlusion type": (
         lambda top: edit(top / f"{LIST}rafdb_occlusion_list.txt", "5 4", "5 0"),
@@ -264,10 +264,10 @@ def test_the_published_lists_have_their_published_faces():
     folder = require("ran_lists")
     lists = {
         condition: conditions.read_list(file, path=folder / file.folder / file.name)
-        for condition, file in conditions.RAF_DB_LISTS.items()
+        for condition, file in ran_lists.RAF_DB_LISTS.items()
     }
     assert {name: len(rows) for name, rows in lists.items()} == {
-        name: file.published for name, file in conditions.RAF_DB_LISTS.items()
+        name: file.published for name, file in ran_lists.RAF_DB_LISTS.items()
     }
     distinct = {name: conditions.without_repeats(rows) for name, rows in lists.items()}
     assert {name: len(rows) for name, rows in distinct.items()} == {
@@ -288,7 +288,7 @@ def test_every_published_list_can_be_checked_against_labels(tmp_path, caplog):
     """The published lists, joined with a list of labels made from them: every name and label."""
     folder = require("ran_lists")
     labels = {"train_00001": 1}
-    for file in conditions.RAF_DB_LISTS.values():
+    for file in ran_lists.RAF_DB_LISTS.values():
         for row in conditions.read_list(file, path=folder / file.folder / file.name):
             labels[row.id] = row.label + 1
     raw = tmp_path / "basic"
@@ -314,7 +314,7 @@ def test_every_published_list_can_be_checked_against_labels(tmp_path, caplog):
 def test_a_checksum_is_that_of_the_published_list():
     folder = require("ran_lists") / "RAF_DB_dir"
     infos = raf_db_dataset_builder.Builder.url_infos
-    assert {file.url for file in conditions.RAF_DB_LISTS.values()} == set(infos)
+    assert {file.url for file in ran_lists.RAF_DB_LISTS.values()} == set(infos)
     for url, info in infos.items():
         published = tfds.download.checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
         assert (published.size, published.checksum) == (info.size, info.checksum)

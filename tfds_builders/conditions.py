@@ -1,9 +1,8 @@
-"""The RAN authors' occlusion and pose lists, parsed and normalised.
+"""The RAN authors' occlusion and pose lists, parsed, normalised and held against a dataset.
 
-Source: "Region Attention Networks for Pose and Occlusion Robust Facial Expression Recognition"
-(TIP 2020), https://github.com/kaiwang960112/Challenge-condition-FER-dataset. The published files
-mix line ends (CRLF and LF) and suffixes (`.png` and `.jpg` for the same face), so a row is read
-into a label and the face's id, and faces are joined by id, never by position.
+The published files (`ran_lists`) mix line ends (CRLF and LF) and suffixes (`.png` and `.jpg` for
+the same face), so a row is read into a label and the face's id, and faces are joined by id, never
+by position.
 """
 
 import contextlib
@@ -17,35 +16,7 @@ from absl import logging
 from etils import epath
 from tensorflow_datasets.core.download import downloader
 
-from tfds_builders import text_files
-
-HOMEPAGE = "https://github.com/kaiwang960112/Challenge-condition-FER-dataset"
-_REPOSITORY = HOMEPAGE.replace("github.com", "raw.githubusercontent.com") + "/master"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ListFile:
-    """One published list and how to read a row of it.
-
-    Attributes:
-        folder: folder in the authors' repository.
-        name: file name there.
-        row: pattern of one row with the groups `id`, `label` and, in an occlusion list, `type`.
-        example: a row that matches, shown in errors.
-        published: number of rows in the published file.
-        types: name of each occlusion type by its code in the list.
-    """
-
-    folder: str
-    name: str
-    row: str
-    example: str
-    published: int
-    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"{_REPOSITORY}/{self.folder}/{self.name}"
+from tfds_builders import ran_lists, text_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,90 +36,27 @@ class ListRow:
     source: str
 
 
-#: The types are not documented; this order is what the faces show: hair, hat or hand on the brow;
-#: mouth; hand on one cheek; glasses.
-FERPLUS_LISTS = {
-    "occlusion": ListFile(
-        folder="FERplus_dir",
-        name="jianfei_occlusion_list.txt",
-        row=r"(?P<label>\d)_(?P<id>fer\d{7})\.png \d+ (?P<type>\d)",
-        example="1_fer0034656.png 8 0",
-        published=605,
-        types={"0": "upper", "1": "lower", "2": "side", "3": "glasses"},
-    ),
-    "pose_30": ListFile(
-        folder="FERplus_dir",
-        name="pose_30_ferplus_list.txt",
-        row=r"(?P<label>\d)/(?P<id>fer\d{7})\.jpg",
-        example="0/fer0032226.jpg",
-        published=1170,
-    ),
-    "pose_45": ListFile(
-        folder="FERplus_dir",
-        name="pose_45_ferplus_list.txt",
-        row=r"(?P<label>\d)/(?P<id>fer\d{7})\.jpg",
-        example="0/fer0032226.jpg",
-        published=633,
-    ),
-}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a dataset itself says of a face.
 
-#: Ids are the hashed file names of the original release. An occluded face is not told how.
-AFFECTNET_LISTS = {
-    "occlusion": ListFile(
-        folder="AffectNet_dir",
-        name="occlusion_affectnet_list.txt",
-        row=r"val/(?P<label>[0-7])/(?P<id>[0-9a-f]{56})/",
-        example="val/0/bc9ad400db82eca1882b11c9603348fb3e92f5b0d67391ac22a1bc79/",
-        published=683,
-    ),
-    "pose_30": ListFile(
-        folder="AffectNet_dir",
-        name="pose_30_affectnet_list.txt",
-        row=r"(?P<label>[0-7])/(?P<id>[0-9a-f]{56})\.jpg",
-        example="0/83dac9d7eec7fb0bfef79b4d35ddc69a6f7fb458d3bffc4e78f33ad9.jpg",
-        published=1949,
-    ),
-    "pose_45": ListFile(
-        folder="AffectNet_dir",
-        name="pose_45_affectnet_list.txt",
-        row=r"(?P<label>[0-7])/(?P<id>[0-9a-f]{56})/\d+\.jpg",
-        example="7/3c028208c27c0be5fbe6a52738bebcbfb6c64f3220f523a84b267203/8.jpg",
-        published=985,
-    ),
-}
+    Attributes:
+        label: class index, None where the face has no class.
+        cell: what the label was read from, as `name=value`, for errors.
+        source: file and row, for errors.
+    """
 
-#: Types 1..4 are not documented either; they are read in the order of FERPlus' 0..3, unverified.
-RAF_DB_LISTS = {
-    "occlusion": ListFile(
-        folder="RAF_DB_dir",
-        name="rafdb_occlusion_list.txt",
-        row=r"(?P<id>test_\d{4})_aligned (?P<label>\d) (?P<type>\d)",
-        example="test_0003_aligned 3 4",
-        published=735,  # test_2464 twice
-        types={"1": "upper", "2": "lower", "3": "side", "4": "glasses"},
-    ),
-    "pose_30": ListFile(
-        folder="RAF_DB_dir",
-        name="val_raf_db_list.txt",
-        row=r"(?P<label>\d)/(?P<id>test_\d{4})_aligned\.jpg",
-        example="0/test_0004_aligned.jpg",
-        published=1247,
-    ),
-    "pose_45": ListFile(
-        folder="RAF_DB_dir",
-        name="val_raf_db_list_45.txt",
-        row=r"(?P<label>\d)/(?P<id>test_\d{4})_aligned\.jpg",
-        example="0/test_0004_aligned.jpg",
-        published=558,
-    ),
-}
+    label: int | None
+    cell: str
+    source: str
+
 
 #: Conditions of a face that no list names.
 CLEAR = types.MappingProxyType({"occlusion": "none", "pose_30": False, "pose_45": False})
 
 
 def load_lists(
-    lists: Mapping[str, ListFile], *, dl_manager: tfds.download.DownloadManager
+    lists: Mapping[str, ran_lists.ListFile], *, dl_manager: tfds.download.DownloadManager
 ) -> dict[str, list[ListRow]]:
     """Reads a dataset's lists from the user's folders (see `find_lists`), or else by download.
 
@@ -170,14 +78,14 @@ def load_lists(
         names = ", ".join(file.name for file in missing.values())
         authors_folder = next(iter(missing.values())).folder
         folder = dl_manager.manual_dir
-        logging.warning("%s not in %s: downloading from %s", names, folder, HOMEPAGE)
+        logging.warning("%s not in %s: downloading from %s", names, folder, ran_lists.HOMEPAGE)
         try:
             with _few_retries():
                 paths |= dl_manager.download({name: file.url for name, file in missing.items()})
         except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
             raise FileNotFoundError(
                 f"The RAN authors' lists ({names}) are not in {folder} and could not be "
-                f"downloaded: get them by hand from {HOMEPAGE} (folder {authors_folder}) "
+                f"downloaded: get them by hand from {ran_lists.HOMEPAGE} (folder {authors_folder}) "
                 f"and put them into {folder}. Received: {type(error).__name__}: {error}"
             ) from error
     rows = {}
@@ -232,15 +140,63 @@ def by_face(lists: Mapping[str, Sequence[ListRow]]) -> dict[str, dict[str, str |
     return faces
 
 
+def check_lists(
+    lists: Mapping[str, Sequence[ListRow]],
+    *,
+    faces: Mapping[str, Known],
+    emotions: Sequence[str],
+    of: str,
+    labels_too: bool = True,
+) -> None:
+    """Checks that every face of the lists is in the dataset and has the list's label there.
+
+    No other order of the classes would pass.
+
+    Args:
+        lists: rows by condition.
+        faces: those that lists may name, by id.
+        emotions: names of the classes, in index order.
+        of: what `faces` are all of, for errors.
+        labels_too: whether the labels are those that the lists were made from.
+
+    Raises:
+        ValueError: a face is not there, or has another label.
+    """
+    rows = [row for rows in lists.values() for row in rows]
+    absent = [row for row in rows if row.id not in faces]
+    if absent:
+        raise ValueError(
+            f"{absent[0].source}: names an image that is not among the {len(faces)} of {of}: "
+            f"complete these as published, or delete the row (and {len(absent) - 1} more like it). "
+            f"Received: id={absent[0].id!r}"
+        )
+    other = [row for row in rows if row.label != faces[row.id].label] if labels_too else ()
+    if other:
+        row, face = other[0], faces[other[0].id]
+        ours, theirs = (_with_name(label, emotions) for label in (face.label, row.label))
+        raise ValueError(
+            f"{row.source}: gives {row.id} the label {theirs}, {face.source} gives {ours}, both "
+            "counted from zero: one of the two has its classes or columns in another order, or is "
+            "of another release; use both as published, or delete the row (and "
+            f"{len(other) - 1} more like it). Received: {face.cell}"
+        )
+
+
+def _with_name(label: int | None, emotions: Sequence[str]) -> str:
+    if label is None:
+        return "no class"
+    return f"{label} ({emotions[label] if label < len(emotions) else 'no emotion'})"
+
+
 def find_lists(
-    lists: Mapping[str, ListFile], *, manual_dir: epath.PathLike
+    lists: Mapping[str, ran_lists.ListFile], *, manual_dir: epath.PathLike
 ) -> dict[str, epath.Path]:
     """Finds the lists that the user already has.
 
     Args:
         lists: the lists to find, by condition.
         manual_dir: folder of the images. A list is taken from it, from the authors' folder in it
-          (`ListFile.folder`), or from that folder in a `ran_lists` in or beside it.
+          (`ran_lists.ListFile.folder`), or from that folder in a `ran_lists` in or beside it.
 
     Returns:
         Path by condition, of the lists that were found.
@@ -260,7 +216,7 @@ def find_lists(
     return found
 
 
-def read_list(file: ListFile, *, path: epath.PathLike) -> list[ListRow]:
+def read_list(file: ran_lists.ListFile, *, path: epath.PathLike) -> list[ListRow]:
     """Reads one list.
 
     Args:

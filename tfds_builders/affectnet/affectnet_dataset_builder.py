@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions
+from tfds_builders import conditions, ran_lists
 from tfds_builders.affectnet import face, numbered, original
 from tfds_builders.features import OCCLUSIONS, face_features
 
@@ -105,7 +105,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self.builder_config.release == "original":
             features["occlusion"] = tfds.features.ClassLabel(names=AFFECTNET_OCCLUSIONS)
         else:
-            for condition in conditions.AFFECTNET_LISTS:
+            for condition in ran_lists.AFFECTNET_LISTS:
                 del features[condition]
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
@@ -127,11 +127,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         splits = _LAYOUTS[self.builder_config.release].find_splits(dl_manager.manual_dir)
         if self.builder_config.release == "original":
-            lists = conditions.load_lists(conditions.AFFECTNET_LISTS, dl_manager=dl_manager)
-            known = _check_lists(lists, rows=splits["validation"])
+            lists = conditions.load_lists(ran_lists.AFFECTNET_LISTS, dl_manager=dl_manager)
+            known = _by_id(splits["validation"])
+            conditions.check_lists(
+                lists,
+                faces=known,
+                emotions=face.EXPRESSIONS,
+                of=str(splits["validation"].table),
+            )
             listed = {condition: {row.id for row in rows} for condition, rows in lists.items()}
             subsets = {
-                condition: sum(known[name] < len(self._emotions) for name in names)
+                condition: sum(known[name].label < len(self._emotions) for name in names)
                 for condition, names in listed.items()
             }
             note = "faces of the validation split, named by the RAN authors' lists"
@@ -247,45 +253,20 @@ def _example(row: Row, expression: int, *, listed: Mapping[str, set[str]] | None
     return example
 
 
-def _check_lists(
-    lists: Mapping[str, list[conditions.ListRow]], *, rows: original.Rows
-) -> dict[str, int]:
-    """Joins the lists to validation.csv by the images' names.
-
-    Args:
-        lists: rows by condition.
-        rows: those of validation.csv.
-
-    Returns:
-        Expression by id, of every row of validation.csv.
+def _by_id(rows: original.Rows) -> dict[str, conditions.Known]:
+    """What a table says of each image, by the image's name.
 
     Raises:
-        ValueError: an image has two rows, or a list names one that has none or another label,
-          which no other order of the classes would give.
+        ValueError: an image has two rows.
     """
-    known, sources = {}, {}
+    known = {}
     for row in rows:
         if row.id in known:
             raise ValueError(
-                f"{row.source}: repeats the image of {sources[row.id]}: delete one of the two "
+                f"{row.source}: repeats the image of {known[row.id].source}: delete one of the two "
                 f"rows. Received: id={row.id!r}"
             )
-        known[row.id], sources[row.id] = row.expression, row.source
-    listed = [row for rows in lists.values() for row in rows]
-    absent = [row for row in listed if row.id not in known]
-    if absent:
-        raise ValueError(
-            f"{absent[0].source}: names an image that is not among the {len(known)} of "
-            f"{rows.table}: get that table again, or delete the row (and {len(absent) - 1} more "
-            f"like it). Received: id={absent[0].id!r}"
-        )
-    other = [row for row in listed if row.label != known[row.id]]
-    if other:
-        row = other[0]
-        raise ValueError(
-            f"{row.source}: gives {row.id} the label {row.label} ({face.EMOTIONS[row.label]}), "
-            f"{sources[row.id]} gives {known[row.id]} ({face.EXPRESSIONS[known[row.id]]}): use "
-            f"both as published, or delete the row (and {len(other) - 1} more like it). "
-            f"Received: expression={known[row.id]}"
+        known[row.id] = conditions.Known(
+            label=row.expression, cell=f"expression={row.expression}", source=row.source
         )
     return known

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions
+from tfds_builders import conditions, ran_lists
 from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.features import FERPLUS_EMOTIONS, face_features
 from tfds_builders.ferplus import source, votes
@@ -59,10 +59,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         protocol, faces = source.read_faces(dl_manager.manual_dir)
-        lists = conditions.load_lists(conditions.FERPLUS_LISTS, dl_manager=dl_manager)
+        lists = conditions.load_lists(ran_lists.FERPLUS_LISTS, dl_manager=dl_manager)
         same_round = protocol == "label.csv"  # as the lists
         splits = select(faces)
-        _check_lists(lists, faces=faces, same_round=same_round)
+        conditions.check_lists(
+            lists,
+            faces={
+                face.id: conditions.Known(
+                    label=votes.majority(face.votes),
+                    cell=f"votes={face.votes}",
+                    source=face.source,
+                )
+                for face in faces
+                if face.split == "test"
+            },
+            emotions=FERPLUS_EMOTIONS,
+            of=source.FOLDERS["test"],
+            labels_too=same_round,
+        )
 
         found = landmarks_lib.load_landmarks(
             self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in faces}
@@ -120,32 +134,3 @@ def select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
     ambiguous = [f for f in faces if f.split == "train" and votes.ambiguous(f.votes)]
     # TFDS writes no empty split.
     return {**splits, "ambiguous": ambiguous} if ambiguous else splits
-
-
-def _check_lists(
-    lists: dict[str, list[conditions.ListRow]], *, faces: Sequence[source.Face], same_round: bool
-):
-    """Raises ValueError where a list and the votes do not belong together.
-
-    Args:
-        lists: rows by condition.
-        faces: every face, the ones without a majority too.
-        same_round: whether the votes are those the lists were made from. Then every face of the
-          lists has the list's label, which no other order of the columns would give.
-    """
-    test_faces = {face.id: face for face in faces if face.split == "test"}
-    for row in (row for rows in lists.values() for row in rows):
-        face = test_faces.get(row.id)
-        if face is None:
-            raise ValueError(
-                f"{row.source}: names an image that is not among the {len(test_faces)} of "
-                f"FER2013Test: complete that folder, or delete the row. Received: id={row.id!r}"
-            )
-        label = votes.majority(face.votes)
-        if same_round and label != row.label:
-            raise ValueError(
-                f"{row.source}: gives {row.id} the label {row.label} "
-                f"({FERPLUS_EMOTIONS[row.label]}), its votes ({face.source}) give {label}: the "
-                "vote columns are in another order or of another round; use label.csv as "
-                f"published. Received: votes={face.votes}"
-            )

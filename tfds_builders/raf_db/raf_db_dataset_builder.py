@@ -6,7 +6,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions, images
+from tfds_builders import conditions, images, ran_lists
 from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.features import RAF_DB_EMOTIONS, face_features
 from tfds_builders.held_out import held_out
@@ -57,8 +57,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         form = self.builder_config.name
         root = source.find_root(dl_manager.manual_dir)
         faces = source.read_faces(root, form=form)
-        lists = conditions.load_lists(conditions.RAF_DB_LISTS, dl_manager=dl_manager)
-        _check_lists(lists, faces=faces)
+        lists = conditions.load_lists(ran_lists.RAF_DB_LISTS, dl_manager=dl_manager)
+        conditions.check_lists(
+            lists,
+            faces={
+                face.id: conditions.Known(
+                    label=face.label, cell=f"label={face.label + 1}", source=face.source
+                )
+                for face in faces
+                if face.split == "test"
+            },
+            emotions=RAF_DB_EMOTIONS,
+            of="the test part of the list of labels",
+        )
         if source.count(faces) != source.PUBLISHED:
             logging.warning(
                 "raf_db: the list of labels names %s, the published one %s: numbers will not "
@@ -158,28 +169,3 @@ def _check_side(image: images.StoredImage, *, face: source.Face):
             "as in RAF-DB: use the published image, or the dataset folder_faces for your own. "
             f"Received: shape={(image.height, image.width)}"
         )
-
-
-def _check_lists(
-    lists: dict[str, list[conditions.ListRow]], *, faces: Sequence[source.Face]
-) -> None:
-    """Raises ValueError where a list and the labels do not belong together.
-
-    Every face of the lists has the list's label, which no other order of the emotions would give.
-    """
-    test_faces = {face.id: face for face in faces if face.split == "test"}
-    for row in (row for rows in lists.values() for row in rows):
-        face = test_faces.get(row.id)
-        if face is None:
-            raise ValueError(
-                f"{row.source}: names a face that is not among the {len(test_faces)} test faces of "
-                f"the list of labels: use the published files. Received: id={row.id!r}"
-            )
-        if face.label != row.label:
-            named = RAF_DB_EMOTIONS[row.label] if row.label < len(RAF_DB_EMOTIONS) else "no emotion"
-            raise ValueError(
-                f"{row.source}: gives {row.id} the label {row.label} ({named}), {face.source} "
-                f"gives {face.label + 1}, which is {face.label} ({RAF_DB_EMOTIONS[face.label]}) "
-                "from zero: one of the files has labels in another order; use the published ones. "
-                f"Received: label={face.label + 1}"
-            )
