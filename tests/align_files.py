@@ -1,20 +1,19 @@
-"""Photos to align, the command that does it, and its tables."""
+"""Photos to align, and the tables of `ran_tf.launch.align`."""
 
 import csv
 
 import cv2
 import numpy as np
 import skimage.data
-from absl import flags
 
-from ran_tf.launch import align
+from ran_tf.faces.detect import DetectorConfig
 
 COLUMNS = [
     f"{side}_{axis}"
     for side in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
     for axis in "xy"
 ]
-TIGHT = {"detector": "mtcnn", "pad": 0.25, "min_face": 0.5}
+TIGHT = DetectorConfig(name="mtcnn", pad=0.25, min_face=0.5)
 
 
 def write(path, image):
@@ -29,15 +28,6 @@ def read_rows(path):
 
 def points(row):
     return np.array([float(row[name]) for name in COLUMNS]).reshape(5, 2)
-
-
-def run(input_dir, output_dir, processes=1, **settings):
-    """Runs the command in this process, from its command line on."""
-    values = flags.FlagValues()
-    align.define_flags(values)
-    settings |= {"input_dir": input_dir, "output_dir": output_dir, "processes": processes}
-    values(["align", *(f"--{name}={value}" for name, value in settings.items())])
-    return align.run(values)
 
 
 def write_tight_faces(folder):

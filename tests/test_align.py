@@ -1,5 +1,6 @@
 """`ran_tf.launch.align`: folders of photos, and what goes wrong in them."""
 
+import dataclasses
 import fcntl
 import os
 
@@ -15,7 +16,8 @@ from ran_tf.faces.detect import DetectorConfig
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
-from tests.align_files import COLUMNS, TIGHT, points, read_rows, run, write, write_tight_faces
+from ran_tf.launch import align as align_command
+from tests.align_files import COLUMNS, TIGHT, points, read_rows, write, write_tight_faces
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,8 @@ def photos(tmp_path_factory):
 
 
 def test_a_folder_of_photos(photos, tmp_path, capsys):
-    summary = run(photos, tmp_path, detector="mtcnn", size=96, margin=0.1, drop=0.15)
+    config = AlignConfig(size=96, margin=0.1, drop=0.15)
+    summary = align_command.align(photos, output_dir=tmp_path, config=config)
     report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
     assert {path: (row["status"], int(row["faces"])) for path, row in report.items()} == {
         "one.png": ("ok", 1),
@@ -75,15 +78,17 @@ def test_a_folder_of_photos(photos, tmp_path, capsys):
     assert aligned[0][60, 48, 2] > aligned[0][60, 48, 0] + 30  # skin: more red than blue
 
 
-def test_no_face_and_many_faces_as_the_flags_say(photos, tmp_path):
-    run(photos, tmp_path / "a", detector="mtcnn", no_face="keep", many_faces="all", format="jpg")
+def test_no_face_and_many_faces_as_asked(photos, tmp_path):
+    config = AlignConfig(no_face="keep", many_faces="all", format="jpg")
+    align_command.align(photos, output_dir=tmp_path / "a", config=config)
     rows = {row["id"]: row for row in read_rows(tmp_path / "a" / "landmarks.csv")}
     assert {"none", "two_face0", "two_face1", "one"} <= set(rows) and "two" not in rows
     assert np.isnan(points(rows["none"])).all()
     kept = cv2.imread(str(tmp_path / "a" / "none.jpg"))
     assert kept.shape == (224, 224, 3) and np.abs(kept.astype(int) - 90).max() < 3
 
-    run(photos, tmp_path / "b", detector="mtcnn", many_faces="skip")
+    config = AlignConfig(many_faces="skip")
+    align_command.align(photos, output_dir=tmp_path / "b", config=config)
     report = {row["path"]: row["status"] for row in read_rows(tmp_path / "b" / "report.csv")}
     assert report["two.png"] == "many_faces" and report["none.jpg"] == "no_face"
     assert not (tmp_path / "b" / "two.png").exists()
@@ -93,9 +98,11 @@ def test_no_face_and_many_faces_as_the_flags_say(photos, tmp_path):
     crop = tmp_path / "c"
     photo = cv2.imread(str(photos / "two.png"))[..., ::-1]
     write(crop / "two.png", np.concatenate([photo, np.full((256, 300, 3), 128, np.uint8)], axis=1))
-    settings = {"detector": "mtcnn", "landmarks_only": True, "min_face": 0.1}
-    run(crop, tmp_path / "d", choose="centre", **settings)
-    run(crop, tmp_path / "e", choose="largest", **settings)
+    for out, choose in (("d", "centre"), ("e", "largest")):
+        config = AlignConfig(
+            detector=DetectorConfig(min_face=0.1), landmarks_only=True, choose=choose
+        )
+        align_command.align(crop, output_dir=tmp_path / out, config=config)
     centre, largest = (read_rows(tmp_path / x / "landmarks.csv")[0] for x in "de")
     assert points(largest)[:, 0].max() < 276 / 812 < 340 / 812 < points(centre)[:, 0].min()
 
@@ -106,7 +113,10 @@ def tight_faces(tmp_path_factory):
 
 
 def test_landmarks_of_a_dataset(tight_faces, tmp_path):
-    summary = run(tight_faces, tmp_path, landmarks_only=True, retry_mirrored=True, **TIGHT)
+    config = AlignConfig(
+        detector=dataclasses.replace(TIGHT, retry_mirrored=True), landmarks_only=True
+    )
+    summary = align_command.align(tight_faces, output_dir=tmp_path, config=config)
     lines = (tmp_path / "landmarks.csv").read_text().splitlines()
     assert lines[0] == ",".join(["id", *COLUMNS])
     assert len(lines) == 241 and lines[1].startswith("fer0000000,")
@@ -138,6 +148,39 @@ def flat(tmp_path, monkeypatch):
 
 
 CONFIG = AlignConfig(detector=DetectorConfig(name="mtcnn"), size=32)
+
+
+def test_the_flags_say_what_is_made(flat, tmp_path, parse, capsys):
+    given = AlignConfig(
+        detector=DetectorConfig(
+            name="mtcnn",
+            pad=0.25,
+            min_face=0.5,
+            min_score=0.7,
+            max_side=900,
+            retry_mirrored=True,
+            upscale=False,
+        ),
+        size=32,
+        margin=0.1,
+        drop=0.07,
+        choose="centre",
+        no_face="keep",
+        many_faces="all",
+        format="jpg",
+    )
+    settings = {**vars(given), **vars(given.detector), "detector": given.detector.name}
+    del settings["name"]
+    folder, _ = flat
+    arguments = [f"--{name}={value}" for name, value in settings.items()]
+    arguments += [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}", "--processes=1"]
+    assert align_command.align_config(parse(*arguments, command=align_command)) == given
+    align_command.main()
+    assert (tmp_path / "out" / "a.jpg").is_file()
+    assert f"wrote {tmp_path / 'out' / 'landmarks.csv'}" in capsys.readouterr().out
+    places = (f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}")
+    values = parse(*places, "--landmarks_only", command=align_command)
+    assert align_command.align_config(values) == AlignConfig(landmarks_only=True)
 
 
 def test_what_changed_is_done_again(flat, tmp_path):

@@ -18,7 +18,8 @@ from ran_tf.faces import align as align_lib
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
-from tests.align_files import TIGHT, points, read_rows, run, write_tight_faces
+from ran_tf.launch.align import align
+from tests.align_files import TIGHT, points, read_rows, write_tight_faces
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "ran_tf.launch.align", f"--input_dir={tight_faces}"]
     command += [f"--output_dir={killed}", "--processes=2"]
-    command += [f"--{name}={value}" for name, value in TIGHT.items()]
+    command += [f"--pad={TIGHT.pad}", f"--min_face={TIGHT.min_face}"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     journal = killed / JOURNAL
     deadline = time.monotonic() + 300
@@ -55,7 +56,7 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
         file.write('{"path": "fer00')
     done_before = {path: path.stat().st_mtime_ns for path in written}
     recorded = [json.loads(line)["path"] for line in journal.read_text().splitlines()[1:-1]]
-    summary = run(tight_faces, killed, **TIGHT)
+    summary = align(tight_faces, output_dir=killed, config=AlignConfig(detector=TIGHT))
     assert summary.resumed == len(recorded) > 0
     for name in recorded:
         path = killed / name
@@ -63,14 +64,14 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
     assert not list(killed.glob(".partial-*"))
 
     clean = tmp_path / "clean"
-    run(tight_faces, clean, **TIGHT)
+    align(tight_faces, output_dir=clean, config=AlignConfig(detector=TIGHT))
     assert len(read_rows(clean / "landmarks.csv")) == summary.faces > 200
     for ours, theirs in zip(
         read_rows(killed / "landmarks.csv"), read_rows(clean / "landmarks.csv"), strict=True
     ):
         assert ours["id"] == theirs["id"]
         np.testing.assert_allclose(points(ours), points(theirs), atol=1e-4)
-    again = run(tight_faces, clean, **TIGHT)
+    again = align(tight_faces, output_dir=clean, config=AlignConfig(detector=TIGHT))
     assert again.resumed == again.images == 240
 
 
@@ -105,7 +106,7 @@ def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monke
     task = functools.partial(process_or_die, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("ran_tf.faces.folder.process_in_worker", task)
-        summary = run(tight_faces, tmp_path, processes=2)
+        summary = align(tight_faces, output_dir=tmp_path, processes=2)
     assert summary.statuses == {"ok": 239, "crashed": 1}
     assert "0 unreadable, 1 that crashed the detector" in capsys.readouterr().out
     report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
@@ -114,7 +115,7 @@ def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monke
     assert len(read_rows(tmp_path / "landmarks.csv")) == 239
     assert_whole(tmp_path, faces=239)
     # Tried again where it no longer crashes, and nothing else is.
-    again = run(tight_faces, tmp_path)
+    again = align(tight_faces, output_dir=tmp_path)
     assert again.resumed == 239 and again.statuses == {"ok": 240}
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from absl import flags
 
 from ran_tf.launch import convert as convert_command
 from ran_tf.models.backbones import build_backbone
@@ -209,16 +208,9 @@ def test_unknown_format():
 # -- the command -----------------------------------------------------------------------------------
 
 
-def run_command(**arguments):
-    values = flags.FlagValues()
-    convert_command.define_flags(values)
-    values(["convert", *(f"--{name}={value}" for name, value in arguments.items())])
-    convert_command.run(values)
-
-
 # Keras 3.15 converts tf.Variables so when it saves.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
-def test_command_writes_weights_that_load(source, tmp_path, capsys, monkeypatch):
+def test_command_writes_weights_that_load(source, tmp_path, capsys, monkeypatch, parse):
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(source.parent, tmp_path / "source")
     faces = tmp_path / "faces" / "deep"
@@ -228,9 +220,11 @@ def test_command_writes_weights_that_load(source, tmp_path, capsys, monkeypatch)
     for i, image in enumerate(images):
         assert cv2.imwrite(str(faces / f"{i}.png"), image[..., ::-1])  # OpenCV writes BGR
     out = tmp_path / "out" / "mobilenet.weights.h5"
-    arguments = {"format": "faceres_tfjs", "size": SIZE[0], "faces": "~/faces", "num_faces": 5}
+    arguments = [f"--source=~/source/{source.name}", "--out=~/out/mobilenet.weights.h5"]
+    arguments += ["--format=faceres_tfjs", f"--size={SIZE[0]}", "--faces=~/faces", "--num_faces=5"]
 
-    run_command(source=f"~/source/{source.name}", out="~/out/mobilenet.weights.h5", **arguments)
+    parse(*arguments, command=convert_command)
+    convert_command.main()
 
     model = build_backbone("mobilenet_v1", size=SIZE)
     model.load_weights(out)
@@ -243,19 +237,20 @@ def test_command_writes_weights_that_load(source, tmp_path, capsys, monkeypatch)
     assert "left out: age_pred/kernel" in capsys.readouterr().out
 
 
-def test_command_refuses_bad_flags_before_it_writes(source, tmp_path):
-    arguments = {"source": source, "format": "faceres_tfjs", "out": tmp_path / "x.weights.h5"}
-    with pytest.raises(ValueError, match=r"must end in \.weights\.h5"):
-        run_command(**arguments | {"out": tmp_path / "x.h5"})
+def test_bad_arguments_are_refused_before_anything_is_written(source, tmp_path):
+    def fails(error, message, **arguments):
+        arguments = {"format": "faceres_tfjs", "out": tmp_path / "x.weights.h5", **arguments}
+        with pytest.raises(error, match=message):
+            convert_command.convert_weights(source, **arguments)
+
+    fails(ValueError, r"`out` must end in \.weights\.h5", out=tmp_path / "x.h5")
+    fails(ValueError, "`num_faces` must be at least 1.*Received: num_faces=0", num_faces=0)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(FileNotFoundError, match="--faces must be a folder with images"):
-        run_command(**arguments, faces=empty)
+    fails(FileNotFoundError, "`faces` must be a folder with images", faces=empty)
     (empty / "b.png").mkdir()
     (empty / "._c.png").write_bytes(b"what another system left")
-    with pytest.raises(FileNotFoundError, match="--faces must be a folder with images"):
-        run_command(**arguments, faces=empty)
+    fails(FileNotFoundError, "`faces` must be a folder with images", faces=empty)
     (empty / "a.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"does not decode. Received: .*a\.png"):
-        run_command(**arguments, faces=empty)
+    fails(ValueError, r"`faces` holds .* not decode\. Received: .*a\.png", faces=empty)
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]

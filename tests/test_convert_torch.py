@@ -4,10 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from absl import flags
 
 import ran_tf
-from ran_tf.launch import convert as convert_command
+from ran_tf.launch.convert import convert_weights
 from ran_tf.models import weights_file
 from ran_tf.models.backbones import build_backbone
 from ran_tf.models.convert import convert, ms1m_torch, ran_torch
@@ -162,17 +161,10 @@ def test_options_that_make_no_sense(tensors, convert_tensors):
 # -- the command, and what takes its files ---------------------------------------------------------
 
 
-def run_command(**arguments):
-    values = flags.FlagValues()
-    convert_command.define_flags(values)
-    values(["convert", *(f"--{name}={value}" for name, value in arguments.items())])
-    convert_command.run(values)
-
-
 def test_a_converted_network_is_where_training_starts(theirs, tmp_path, capsys):
     source, out = tmp_path / "checkpoint_40.pth.tar", tmp_path / "ran.weights.h5"
     released_ran.save_checkpoint(theirs, source, zipped=False)
-    run_command(source=source, format="ran_torch", out=out, size=32)
+    convert_weights(source, format="ran_torch", out=out, size=SIZE)
     said = capsys.readouterr().out
     assert "left out: bn1.num_batches_tracked" in said and "left out: optimizer" in said
     assert re.search(r"for: backbone='resnet18', num_classes=7, attention='softmax'", said)

@@ -24,6 +24,7 @@ error without them says from where and to where.
 """
 
 import dataclasses
+import os
 import pathlib
 
 from absl import flags
@@ -38,91 +39,72 @@ from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
 from ran_tf.launch import command
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines this command's flags; not on import, commands share names."""
+def define_flags() -> None:
+    """Not on import: other commands have flags of the same names."""
     default, search = AlignConfig(), DetectorConfig()
-    flags.DEFINE_string(
-        "input_dir", None, "Folder of photos, searched in depth.", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "output_dir", None, "Folder for what is made.", required=True, flag_values=values
-    )
-    flags.DEFINE_enum("detector", search.name, DETECTORS, "Detector.", flag_values=values)
+    flags.DEFINE_string("input_dir", None, "Folder of photos, searched in depth.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for what is made.", required=True)
+    flags.DEFINE_enum("detector", search.name, DETECTORS, "Detector.")
     flags.DEFINE_bool(
         "landmarks_only",
         default.landmarks_only,
         "Write no images, only landmarks.csv, in 0..1 of the whole photos.",
-        flag_values=values,
     )
-    flags.DEFINE_integer("size", default.size, "Side of the faces, pixels.", flag_values=values)
+    flags.DEFINE_integer("size", default.size, "Side of the faces, pixels.")
     flags.DEFINE_float(
         "margin",
         default.margin,
         "Added on every side of a square from fringe to chin, as a fraction of its side: 0.15 "
         "shows the whole head, -0.05 with --drop=0.07 cuts like FERPlus.",
-        flag_values=values,
     )
     flags.DEFINE_float(
         "drop",
         default.drop,
         "How far below that square the face is cut, as a fraction of its side.",
-        flag_values=values,
     )
-    flags.DEFINE_enum(
-        "choose", default.choose, CHOICES, "Which of many faces is taken.", flag_values=values
-    )
+    flags.DEFINE_enum("choose", default.choose, CHOICES, "Which of many faces is taken.")
     flags.DEFINE_enum(
         "no_face",
         default.no_face,
         NO_FACE,
         "Skip photos without a face, or keep their centre square with landmarks nan.",
-        flag_values=values,
     )
     flags.DEFINE_enum(
         "many_faces",
         default.many_faces,
         MANY_FACES,
         "Choose one of many faces, skip such photos, or write all faces (NAME_face0, ...).",
-        flag_values=values,
     )
-    flags.DEFINE_enum(
-        "format", default.format, FORMATS, "Of the written faces.", flag_values=values
-    )
+    flags.DEFINE_enum("format", default.format, FORMATS, "Of the written faces.")
     flags.DEFINE_float(
         "pad",
         search.pad,
         "Extend photos by this fraction on every side before the search: 0.25 for tight crops.",
-        flag_values=values,
     )
     flags.DEFINE_float(
         "min_face",
         search.min_face,
         "Smallest face searched, as a fraction of the photo's shorter side; 0.5 for face crops.",
-        flag_values=values,
     )
     flags.DEFINE_float(
         "min_score",
         search.min_score,
         "Lowest confidence of a face, 0..1; by default 0.8 for mtcnn, 0.9 for retinaface.",
-        flag_values=values,
     )
     flags.DEFINE_integer(
         "max_side",
         search.max_side,
         "Larger photos are searched at this size, and cut from the original.",
-        flag_values=values,
     )
     flags.DEFINE_bool(
         "retry_mirrored",
         search.retry_mirrored,
         "Search photos without a face once more in the mirror.",
-        flag_values=values,
     )
     flags.DEFINE_bool(
         "upscale",
         search.upscale,
         "Let retinaface enlarge small photos; faster without.",
-        flag_values=values,
     )
     flags.DEFINE_integer(
         "processes",
@@ -130,17 +112,29 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         "Processes, of one thread each; a photo that crashes one is listed and skipped. 1 starts "
         "none, which is faster for a few hundred photos.",
         lower_bound=1,
-        flag_values=values,
     )
 
 
-def run(values: flags.FlagValues) -> Summary:
-    """Aligns as the flags say, with a progress bar on stderr and a summary on stdout."""
+def align_config(values: flags.FlagValues) -> AlignConfig:
+    """What the flags ask for. Raises ValueError for what makes no sense."""
     given = values.flag_values_dict()
     names = {field.name for field in dataclasses.fields(DetectorConfig)} - {"name"}
     detector = DetectorConfig(name=values.detector, **{x: given[x] for x in names})
     names = {field.name for field in dataclasses.fields(AlignConfig)} - {"detector"}
-    config = AlignConfig(detector=detector, **{x: given[x] for x in names})
+    return AlignConfig(detector=detector, **{x: given[x] for x in names})
+
+
+def align(
+    input_dir: str | os.PathLike,
+    *,
+    output_dir: str | os.PathLike,
+    config: AlignConfig | None = None,
+    processes: int = 1,
+) -> Summary:
+    """Aligns a folder, with a progress bar on stderr and a summary on stdout.
+
+    Args, returns and raises: as `align_folder`; `config` is `AlignConfig()` when None.
+    """
     bar = Progress(
         TextColumn("faces"),
         BarColumn(),
@@ -151,14 +145,14 @@ def run(values: flags.FlagValues) -> Summary:
     with bar:
         task = bar.add_task("faces", total=None)
         summary = align_folder(
-            input_dir=values.input_dir,
-            output_dir=values.output_dir,
-            config=config,
-            processes=values.processes,
+            input_dir=input_dir,
+            output_dir=output_dir,
+            config=AlignConfig() if config is None else config,
+            processes=processes,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(describe(summary))
-    written = pathlib.Path(values.output_dir).expanduser() / journal.LANDMARKS
+    written = pathlib.Path(output_dir).expanduser() / journal.LANDMARKS
     print(f"wrote {written} and {journal.REPORT} beside it")
     return summary
 
@@ -177,7 +171,13 @@ def describe(summary: Summary) -> str:
 
 
 def main() -> None:
-    run(flags.FLAGS)
+    values = flags.FLAGS
+    align(
+        values.input_dir,
+        output_dir=values.output_dir,
+        config=align_config(values),
+        processes=values.processes,
+    )
 
 
 if __name__ == "__main__":

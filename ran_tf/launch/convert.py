@@ -8,13 +8,14 @@
         --out=ran.weights.h5
 """
 
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from absl import flags
 
-from ran_tf import images, specs
+from ran_tf import config, images, specs
 from ran_tf.files import atomic_path
 from ran_tf.launch import command
 from ran_tf.models import weights_file
@@ -22,22 +23,17 @@ from ran_tf.models.convert import FORMATS, convert
 from ran_tf.models.reinflate import reinflate_batch_norm
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines this command's flags; not on import, commands share names like --out."""
-    flags.DEFINE_string("source", None, "The file to convert.", required=True, flag_values=values)
-    flags.DEFINE_enum(
-        "format", None, sorted(FORMATS), "Its format.", required=True, flag_values=values
-    )
-    flags.DEFINE_string(
-        "out", None, "Where to write, *.weights.h5.", required=True, flag_values=values
-    )
+def define_flags() -> None:
+    """Not on import: other commands have flags of the same names."""
+    flags.DEFINE_string("source", None, "The file to convert.", required=True)
+    flags.DEFINE_enum("format", None, sorted(FORMATS), "Its format.", required=True)
+    flags.DEFINE_string("out", None, "Where to write, *.weights.h5.", required=True)
     flags.DEFINE_enum(
         "attention",
         None,
         specs.ATTENTIONS,
         "Of a network (ran_torch); nothing in the file tells. Absent: as the released code with "
         "such a head, softmax with relation-attention and sigmoid without.",
-        flag_values=values,
     )
     flags.DEFINE_enum(
         "preprocessing",
@@ -45,72 +41,78 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         specs.PREPROCESSINGS,
         "Of the pixels that --source was trained on. Absent: the format's own, which is unit (RGB "
         "in 0..1) for ran_torch and ms1m_torch.",
-        flag_values=values,
     )
     flags.DEFINE_bool(
         "allow_partial",
         False,
         "Report tensors that are unknown, and variables that have none, instead of stopping.",
-        flag_values=values,
     )
     flags.DEFINE_string(
         "faces",
         None,
         "A folder of face images (searched in depth), such as a training set. Batch normalisations "
         "that were folded get their statistics: do this before training.",
-        flag_values=values,
     )
     flags.DEFINE_integer(
         "num_faces",
         512,
         "How many of --faces to measure, spread evenly over the sorted file names.",
         lower_bound=1,
-        flag_values=values,
     )
     flags.DEFINE_integer(
         "size",
         128,
         "Side in pixels that --faces are resized to: that of the training to come.",
         lower_bound=32,
-        flag_values=values,
     )
 
 
-def run(values: flags.FlagValues) -> None:
-    """Converts as the flags say, and prints what was left out.
+def convert_weights(
+    source: str | os.PathLike,
+    *,
+    format: str,
+    out: str | os.PathLike,
+    attention: str | None = None,
+    preprocessing: str | None = None,
+    allow_partial: bool = False,
+    faces: str | os.PathLike | None = None,
+    num_faces: int = 512,
+    size: tuple[int, int] = (128, 128),
+) -> None:
+    """Converts a file and prints what was left out; see the flags.
 
     Raises:
-      ValueError, FileNotFoundError: a bad flag or file; nothing is written then.
+      ValueError, FileNotFoundError: a bad argument or file; nothing is written then.
     """
-    out = Path(values.out).expanduser()
-    if not out.name.endswith(".weights.h5"):
-        raise ValueError(f"--out must end in .weights.h5. Received: out={values.out!r}")
-    size = (values.size, values.size)
+    path = Path(out).expanduser()
+    if not path.name.endswith(".weights.h5"):
+        raise ValueError(f"`out` must end in .weights.h5. Received: out={str(out)!r}")
+    config.check_range("num_faces", num_faces, low=1)
     # Before the conversion, so that a wrong folder is known at once.
-    faces = values.faces and read_faces(values.faces, count=values.num_faces, size=size)
+    measured = None if faces is None else read_faces(faces, count=num_faces, size=size)
     converted = convert(
-        source=Path(values.source).expanduser(),
-        format=values.format,
+        source=Path(source).expanduser(),
+        format=format,
         size=size,
-        preprocessing=values.preprocessing,
-        attention=values.attention,
-        allow_partial=values.allow_partial,
+        preprocessing=preprocessing,
+        attention=attention,
+        allow_partial=allow_partial,
     )
     for name, reason in converted.left_out.items():
         print(f"left out: {name} ({reason})")
     for name in converted.fresh:
         print(f"not in the source, random: {name}")
-    if faces is not None:
-        reinflate_batch_norm(getattr(converted.model, "backbone", converted.model), faces)
-        print(f"measured the batch normalisations on {len(faces)} faces of {values.faces}")
-    with atomic_path(out) as partial:
+    if measured is not None:
+        reinflate_batch_norm(getattr(converted.model, "backbone", converted.model), measured)
+        print(f"measured the batch normalisations on {len(measured)} faces of {faces}")
+    with atomic_path(path) as partial:
         weights_file.save(converted.model, partial, arguments=converted.arguments)
-    print(f"wrote {out} ({converted.model.count_params():,} parameters)")
+    print(f"wrote {path} ({converted.model.count_params():,} parameters)")
     # The flags of `train` that the weights need have the names of the arguments.
     print("for:", ", ".join(f"{key}={value!r}" for key, value in converted.arguments.items()))
 
 
-def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
+def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) -> np.ndarray:
     """Reads up to `count` images below `folder`, as f32[n,h,w,3], RGB in 0..255.
 
     Raises:
@@ -121,7 +123,7 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
     files = images.find_files(folder) if folder.is_dir() else []
     if not files:
         raise FileNotFoundError(
-            f"--faces must be a folder with images ({', '.join(images.SUFFIXES)}). "
+            f"`faces` must be a folder with images ({', '.join(images.SUFFIXES)}). "
             f"Received: faces={str(folder)!r}"
         )
     picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
@@ -132,7 +134,7 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
             face = images.read_image(file)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"--faces holds an image that does not decode. Received: {file}: {error}"
+                f"`faces` holds an image that does not decode. Received: {file}: {error}"
             ) from error
         # In float32: OpenCV rounds to fixed point in uint8.
         faces.append(cv2.resize(face.astype("float32"), (width, height)))
@@ -140,7 +142,18 @@ def read_faces(folder: str, *, count: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def main() -> None:
-    run(flags.FLAGS)
+    values = flags.FLAGS
+    convert_weights(
+        values.source,
+        format=values.format,
+        out=values.out,
+        attention=values.attention,
+        preprocessing=values.preprocessing,
+        allow_partial=values.allow_partial,
+        faces=values.faces or None,
+        num_faces=values.num_faces,
+        size=(values.size, values.size),
+    )
 
 
 if __name__ == "__main__":
