@@ -87,7 +87,7 @@ def convert_weights(
     path = Path(out).expanduser()
     if not path.name.endswith(".weights.h5"):
         raise ValueError(f"`out` must end in .weights.h5. Received: out={str(out)!r}")
-    config.check_range("num_faces", num_faces, low=1)
+    config.check_whole("num_faces", num_faces, low=1)
     # Before the conversion, so that a wrong folder is known at once.
     measured = None if faces is None else read_faces(faces, count=num_faces, size=size)
     converted = convert(
