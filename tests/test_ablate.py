@@ -33,6 +33,10 @@ def test_rows_change_one_thing_each():
     assert rows["self"].config.region_loss_weight == 0
     assert rows["self_rb"].config.region_loss_weight == 1
     assert not rows["self_rb"].config.model["relation"]
+    assert not rows["self"].config.model["relation"]
+    assert rows["self_relation"].config.model["relation"]
+    assert rows["softmax"].config.model["attention"] == "softmax"
+    assert rows["random"].config.data.regions == RegionConfig(kind="random", k=6)
     assert rows["self_relation"].config.region_loss_weight == 0
     assert rows["softmax"].config.margin == 0.1
     assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6, radius=0.3)

@@ -59,12 +59,7 @@ def batch():
 @pytest.mark.parametrize("relation", [True, False])
 @pytest.mark.parametrize(("masked", "k"), [(True, 6), (False, 6), (True, 1), (False, 1)])
 def test_network_equals_the_oracle(batch, attention, relation, masked, k):
-    model = ran_tf.RegionAttentionNetwork(
-        "mobilenet_v1", 5, attention=attention, relation=relation, size=(32, 32)
-    )
-    rng = np.random.default_rng(2)
-    for variable in model.weights[model_start(model) :]:
-        variable.assign(rng.normal(size=variable.shape))
+    model = make_model(batch, attention=attention, relation=relation)
     inputs = {**batch, "boxes": batch["boxes"][:, :k], "mask": batch["mask"][:, :k]}
     mask = inputs["mask"] if masked else np.ones((4, k), bool)
     if not masked:
@@ -74,6 +69,9 @@ def test_network_equals_the_oracle(batch, attention, relation, masked, k):
     if not relation:
         weights = [*weights[:2], None, None, *weights[2:]]
     expected = oracle(features, mask, weights, attention=attention, relation=relation)
+    if k > 1:  # else an exchange of regions, or of mu and nu, would not be seen
+        for name in ("mu", "nu", "weights") if relation else ("mu", "weights"):
+            assert np.ptp(expected[name][0]) > 0.02, name
     got = model(inputs)
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, atol=2e-5, rtol=2e-4, err_msg=name)
@@ -86,13 +84,29 @@ def model_start(model):
     return len(model.backbone.weights)
 
 
+def make_model(inputs, **arguments):
+    """One of which every weight matters: a new network's features vanish (1e-19)."""
+    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", 5, size=(32, 32), **arguments)
+    for layer in model.backbone.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model(inputs, training=True)  # leaves the batch statistics of these faces
+    rng = np.random.default_rng(2)
+    for weight in model.weights[model_start(model) :]:
+        weight.assign(rng.normal(size=weight.shape) * 3 / np.sqrt(weight.shape[0]))
+    return model
+
+
 def test_masked_regions_change_nothing(batch):
     """What lies under a masked box must not reach any output."""
-    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", 5, size=(32, 32))
+    model = make_model(batch)
     moved = {**batch, "boxes": batch["boxes"].copy()}
     moved["boxes"][1, 3:] = (0.4, 0.4, 0.5, 0.5)
-    for name, value in model(batch).items():
-        np.testing.assert_allclose(value, model(moved)[name], atol=1e-6, err_msg=name)
+    said, again = model(batch), model(moved)
+    for name, value in said.items():
+        np.testing.assert_allclose(value, again[name], atol=1e-6, err_msg=name)
+    seen = model({**moved, "mask": np.ones_like(batch["mask"])})
+    assert np.abs(seen["logits"][1] - said["logits"][1]).max() > 1e-3, "it shows where it is seen"
 
 
 def test_wrong_choices_are_named():

@@ -92,15 +92,16 @@ def test_degraded_faces_only(faces):
     assert image[0].std() < 0.7 * faces[0].std()
 
 
-def test_landmark_boxes_follow_the_face():
+@pytest.mark.parametrize(("height", "width"), [(65, 65), (49, 81)])
+def test_landmark_boxes_follow_the_face(height, width):
     """A bright dot stays in the middle of its box, whatever the geometry."""
     rng = np.random.default_rng(0)
-    batch, side = 24, 65
-    place = rng.integers(24, 41, (batch, 2))
-    image = np.zeros((batch, side, side, 1), np.float32)
+    batch, size = 24, np.array([height, width])
+    place = (size * rng.uniform(0.37, 0.63, (batch, 2))).astype(int)
+    image = np.zeros((batch, height, width, 1), np.float32)
     for i, (y, x) in enumerate(place):
         image[i, y - 1 : y + 2, x - 1 : x + 2] = 255.0
-    centre = (place + 0.5) / side
+    centre = (place + 0.5) / size
     box = np.concatenate([centre - 0.1, centre + 0.1], axis=-1)[:, None].astype(np.float32)
     whole = np.tile(np.array([0, 0, 1, 1], np.float32), (batch, 1, 1))
     out = run(
@@ -114,11 +115,24 @@ def test_landmark_boxes_follow_the_face():
         shift=0.1,
     )
     np.testing.assert_array_equal(out["boxes"][:, 0], whole[:, 0])
-    pixels = (np.arange(side) + 0.5) / side
+    rows, columns = ((np.arange(side) + 0.5) / side for side in (height, width))
     weight = out["image"][..., 0]
     total = weight.sum((1, 2))
     found = np.stack(
-        [(weight.sum(2) * pixels).sum(1) / total, (weight.sum(1) * pixels).sum(1) / total], 1
+        [(weight.sum(2) * rows).sum(1) / total, (weight.sum(1) * columns).sum(1) / total], 1
     )
     middle = (out["boxes"][:, 1, :2] + out["boxes"][:, 1, 2:]) / 2
     np.testing.assert_allclose(middle, found, atol=0.01)
+
+
+def test_contrast_is_about_a_faces_own_mean():
+    image = np.repeat([40.0, 200.0], 64).reshape(2, 8, 8, 1).astype(np.float32)
+    out = run(image, draws(2, contrast=1.0), light=0.5)["image"]
+    np.testing.assert_allclose(out, image, atol=1e-3)
+
+
+@pytest.mark.parametrize(("brightness", "expected"), [(0.0, [0, 189]), (1.0, [61, 255])])
+def test_light_stays_in_the_range_of_pixels(brightness, expected):
+    image = np.zeros((1, 8, 8, 3), np.float32) + np.repeat([10.0, 240.0], 4)[:, None, None]
+    out = run(image, draws(brightness=brightness), light=0.2)["image"]
+    np.testing.assert_allclose(out[0, ::4, 0, 0], expected, atol=1e-3)

@@ -81,3 +81,17 @@ def test_wrong_shapes_are_named():
         ran_tf.landmark_boxes(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"draws.shape=\(5,\)"):
         boxes.boxes_from_draws(np.zeros(5))
+
+
+def test_a_landmark_beyond_the_face_has_the_region_of_its_edge():
+    points = np.full((5, 2), 0.5, np.float32)
+    points[3] = (-0.7, 1.9)
+    found, mask = ran_tf.landmark_boxes(points, radius=0.25)
+    np.testing.assert_allclose(found[4], (0.75, 0.0, 1.0, 0.25), atol=1e-6)
+    assert mask.all()
+
+
+def test_draws_are_side_and_place():
+    found = boxes.boxes_from_draws([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+    want = [(0.0, 0.0, 1.0, 1.0), (0.3, 0.0, 1.0, 0.7), (0.0, 0.05, 0.95, 1.0)]
+    np.testing.assert_allclose(found, want, atol=1e-6)

@@ -309,3 +309,13 @@ def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tm
     assert "the number of training faces in --data_dir is 25045 there and 25057 here" in str(
         error.renamed(launch_flags.flag_of)
     )
+
+
+def test_the_moving_average_comes_back(tmp_path):
+    store, _ = make_store(tmp_path)
+    ema = store.state.ema
+    ema.set_weights([np.full(w.shape, 7.0, np.float32) for w in ema.get_weights()])
+    checkpoints.save(store)
+    other, _, _ = resume(tmp_path)
+    for weight in other.state.ema.get_weights():
+        np.testing.assert_array_equal(weight, 7.0)

@@ -149,3 +149,12 @@ def test_without_a_network_the_lists_are_given_up_in_seconds(tmp_path, monkeypat
         with pytest.raises(FileNotFoundError, match=r"ferplus_list\.txt\) are not in .*by hand"):
             conditions.load_lists({"pose_30": LISTS["pose_30"]}, dl_manager=manager)
     assert time.monotonic() - start < 20
+
+
+def test_types_are_in_the_order_of_the_features():
+    kinds = OCCLUSIONS[1:]
+    ferplus, raf_db = (
+        lists["occlusion"].types for lists in (ran_lists.FERPLUS_LISTS, ran_lists.RAF_DB_LISTS)
+    )
+    assert ferplus == dict(zip("0123", kinds, strict=True))
+    assert raf_db == dict(zip("1234", kinds, strict=True))

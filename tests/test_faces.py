@@ -280,3 +280,30 @@ def test_opencv_is_the_headless_contrib_wheel():
     names = {x.name.lower() for x in importlib.metadata.distributions()}
     assert {name for name in names if "opencv" in name} == {"opencv-contrib-python-headless"}
     assert hasattr(cv2, "warpAffine")
+
+
+def test_half_a_pixel_of_the_small_photo_is_more_of_the_large(monkeypatch):
+    points = np.array([[22, 23], [26, 23], [24, 25], [22, 28], [27, 28]], np.float32)
+
+    def search(images, min_sides):
+        (image,) = images
+        assert image.shape == (48, 48, 3) and min_sides == [16]
+        return [[Face(box=np.float32([21, 21, 29, 28]), score=0.9, landmarks=points)]]
+
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    settings = DetectorConfig(name="mtcnn", max_side=32, pad=0.25, min_face=0.5)
+    ((face,),) = create_detector(settings)([np.zeros((64, 64, 3), np.uint8)])
+    np.testing.assert_allclose(face.landmarks, (points - 8) * 2 + 0.5)
+    np.testing.assert_allclose(face.box, [26.5, 26.5, 42.5, 40.5])
+
+
+def test_a_shrunk_photo_is_not_shifted():
+    """A ramp, shrunk by 9.375: within a tenth of a grey level, which is 4 % of a pixel."""
+    side, size = 900, 96
+    ramp = (np.arange(side) * 255 / (side - 1)).round().astype(np.uint8)
+    photo = np.repeat(np.broadcast_to(ramp, (side, side))[..., None], 3, axis=2)
+    for image, axis in ((photo, 1), (photo.transpose(1, 0, 2), 0)):
+        face = align_face(image, align_lib.TEMPLATE * side - 0.5, size=size)
+        want = ((np.arange(size) + 0.5) * side / size - 0.5) * 255 / (side - 1)
+        found = face.image[..., 0].mean(axis=1 - axis)
+        assert abs((found - want)[3:-3].mean()) < 0.1

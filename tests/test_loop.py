@@ -9,8 +9,18 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
+from ran_tf import losses
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import initialise, loop, meter, records, schedule, validation
+from ran_tf.data import pipeline
+from ran_tf.training import (
+    checkpoints,
+    initialise,
+    loop,
+    meter,
+    records,
+    schedule,
+    validation,
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +82,9 @@ def test_a_killed_run_goes_on_where_it_was(config, tmp_path):
     assert again["epoch"] == best["epoch"]
     whole, killed = rows_of(tmp_path / "whole"), rows_of(tmp_path / "killed")
     assert [row["epoch"] for row in killed] == [1, 2]
+    # The schedule runs over all six steps, not over an epoch's three.
+    rates = [schedule.learning_rate(s, total_steps=6, config=config.optimizer) for s in (2, 5)]
+    np.testing.assert_allclose([row["learning_rate"] for row in whole], rates)
     for a, b in zip(whole, killed, strict=True):
         np.testing.assert_allclose([*a.values()], [*b.values()], rtol=1e-3)
     a, b = (records.load_workdir(tmp_path / name).model for name in ("whole", "killed"))
@@ -170,7 +183,7 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     frozen = dataclasses.replace(
         short,
         model={**config.model, "relation": False, "attention": "softmax"},
-        optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0, ema=0.0),
+        optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0, ema=0.9),
     )
     hooks = loop.Hooks(on_message=messages.append)
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
@@ -183,3 +196,36 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
         second.backbone.get_layer("conv0").kernel,
         atol=1e-6,
     )
+
+
+def test_the_loss_that_is_shown_is_the_one_that_is_minimised():
+    epoch_meter = meter.Meter(
+        checkpoints.Progress(), epoch=0, epochs=1, steps=1, region_loss_weight=0.5
+    )
+    sums = {"faces": 4.0, "cross_entropy": 8.0, "region_loss": 2.0, "correct": 1.0}
+    told = epoch_meter.add(0, 0.1, sums)
+    said = (told.loss, told.cross_entropy, told.region_loss, told.accuracy)
+    assert said == (2.25, 2.0, 0.5, 0.25)
+
+
+def test_what_is_kept_is_what_was_measured(config, tmp_path):
+    """Both are of the moving average: the kept weights give validation's numbers again."""
+    kept = run(dataclasses.replace(config, epochs=1), tmp_path)
+    model = records.load_workdir(tmp_path).model
+    (batch,) = pipeline.eval_batches(
+        config.data, pipeline.open_dataset(config.data), split="validation[:16]", batch_size=16
+    )
+    logits = model({name: batch[name] for name in ("image", "boxes", "mask")})["logits"]
+    entropy = np.mean(losses.cross_entropy(logits, batch["labels"]))
+    assert kept["validation_cross_entropy"] == pytest.approx(entropy, rel=1e-5)
+    hits = np.argmax(logits, axis=-1) == batch["label"].numpy()
+    assert kept["validation_accuracy"] == pytest.approx(hits.mean())
+
+
+def test_of_equal_epochs_the_first_is_kept(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        validation,
+        "make_evaluate",
+        lambda *_, **__: lambda: {"validation_accuracy": 0.5, "validation_cross_entropy": 1.0},
+    )
+    assert run(config, tmp_path)["epoch"] == 1

@@ -60,6 +60,9 @@ def test_calibration_error_of_known_cases():
     # Right three times of four at confidence .6: off by .15.
     unsure = np.tile([0.6, 0.4], (4, 1))
     assert metrics.expected_calibration_error(unsure, [0, 0, 0, 1]) == pytest.approx(0.15)
+    # A bin ends with its upper edge: .5 lies in (.25, .5], .6 in the next.
+    edge = metrics.expected_calibration_error([[0.5, 0.5], [0.6, 0.4]], [0, 1], bins=4)
+    assert edge == pytest.approx(0.55)
 
 
 def test_log_likelihood_against_a_loop_and_at_zero():

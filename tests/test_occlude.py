@@ -110,3 +110,13 @@ def test_the_same_inside_tf_data(faces):
     data = tf.data.Dataset.from_tensors((faces, draw))
     (out,) = data.map(lambda image, d: occlude.occlude(image, d, chance=0.8, largest=0.6))
     np.testing.assert_allclose(out.numpy(), eager, atol=1e-2)
+
+
+def test_half_of_the_largest_noise_draw_is_a_quarter_of_the_noise():
+    flat = np.full((1, 24, 24, 3), 128.0, np.float32)
+    draw = {name: np.zeros(1, np.float32) for name in occlude.DEGRADE_DRAWS}
+    weak, strong = (
+        np.asarray(occlude.degrade(flat, {**draw, "noise": np.float32([noise])}, chance=1.0))
+        for noise in (0.5, 1.0)
+    )
+    np.testing.assert_allclose(weak - flat, (strong - flat) / 4, atol=1e-3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ran_tf
 from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import ops, pipeline, reader
@@ -227,3 +228,22 @@ def test_shares_of_an_evaluation_are_disjoint_and_whole(data):
         assert one == both[::2] and other == both[1::2]
     with pytest.raises(ValueError, match="Received: share.first=2"):
         reader.Share(first=2, total=2)
+
+
+def test_runs_of_different_seeds_do_not_meet_in_different_epochs(data):
+    def order(seed, epoch):
+        return together(training_data(data, seed=seed).epoch(epoch), "image")
+
+    assert (order(0, 1) != order(1, 0)).any()
+
+
+@pytest.mark.parametrize("k", [6, 8])
+def test_fixed_regions_are_those_of_the_variant(k):
+    regions = RegionConfig(k=k, variant="released")
+    boxes, _ = ops.batch_regions(np.zeros((2, 5, 2)), np.zeros((2, 0)), regions=regions)
+    np.testing.assert_array_equal(boxes, np.stack([ran_tf.fixed_boxes(k, variant="released")] * 2))
+
+
+def test_resized_pixels_are_rounded():
+    pair = tf.constant([[[[10], [13]]]], tf.uint8)  # mean 11.5
+    assert (ops.to_face(pair, size=(1, 1)).numpy() == 12).all()

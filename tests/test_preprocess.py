@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ran_tf.models import backbones
 from ran_tf.models.preprocess import Standardize
 
 MEAN, STD = (10.0, 20.0, 30.0), (2.0, 4.0, 5.0)
@@ -29,3 +30,8 @@ def test_pixels_keep_float32_under_bfloat16():
     found = layer(np.full((1, 1, 1, 3), 201.0, "float32"))
     assert found.dtype == tf.float32
     np.testing.assert_allclose(found, 0.5)
+
+
+def test_vgg_faces_means_are_rgb():
+    layer = backbones.build_backbone("vgg16", size=(32, 32)).get_layer("preprocess")
+    assert layer.mean == (129.186, 104.762, 93.594) and layer.std == (1.0, 1.0, 1.0)

@@ -17,7 +17,7 @@ from ran_tf.launch import evaluate
 from ran_tf.launch import flags as launch_flags
 from ran_tf.launch.prepare import prepare
 from ran_tf.models import backbones
-from ran_tf.training import loop
+from ran_tf.training import loop, records
 from tests import affectnet_files, ferplus_files, raf_db_files, test_sfew
 from tests.test_recipes import run_train
 
@@ -94,6 +94,9 @@ def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_pa
     loop.train(launch_flags.train_config(values), tmp_path, strategy=one_device, hooks=hooks)
     assert len(losses) == 1
     dataset = dataset_of(recipe)
+    card = records.load_workdir(tmp_path).card
+    family = dataset.split("/")[0]
+    assert (card.crop_margin, card.crop_drop) == specs.CROPS.get(family, (0.0, 0.0))
     # The run knows which of several configs of a dataset it saw.
     evaluate.evaluate(
         tmp_path,

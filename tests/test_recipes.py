@@ -1,5 +1,6 @@
 """Recipes: each parses to a run, is self-contained, and opens as the house asks."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -11,6 +12,7 @@ import ran_tf
 from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
+from ran_tf.settings import flatten
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "launch").glob("*.flags"))
@@ -121,3 +123,77 @@ def test_mistakes_end_in_one_line(arguments, message):
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# What a run may have instead of a flag's default.
+OTHER = {
+    "dataset": "ferplus/votes",
+    "data_dir": "d",
+    "train_split": "train[:9]",
+    "validation_split": "test",
+    "image_size": 48,
+    "target": "votes",
+    "balanced": True,
+    "cache": False,
+    "regions": "random",
+    "num_regions": 1,
+    "region_variant": "released",
+    "landmark_radius": 0.3,
+    "backbone": "vgg16",
+    "attention": "softmax",
+    "relation": False,
+    "preprocessing": "unit",
+    "region_size": 96,
+    "trunk": "shared",
+    "trunk_split": "x",
+    "region_map": 7,
+    "dropout": 0.5,
+    "dtype": "mixed_bfloat16",
+    "flip": False,
+    "rotate": 1.0,
+    "scale": 0.02,
+    "shift": 0.03,
+    "erase": 0.04,
+    "erase_max": 0.5,
+    "degrade": 0.06,
+    "light": 0.07,
+    "optimizer": "adamw",
+    "learning_rate": 0.08,
+    "schedule": "step",
+    "warmup": 0.09,
+    "milestones": "0.1,0.2",
+    "weight_decay": 0.11,
+    "momentum": 0.12,
+    "clip_norm": 0.13,
+    "ema": 0.14,
+    "epochs": 3,
+    "batch_size": 5,
+    "regions_per_step": 2,
+    "freeze": "y",
+    "margin": 0.15,
+    "region_loss_weight": 0.16,
+    "label_smoothing": 0.17,
+    "mixup": 0.18,
+    "sync_batch_norm": False,
+    "keep": "last",
+    "seed": 4,
+    "deterministic": True,
+}
+
+
+def settings(parse, *flags):
+    return flatten(dataclasses.asdict(launch_flags.train_config(parse("--workdir=x", *flags))))
+
+
+@pytest.mark.parametrize("flag", OTHER)
+def test_a_flag_changes_its_setting_and_no_other(parse, flag):
+    before, after = settings(parse), settings(parse, f"--{flag}={OTHER[flag]}")
+    changed = [name for name in before if before[name] != after[name]]
+    assert [launch_flags.flag_of(name) for name in changed] == [f"--{flag}"]
+    (value,) = (after[name] for name in changed)
+    value = value[0] if flag in ("image_size", "region_size", "region_map") else value
+    assert value == ((0.1, 0.2) if flag == "milestones" else OTHER[flag])
+
+
+def test_every_setting_is_tried(parse):
+    assert {f"--{flag}" for flag in OTHER} == {launch_flags.flag_of(n) for n in settings(parse)}

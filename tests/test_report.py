@@ -1,5 +1,6 @@
 """The report of an evaluation, on predictions whose answers are known."""
 
+import dataclasses
 import json
 
 import keras
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+import ran_tf
 from ran_tf import export, specs
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
-from ran_tf.evaluation import classifier, markdown, predictions, report
+from ran_tf.evaluation import classifier, joined, markdown, predictions, report
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.training import workers
+from tests import test_export as export_files
 
 LABELS = specs.LABELS["ferplus"]
 SUBSET_SIZES = {"all": 100, "occlusion": 40, "pose_30": 20, "pose_45": 0}
@@ -300,3 +304,43 @@ def test_a_folder_that_is_no_model_is_named(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"at least one finished epoch; card.json"):
         classifier.load(tmp_path)
+
+
+def test_a_grey_card_takes_colour_out_before_the_network():
+    model, faces = export_files.make_model(), export_files.random_faces(2, 32, 32)
+    grey = np.round(faces @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    grey = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    boxes, said = np.stack([ran_tf.fixed_boxes(6)] * 2), {}
+    for colour in ("rgb", "grey"):
+        card = export_files.make_card(colour=colour)
+        predict = classifier.from_network(model, card, name="m").predict
+        for name, pixels in (("faces", faces), ("grey", grey)):
+            batch = {"image": pixels, "boxes": boxes, "mask": np.ones((2, 6), bool)}
+            said[colour, name] = predict(batch)["probabilities"]
+    np.testing.assert_allclose(said["grey", "faces"], said["rgb", "grey"], atol=1e-6)
+    assert np.abs(said["grey", "faces"] - said["rgb", "faces"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [7, 8])
+def test_the_shares_of_two_workers_come_back_in_order(monkeypatch, batch_size):
+    whole = make_predictions(TEN_WRONG)
+    faces = len(whole.id)
+    place = np.arange(faces) % batch_size
+
+    def rows_of(worker):
+        fields = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+        return type(whole)(**{n: v[place % 2 == worker] for n, v in fields.items()})
+
+    sent = []
+    monkeypatch.setattr(workers, "count", lambda strategy: 2)
+    monkeypatch.setattr(workers, "gather", lambda strategy, rows: sent.append(rows) or rows)
+    for worker in (0, 1):  # each alone is too few, and says so when it has sent all
+        with pytest.raises(RuntimeError, match="every face once"):
+            joined.join(None, rows_of(worker), faces=faces, batch_size=batch_size)
+    answers = iter([np.concatenate(sent[::2]), np.concatenate(sent[1::2])])
+    monkeypatch.setattr(workers, "gather", lambda strategy, rows: next(answers))
+    found = joined.join(None, rows_of(0), faces=faces, batch_size=batch_size)
+    for field in dataclasses.fields(whole):
+        np.testing.assert_array_equal(
+            getattr(found, field.name), getattr(whole, field.name), err_msg=field.name
+        )

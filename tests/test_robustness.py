@@ -266,3 +266,41 @@ def test_the_command(synthetic_dir, tmp_path):
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
     assert list(report["model"]["means"]) == ["seen", "occluder", "held_out"]
     assert "all held out" in done.stdout
+
+
+def flat_faces(grey):
+    return np.full((len(IDS), 48, 48, 3), grey, np.uint8)
+
+
+def test_kinds_that_training_shows_are_what_they_are_called():
+    """Counted on faces of one grey: upside down they are the same."""
+    greys = {
+        kind: [len(np.unique(f)) for f in corruptions.corrupt(flat_faces(100), IDS, kind=kind)]
+        for kind in ("grey rectangle", "grey ellipse", "noise patch", "own texture")
+    }
+    assert set(greys["own texture"]) == {1} and min(greys["noise patch"]) > 10
+    assert max(greys["grey rectangle"]) == max(greys["grey ellipse"]) == 2
+
+
+def test_darkness_leaves_a_tenth_to_a_fifth():
+    white = corruptions.corrupt(flat_faces(255), IDS, kind="darkness")
+    assert 25 <= white.min() < 30 and 46 < white.max() <= 51
+
+
+def test_twelve_pixels_are_twelve():
+    """Squares of two pixels vanish at a quarter of the size, and not at half of it."""
+    board = np.kron(np.indices((24, 24)).sum(0) % 2, np.ones((2, 2)))
+    faces = np.tile((255 * board).astype(np.uint8)[None, ..., None], (2, 1, 1, 3))
+    assert np.ptp(corruptions.corrupt(faces, IDS[:2], kind="12 pixels").astype(int)) <= 1
+
+
+def test_a_loss_is_from_the_models_own_clean_accuracy():
+    def trial(clean, dark):
+        right = {robustness.CLEAN: np.arange(40) < clean, "darkness": np.arange(40) < dark}
+        return robustness.Trial(name="m", card=make_card(), ids=np.array(IDS), right=right)
+
+    made = robustness.build_report(
+        trial(20, 20), baseline=trial(40, 30), dataset="d", split="s", command="c"
+    )
+    gap = made["differences"]["means"]["held_out"]
+    assert gap["accuracy"] == pytest.approx(-0.25) and gap["loss"] == pytest.approx(-0.25)

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import losses
-from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
-from ran_tf.training import augment, region_dropout
+from ran_tf.config import AugmentConfig, DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.training import augment, region_dropout, update
 from ran_tf.training import step as train_step
 from tests import tiny_backbone as tiny_backbone  # registers "tiny"
 
@@ -212,3 +212,32 @@ def test_frozen_layers_keep_weights_and_statistics():
 def test_freezing_names_the_layers():
     with pytest.raises(ValueError, match="conv1"):
         train_step.create_state(MODEL, optimizer=OptimizerConfig(), freeze="conv_9")
+
+
+@pytest.mark.parametrize("kind", ["landmarks", "fixed"])
+def test_landmark_regions_move_with_the_face_and_others_stay(kind):
+    """A step on faces that are all mirrored is that on faces mirrored before."""
+    still = TrainConfig(
+        data=DataConfig(regions=RegionConfig(kind=kind, k=6)),
+        model=MODEL,
+        augment=STILL,
+        optimizer=OptimizerConfig(ema=0.0),
+    )
+    flipping = dataclasses.replace(still, augment=dataclasses.replace(STILL, flip=True))
+    batch = make_batch()
+    batch["draws"][:, 0] = 0.0
+    before = {**batch, "image": batch["image"][:, :, ::-1]}
+    if kind == "landmarks":
+        y0, x0, y1, x1 = np.moveaxis(batch["boxes"], -1, 0)
+        before["boxes"] = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
+    start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
+    device = tf.distribute.get_strategy()
+    got, got_sums = run_steps(flipping, device, [batch], start)
+    want, want_sums = run_steps(still, device, [before], start)
+    np.testing.assert_allclose([*got_sums[0].values()], [*want_sums[0].values()], rtol=1e-4)
+    assert_same_movement(got.model.weights, want.model.weights, start)
+
+
+@pytest.mark.parametrize(("number", "keep"), [(0, 0.1), (8, 0.5), (1000, 0.9)])
+def test_the_average_follows_quickly_at_first(number, keep):
+    assert float(update.averaging_decay(number, ema=0.9)) == pytest.approx(keep)
