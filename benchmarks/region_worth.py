@@ -67,7 +67,7 @@ def summarise(read: dict[str, np.ndarray], labels: np.ndarray) -> dict:
         "faces": len(labels),
         "own_weights": float(own.mean()),
         "equal_weights": float(equal.mean()),
-        "own_less_equal_ci95": [difference.ci95.low, difference.ci95.high],
+        "own_less_equal_ci95": difference.ci95.ends,
         "whole_face": float(whole.mean()),
         "own_less_whole": float(own.mean() - whole.mean()),
         "single_regions": single.mean(axis=0).tolist(),

@@ -33,20 +33,17 @@ def differences(models: list[Predictions], baselines: list[Predictions]) -> dict
         return np.mean(right, axis=0)
 
     ours, theirs = scores(models), scores(baselines)
-    subsets = {name: first.subset(name) for name in specs.SUBSETS}
-    found = {
-        name: (int(faces.sum()), metrics.paired_bootstrap(ours[faces], theirs[faces]))
-        for name, faces in subsets.items()
-        if faces.any()
-    }
-    return {
-        name: {
-            "count": count,
-            "accuracy": difference.mean,
-            "accuracy_ci95": [difference.ci95.low, difference.ci95.high],
+
+    def row(faces):
+        found = metrics.paired_bootstrap(ours[faces], theirs[faces])
+        return {
+            "count": int(faces.sum()),
+            "accuracy": found.mean,
+            "accuracy_ci95": found.ci95.ends,
         }
-        for name, (count, difference) in found.items()
-    }
+
+    subsets = {name: first.subset(name) for name in specs.SUBSETS}
+    return {name: row(faces) for name, faces in subsets.items() if faces.any()}
 
 
 def predict(path: str, *, dataset: str | None, data_dir: str, split: str) -> Predictions:

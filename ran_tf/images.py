@@ -81,10 +81,12 @@ def find_files(
     Raises:
       OSError: the folder, or one below it, cannot be read.
     """
-    exclude, found = exclude and pathlib.Path(exclude).resolve(), []
+    left_out, found = exclude and pathlib.Path(exclude).resolve(), []
     for below, folders, names in os.walk(folder, onerror=_raise):
         below = pathlib.Path(below)
-        folders[:] = [x for x in folders if x[0] != "." and (below / x).resolve() != exclude]
+        folders[:] = [x for x in folders if x[0] != "."]
+        if left_out:
+            folders[:] = [x for x in folders if (below / x).resolve() != left_out]
         found += [below / x for x in names if x[0] != "." and x.lower().endswith(tuple(suffixes))]
     return sorted(found)
 

@@ -20,6 +20,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def ends(self) -> list[float]:
+        """[low, high], as reports have it."""
+        return [self.low, self.high]
+
 
 @dataclasses.dataclass(frozen=True)
 class PairedDifference:

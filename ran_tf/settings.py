@@ -1,5 +1,7 @@
 """Settings of a run compared with those that an earlier one wrote down."""
 
+from collections.abc import Callable
+
 
 def flatten(nested: dict, prefix: str = "") -> dict:
     """Nested settings by dotted names, such as "data.regions.k"."""
@@ -20,3 +22,11 @@ def differences(there: dict, here: dict) -> dict[str, tuple]:
     """
     was, now = flatten(there), flatten(here)
     return {n: (was[n], now[n]) for n in was if n in now and was[n] != now[n]}
+
+
+def describe(differences: dict[str, tuple], *, name: Callable[[str], str] = str) -> str:
+    """Differences in words; `name` says what people call a setting."""
+    return "; ".join(
+        f"{name(path)} is {was!r} there and {now!r} here"
+        for path, (was, now) in differences.items()
+    )

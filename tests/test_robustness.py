@@ -211,52 +211,40 @@ def test_other_faces_are_refused():
         robustness.build_report(model, baseline=other, dataset="d", split="s", command="c")
 
 
-def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, tmp_path):
+@pytest.fixture
+def saved(tmp_path):
+    """The work directory of a run on drawn faces."""
     card = make_card(dataset="synthetic_faces")
     records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
-    report = launch_robustness.robustness(
-        tmp_path / "run",
-        out=tmp_path / "out",
-        split="validation[:8]",
-        limit=1000,
-        kinds=[],
-        data_dir=synthetic_dir,
-        command="c",
+    return tmp_path / "run"
+
+
+def try_robustness(saved, *, data_dir, **changes):
+    return launch_robustness.robustness(
+        saved, out=saved.parent / "out", kinds=[], data_dir=str(data_dir), command="c", **changes
     )
+
+
+def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, saved):
+    report = try_robustness(saved, data_dir=synthetic_dir, split="validation[:8]", limit=1000)
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
 
 
-def test_a_limit_goes_with_a_plain_split(synthetic_dir, tmp_path):
-    card = make_card(dataset="synthetic_faces")
-    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+def test_a_limit_goes_with_a_plain_split(synthetic_dir, saved):
     with pytest.raises(ValueError, match=r"plain name.*split='validation\[:4\]\+test\[:4\]'"):
-        launch_robustness.robustness(
-            tmp_path / "run",
-            out=tmp_path / "out",
-            split="validation[:4]+test[:4]",
-            limit=2,
-            kinds=[],
-            data_dir=synthetic_dir,
-            command="c",
-        )
+        try_robustness(saved, data_dir=synthetic_dir, split="validation[:4]+test[:4]", limit=2)
 
 
-def test_a_damaged_dataset_is_named(synthetic_dir, tmp_path):
-    card = make_card(dataset="synthetic_faces")
-    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+def test_a_damaged_dataset_is_named(synthetic_dir, saved, tmp_path):
     data_dir = shutil.copytree(synthetic_dir, tmp_path / "tfds")
     (file,) = data_dir.rglob("*validation.tfrecord*")
     os.truncate(file, 3000)
     with pytest.raises(damage.DamagedDatasetError, match=f"not whole: {file} is damaged after"):
-        launch_robustness.robustness(
-            tmp_path / "run", out=tmp_path / "out", kinds=[], data_dir=str(data_dir), command="c"
-        )
+        try_robustness(saved, data_dir=data_dir)
 
 
-def test_the_command(synthetic_dir, tmp_path):
-    card = make_card(dataset="synthetic_faces")
-    records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
-    arguments = [f"--model={tmp_path / 'run'}", "--limit=8", f"--data_dir={synthetic_dir}"]
+def test_the_command(synthetic_dir, saved, tmp_path):
+    arguments = [f"--model={saved}", "--limit=8", f"--data_dir={synthetic_dir}"]
     command = [sys.executable, "-m", "ran_tf.launch.robustness", *arguments]
     done = subprocess.run(
         [*command, "--kinds=hat,blur", f"--out={tmp_path / 'out'}"], capture_output=True, text=True

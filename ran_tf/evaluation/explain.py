@@ -126,9 +126,8 @@ def _share(which: np.ndarray) -> dict:
     count = len(which)
     if not count:
         return {"count": 0, "share": None, "share_ci95": None}
-    interval = metrics.wilson_interval(int(which.sum()), count)
     return {
         "count": count,
         "share": float(which.mean()),
-        "share_ci95": [interval.low, interval.high],
+        "share_ci95": metrics.wilson_interval(int(which.sum()), count).ends,
     }

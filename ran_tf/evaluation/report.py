@@ -175,11 +175,10 @@ def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:
     if count == 0:
         return {"count": 0, "accuracy": None, "accuracy_ci95": None}
     correct = int((predictions.predicted == predictions.label)[faces].sum())
-    interval = metrics.wilson_interval(correct, count)
     return {
         "count": count,
         "accuracy": correct / count,
-        "accuracy_ci95": [interval.low, interval.high],
+        "accuracy_ci95": metrics.wilson_interval(correct, count).ends,
     }
 
 
@@ -226,7 +225,7 @@ def paired_difference(model: np.ndarray, baseline: np.ndarray) -> dict:
     found = metrics.paired_bootstrap(model, baseline)
     return {
         "accuracy": found.mean,
-        "accuracy_ci95": [found.ci95.low, found.ci95.high],
+        "accuracy_ci95": found.ci95.ends,
         "only_model_right": found.wins,
         "only_baseline_right": found.losses,
     }

@@ -146,12 +146,11 @@ def _numbers(trial: Trial) -> dict:
     groups, count = conditions([n for n in trial.right if n in corruptions.KINDS]), len(trial.ids)
     rows = {}
     for name, right in trial.right.items():
-        interval = metrics.wilson_interval(int(right.sum()), count)
         rows[name] = {
             "group": groups[name],
             "count": count,
             "accuracy": float(right.mean()),
-            "accuracy_ci95": [interval.low, interval.high],
+            "accuracy_ci95": metrics.wilson_interval(int(right.sum()), count).ends,
             "loss": clean - float(right.mean()),
         }
     means = {}
@@ -177,7 +176,7 @@ def _mean_difference(model: Trial, baseline: Trial, *, names: Sequence[str]) -> 
     loss = metrics.paired_bootstrap(model.right[CLEAN] - ours, baseline.right[CLEAN] - theirs)
     return {
         "accuracy": accuracy.mean,
-        "accuracy_ci95": [accuracy.ci95.low, accuracy.ci95.high],
+        "accuracy_ci95": accuracy.ci95.ends,
         "loss": loss.mean,
-        "loss_ci95": [loss.ci95.low, loss.ci95.high],
+        "loss_ci95": loss.ci95.ends,
     }

@@ -115,15 +115,10 @@ def detect_each(
     """
     try:
         return detect(photos)
-    except Exception:  # a detector raises whatever its framework does
-        return [_detect_alone(detect, photo) for photo in photos]
-
-
-def _detect_alone(detect, photo: np.ndarray) -> list[Face] | Exception:
-    try:
-        return detect([photo])[0]
-    except Exception as error:
-        return error
+    except Exception as error:  # a detector raises whatever its framework does
+        if len(photos) == 1:
+            return [error]
+        return [found for photo in photos for found in detect_each(detect, [photo])]
 
 
 def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "largest") -> Face:

@@ -157,12 +157,10 @@ def _read_run(out: pathlib.Path, run, *, init_weights: str | None) -> dict | Non
     found = files.read_json(path, keys=("asked", "numbers"))
     differences = settings.differences(found["asked"], _fingerprint(run, init_weights=init_weights))
     if differences:
-        said = "; ".join(
-            f"{name} is {was!r} there and {now!r} here" for name, (was, now) in differences.items()
-        )
         raise ValueError(
-            f"`out` holds the row {run.name} with other settings ({said}): give another folder, or "
-            f"delete it. Received: out={str(out)!r}"
+            f"`out` holds the row {run.name} with other settings "
+            f"({settings.describe(differences)}): give another folder, or delete it. "
+            f"Received: out={str(out)!r}"
         )
     return found["numbers"]
 
@@ -175,10 +173,9 @@ def _write_run(out: pathlib.Path, run, *, numbers: dict | None, init_weights: st
 
 def _numbers(best: dict, *, count: int) -> dict:
     correct = round(best["validation_accuracy"] * count)
-    interval = metrics.wilson_interval(correct, count)
     return {
         "accuracy": correct / count,
-        "accuracy_ci95": [interval.low, interval.high],
+        "accuracy_ci95": metrics.wilson_interval(correct, count).ends,
         "epoch": best["epoch"],
     }
 

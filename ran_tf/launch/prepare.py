@@ -67,10 +67,18 @@ def prepare(
     return f"{_describe(builder)}. Built in {seconds:.0f} s in {builder.data_dir}"
 
 
-def prepare_if_drawn(data: DataConfig) -> None:
-    """Prepares faces that are drawn, not downloaded, and says so: they are made on first use."""
+def prepare_if_drawn(
+    data: DataConfig, *, turn: contextlib.AbstractContextManager | None = None
+) -> None:
+    """Prepares faces that are drawn, not downloaded, and says so: they are made on first use.
+
+    Args:
+      data: says which dataset.
+      turn: entered for it, and only then, such as `workers.chief_first`, where workers wait.
+    """
     if data.name == "synthetic_faces":
-        print(prepare(dataset=data.name, data_dir=data.data_dir))
+        with turn or contextlib.nullcontext():
+            print(prepare(dataset=data.name, data_dir=data.data_dir))
 
 
 def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBuilder:

@@ -62,8 +62,7 @@ def _run(config, strategy) -> None:
 
     values = flags.FLAGS
     chief = workers.is_chief(strategy)
-    with workers.chief_first(strategy):
-        prepare.prepare_if_drawn(config.data)
+    prepare.prepare_if_drawn(config.data, turn=workers.chief_first(strategy))
     workdir = pathlib.Path(values.workdir).expanduser()
     dataset = pipeline.open_dataset(config.data)
     if values.evaluate and "test" not in dataset.builder.info.splits:

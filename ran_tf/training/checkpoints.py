@@ -38,10 +38,7 @@ class OtherRunError(ValueError):
 
     def __init__(self, workdir, differences: dict[str, tuple], *, name: Callable = str):
         self.workdir, self.differences = workdir, differences
-        said = "; ".join(
-            f"{name(path)} is {was!r} there and {now!r} here"
-            for path, (was, now) in differences.items()
-        )
+        said = settings.describe(differences, name=name)
         super().__init__(
             f"`workdir` holds another run: {said}. Go on with its own settings, or give this run "
             f"another directory (init_weights can start it from that one). "
