@@ -97,6 +97,11 @@ class RegionConfig:
         elif self.kind == "fixed":
             check_choice("regions.k", self.k, specs.REGION_VARIANTS[self.variant])
 
+    @property
+    def follow_landmarks(self) -> bool:
+        """Whether regions differ from face to face with its landmarks."""
+        return self.kind == "landmarks" and self.k > 1
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -108,7 +113,8 @@ class DataConfig:
       data_dir: TFDS directory, or None for TFDS' default.
       image_size: (height, width) in pixels that every whole face is resized to.
       target: "votes" (crowd distribution where the dataset has one) or "label".
-      train_split, validation_split: TFDS split expressions.
+      train_split, validation_split: TFDS split expressions; "" validates on nothing, for a run
+        that keeps its last epoch.
       balanced: draw training faces with equal probability for each class.
       cache: keep decoded faces in memory.
     """
@@ -264,4 +270,9 @@ class TrainConfig:
         if self.mixup:
             check_range("train.mixup", self.mixup, low=0.01, high=4.0)
         check_choice("train.keep", self.keep, specs.KEEPS)
+        if self.keep == "best" and not self.data.validation_split:
+            raise ValueError(
+                "`validation_split` must name the faces that the best epoch is chosen on; "
+                "keep='last' needs none. Received: validation_split=''"
+            )
         check_whole("train.seed", self.seed, low=0, high=2**31 - 1)

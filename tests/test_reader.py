@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig
-from ran_tf.data import ops, pipeline, reader
+from ran_tf.data import ops, pipeline, reader, store
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +131,48 @@ def test_a_split_without_faces_is_refused(synthetic_dir):
     dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
     with pytest.raises(ValueError, match=r"holds no faces. Received: split='train\[:0\]'"):
         reader.records(dataset.builder, "train[:0]")
+
+
+@pytest.mark.parametrize("make", [store.in_memory, store.on_disk])
+@pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[-3:]+test"])
+def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
+    data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
+    dataset = pipeline.open_dataset(data)
+    expected = oracle(dataset.builder, split)
+    faces = make(dataset.builder, split, decoder=dataset.decoder(data))
+    np.testing.assert_array_equal(faces.labels, [example["label"] for example in expected])
+
+    numbers = np.random.default_rng(0).integers(0, len(expected), 40)
+    numbers[1] = numbers[0]
+    mapped = tf.data.Dataset.from_tensors(numbers).map(faces.fetch)
+    assert mapped.element_spec["image"].shape.as_list() == [None, 9, 8, 3]
+    for fetched in (faces.fetch(tf.constant(numbers)), mapped.get_single_element()):
+        drawn = [expected[number] for number in numbers]
+        np.testing.assert_array_equal(
+            fetched["image"], [ops.to_face(example["image"], size=(9, 8)) for example in drawn]
+        )
+        np.testing.assert_array_equal(
+            fetched["labels"], np.eye(2)[[example["label"] for example in drawn]]
+        )
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_an_epoch_reads_no_face_that_it_does_not_draw(sharded_dir, cache, monkeypatch):
+    """However rare a class is, where all are drawn alike: records are gone through once a run."""
+    data = DataConfig(
+        name="folder_faces",
+        data_dir=sharded_dir,
+        image_size=(9, 8),
+        train_split="train[:10]",
+        balanced=True,
+        cache=cache,
+    )
+    dataset = pipeline.open_dataset(data)
+    train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
+    list(train.epoch(0))
+
+    def read_again(*_, **__):
+        raise AssertionError("a whole file is read")
+
+    monkeypatch.setattr(tf.data, "TFRecordDataset", read_again)
+    assert [len(batch["image"]) for batch in train.epoch(1)] == [4, 4, 2]

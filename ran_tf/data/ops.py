@@ -74,7 +74,7 @@ def batch_regions(landmarks, draws, *, regions: RegionConfig):
     """
     batch = tf.shape(landmarks)[0]
     k = regions.k
-    if regions.kind == "landmarks" and k > 1:
+    if regions.follow_landmarks:
         boxes, mask = tf.numpy_function(
             lambda points: region_boxes.landmark_boxes(points, radius=regions.radius),
             [landmarks],

@@ -7,6 +7,7 @@ An evaluation batch has, in place of `draws`: "label" i64[b], "id" string[b], "o
 """
 
 import dataclasses
+import functools
 import os
 
 import numpy as np
@@ -17,16 +18,10 @@ import tfds_builders
 from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig
-from ran_tf.data import damage, ops, reader
+from ran_tf.data import damage, ops, reader, store
 
 # One stream of random numbers for each use.
 _AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
-
-# Faces in the shuffle buffer when they are not cached; a cached split is shuffled as a whole.
-_SHUFFLE_BUFFER = 8192
-
-# Faces that are decoded by one call on their way into the cache.
-_DECODED_TOGETHER = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +57,30 @@ class Dataset:
                 f"Received: split={split!r}"
             ) from error
 
-    def knows_landmarks(self, split: str) -> bool:
-        """Whether any of the first 64 faces of a split has landmarks: the feature may be NaN."""
-        if "landmarks" not in self.builder.info.features:
-            return False
-        some = reader.records(self.builder, split).batch(64).take(1).get_single_element()
-        found = reader.parse(some, features=self.builder.info.features, names=["landmarks"])
-        return bool(np.isfinite(found["landmarks"]).any())
+    def shared(self, split: str, other: str) -> int:
+        """Number of examples that are in both splits; raises ValueError as `size` does."""
+        for name in (split, other):
+            self.size(name)
+        lengths = [
+            min(a.skip + a.take, b.skip + b.take) - max(a.skip, b.skip)
+            for a in self.builder.info.splits[split].file_instructions
+            for b in self.builder.info.splits[other].file_instructions
+            if a.filename == b.filename
+        ]
+        return sum(max(0, length) for length in lengths)
+
+    def landmark_share(self, split: str) -> float:
+        """Share of the faces of a split whose landmarks are known, 0..1; reads all records."""
+        features = self.builder.info.features
+        if "landmarks" not in features:
+            return 0.0
+        known = reader.records(self.builder, split).batch(256).map(
+            lambda some: tf.math.is_finite(
+                reader.parse(some, features=features, names=["landmarks"])["landmarks"][:, 0, 0]
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return sum(int(np.sum(some)) for some in known.as_numpy_iterator()) / self.size(split)
 
     def decoder(self, data: DataConfig) -> reader.Decoder:
         """Makes faces of the dataset's records."""
@@ -114,6 +126,16 @@ def open_dataset(data: DataConfig) -> Dataset:
     return Dataset(builder=builder, labels=labels)
 
 
+def no_landmarks(dataset: Dataset, split: str) -> ValueError:
+    """The error for landmark regions of faces that have none."""
+    return ValueError(
+        "`regions` can be 'landmarks' only where faces have landmarks: find them with "
+        "ran_tf.launch.align --landmarks_only, and build the dataset with ran_tf.launch.prepare "
+        f"--landmarks=FILE.csv. Received: none of the {dataset.size(split):,} faces of {split!r} in "
+        f"{dataset.full_name!r} has any"
+    )
+
+
 class TrainingData:
     """Batches of the training split; the order is a function of seed and epoch.
 
@@ -135,23 +157,15 @@ class TrainingData:
             raise ValueError(
                 f"`train_split` holds no faces. Received: train_split={data.train_split!r}"
             )
-        self._num_classes = len(dataset.labels)
+        self._dataset = dataset
         self.steps_per_epoch = -(-self.size // batch_size)
-        self._decoder = dataset.decoder(data)
-        # Made once: the in-memory cache belongs to this object and serves every epoch. Without it
-        # records are ordered as they are, so that only those that are drawn are decoded.
-        self._faces = reader.records(dataset.builder, data.train_split)
-        if data.cache:
-            self._faces = (
-                self._faces.batch(_DECODED_TOGETHER)
-                .map(
-                    self._decoder.training, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-                )
-                .unbatch()
-                # Lost by taking batches apart; Keras' `fit` asks for it.
-                .apply(tf.data.experimental.assert_cardinality(self.size))
-                .cache()
-            )
+
+    @functools.cached_property
+    def _faces(self) -> store.Store:
+        """Made when the first epoch is asked for; it serves all of them."""
+        make = store.in_memory if self._data.cache else store.on_disk
+        decoder = self._dataset.decoder(self._data)
+        return make(self._dataset.builder, self._data.train_split, decoder=decoder)
 
     def epoch(
         self, epoch: int, *, first_step: int = 0, share: reader.Share = reader.WHOLE
@@ -161,43 +175,41 @@ class TrainingData:
         A share of them has for every batch as many elements as it has replicas, in their order.
         """
         skip = first_step * self._batch_size
+        faces = self._faces
         batches = reader.batches(
-            self._order(epoch).skip(skip),
+            self._order(epoch, labels=faces.labels).skip(skip),
             start=epoch * self.size + skip,
             batch_size=self._batch_size,
             share=share,
         )
         # By batches and not by faces: calling a function costs more than what it does here.
         return batches.map(
-            self._finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            lambda positions, numbers: self._finish(positions, faces.fetch(numbers)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         ).prefetch(2)
 
-    def _order(self, epoch: int) -> tf.data.Dataset:
-        buffer = self.size if self._data.cache else min(self.size, _SHUFFLE_BUFFER)
+    def _order(self, epoch: int, *, labels: np.ndarray) -> tf.data.Dataset:
+        """Numbers of the faces of an epoch, i64[]."""
         # Seeds of different runs must not meet in different epochs: hence the large stride.
         seed = (self._seed * 100_003 + epoch) % 2**31
 
-        def shuffled(faces):
-            return faces.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+        def shuffled(numbers):
+            numbers = tf.data.Dataset.from_tensor_slices(numbers)
+            return numbers.shuffle(self.size, seed=seed, reshuffle_each_iteration=False)
 
         if not self._data.balanced:
-            return shuffled(self._faces)
+            return shuffled(np.arange(self.size))
         by_class = [
-            shuffled(self._faces.filter(lambda face, c=c: self._label(face) == c)).repeat()
-            for c in range(self._num_classes)
+            shuffled(np.flatnonzero(labels == c)).repeat()
+            for c in range(len(self._dataset.labels))
         ]
-        return tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
-
-    def _label(self, face):
-        if self._data.cache:
-            return face["label"]
-        features = self._decoder.features
-        return reader.parse(face[tf.newaxis], features=features, names=["label"])["label"][0]
+        drawn = tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
+        # Not known of what repeats for ever; Keras' `fit` asks for it.
+        return drawn.apply(tf.data.experimental.assert_cardinality(self.size))
 
     def _finish(self, positions, faces):
-        """Decodes a batch, where that is still to be done, and adds random numbers and regions."""
-        if not self._data.cache:
-            faces = self._decoder.training(faces)
+        """Adds random numbers and regions."""
         batch = {
             "image": faces["image"],
             "labels": faces["labels"],

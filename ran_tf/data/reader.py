@@ -18,6 +18,9 @@ from ran_tf.data import ops
 # TFDS' own, so that orders are the same as there: files read in turns, records of each in a row.
 _FILES_IN_TURNS, _RECORDS_IN_A_ROW = 16, 16
 
+# Bytes of a TFRecord before its data (length and a checksum) and behind (another checksum).
+_RECORD_HEADER, _RECORD_FOOTER = 12, 4
+
 
 @dataclasses.dataclass(frozen=True)
 class Share:
@@ -47,21 +50,46 @@ WHOLE = Share()
 
 
 def records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
-    """Serialised examples, string[]: cheap to order and to skip. TFDS' order without shuffling.
+    """Serialised examples, string[], in TFDS' order without shuffling.
 
     Raises:
       ValueError: if the split holds none.
     """
+    return _read(builder, split, lambda file: tf.data.TFRecordDataset(file["path"]))
+
+
+def located(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """`records` with where each lies: ({"file" i64[], "start" i64[]}, string[]).
+
+    `file` counts the split's `file_instructions`, `start` is the record's first byte in it.
+
+    Raises:
+      ValueError: if the split holds none.
+    """
+
+    def read(file):
+        def locate(end, record):
+            start = end + _RECORD_HEADER
+            end = start + tf.cast(tf.strings.length(record), tf.int64)
+            return end + _RECORD_FOOTER, ({"file": file["number"], "start": start}, record)
+
+        return tf.data.TFRecordDataset(file["path"]).scan(tf.constant(0, tf.int64), locate)
+
+    return _read(builder, split, read)
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str, read_file) -> tf.data.Dataset:
     files = builder.info.splits[split].file_instructions
     if not files:
         raise ValueError(f"`split` holds no faces. Received: split={split!r}")
     slices = {
+        "number": tf.range(len(files), dtype=tf.int64),
         "path": [os.fspath(file.filename) for file in files],
         "skip": tf.constant([file.skip for file in files], tf.int64),
         "take": tf.constant([file.take for file in files], tf.int64),
     }
     read = tf.data.Dataset.from_tensor_slices(slices).interleave(
-        lambda file: tf.data.TFRecordDataset(file["path"]).skip(file["skip"]).take(file["take"]),
+        lambda file: read_file(file).skip(file["skip"]).take(file["take"]),
         cycle_length=_FILES_IN_TURNS,
         block_length=_RECORDS_IN_A_ROW,
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -158,7 +186,7 @@ def batches(
     """(positions i64[b], faces) of every batch, for one replica of the share after another.
 
     Args:
-      faces: in order, decoded or not.
+      faces: in order: records, or numbers of faces.
       start: position of the first.
       batch_size: of all replicas together.
       share: what this process wants.

@@ -54,7 +54,7 @@ def open_split(
     Raises:
       FileNotFoundError: if the dataset is not prepared.
       ValueError: if the classifier's labels are not those of the dataset, or the split is unknown
-        or too small.
+        or too small, or has no landmarks where the classifier's regions follow them.
     """
     config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
     opened = pipeline.open_dataset(config)
@@ -71,6 +71,8 @@ def open_split(
             f"`split` and `batch_size` must have a face for each of {share.total} workers. "
             f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
         )
+    if config.regions.follow_landmarks and opened.landmark_share(split) == 0:
+        raise pipeline.no_landmarks(opened, split)
     asked = {"split": split, "batch_size": batch_size}
     return Split(
         classifier=classifier,

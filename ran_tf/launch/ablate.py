@@ -80,9 +80,8 @@ def ablate(
 
     prepare.prepare_if_drawn(config.data)
     dataset = pipeline.open_dataset(config.data)
-    chosen = ablation.choose(
-        ablation.make_rows(config, landmarks=dataset.knows_landmarks(config.data.train_split)), rows
-    )
+    landmarks = dataset.landmark_share(config.data.train_split) > 0
+    chosen = ablation.choose(ablation.make_rows(config, landmarks=landmarks), rows)
     runs = [
         dataclasses.replace(row, config=dataclasses.replace(row.config, seed=seed))
         for seed in seeds or [config.seed]

@@ -18,7 +18,9 @@ def define_training_flags() -> None:
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
     flags.DEFINE_string("train_split", _DATA.train_split, "TFDS split to train on.")
     flags.DEFINE_string(
-        "validation_split", _DATA.validation_split, "TFDS split that the best epoch is chosen on."
+        "validation_split",
+        _DATA.validation_split,
+        'TFDS split that the best epoch is chosen on; "" with --keep=last: none.',
     )
     flags.DEFINE_integer("image_size", _DATA.image_size[0], "Side of the whole face, pixels.")
     flags.DEFINE_enum("target", _DATA.target, specs.TARGETS, "What the classifier learns.")

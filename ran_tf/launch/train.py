@@ -65,10 +65,12 @@ def _run(config, strategy) -> None:
     prepare.prepare_if_drawn(config.data, turn=workers.chief_first(strategy))
     workdir = pathlib.Path(values.workdir).expanduser()
     dataset = pipeline.open_dataset(config.data)
-    if values.evaluate and "test" not in dataset.builder.info.splits:
+    if values.evaluate:
+        _check_test_split(dataset, trained_on=config.data.train_split)
+    if values.export and config.data.regions.follow_landmarks:
         raise ValueError(
-            f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
-            "without it, then run ran_tf.launch.evaluate with --split=validation"
+            "--export cannot write a model with landmark regions, which differ from face to face: "
+            "train without it, or with --regions=fixed. Received: --export --regions=landmarks"
         )
     with progress.training_display() as display, stop.on_signals() as asked:
         # All workers know the same numbers; one shows them, and notes the run.
@@ -98,8 +100,9 @@ def _run(config, strategy) -> None:
             # Perhaps it was another worker that was asked.
             sys.exit(stop.exit_code(asked() or signal.SIGTERM))
     if chief:
-        accuracy = best["validation_accuracy"]
-        print(f"{config.keep} epoch {best['epoch']}: validation accuracy {accuracy:.2%}")
+        accuracy = best.get("validation_accuracy")
+        validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
+        print(f"{config.keep} epoch {best['epoch']}: {validated}")
         print(f"weights: {workdir / records.BEST_WEIGHTS}")
     if values.evaluate:
         evaluate.evaluate_workdir(
@@ -111,6 +114,19 @@ def _run(config, strategy) -> None:
         )
     if values.export and chief:
         export.export_workdir(workdir, export_dir=workdir / "export")
+
+
+def _check_test_split(dataset, *, trained_on: str) -> None:
+    if "test" not in dataset.builder.info.splits:
+        raise ValueError(
+            f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
+            "without it, then run ran_tf.launch.evaluate with --split=validation"
+        )
+    if shared := dataset.shared(trained_on, "test"):
+        raise ValueError(
+            "--evaluate needs a test split that is not trained on. Received: "
+            f"--train_split={trained_on}, which has {shared:,} faces of it"
+        )
 
 
 def _describe_start(*, dataset: str) -> dict:

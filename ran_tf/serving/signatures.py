@@ -110,7 +110,7 @@ def serving_boxes(card: ModelCard) -> np.ndarray:
       ValueError: for landmark regions, which are not the same for every face.
     """
     regions = card.regions
-    if regions.kind == "landmarks" and regions.k > 1:
+    if regions.follow_landmarks:
         raise ValueError(
             "a model with landmark regions cannot be exported: its regions differ from face to "
             "face. Train with --regions=fixed or --regions=random. "

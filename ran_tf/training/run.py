@@ -15,6 +15,7 @@ from ran_tf.training import (
     checkpoints,
     initialise,
     meter,
+    splits,
     validation,
     workers,
 )
@@ -99,6 +100,7 @@ def start(
       ValueError, FileNotFoundError: for a configuration, dataset or weights that do not fit.
     """
     keras.utils.set_random_seed(config.seed)
+    splits.check(config, dataset, say=hooks.on_message)
     data = pipeline.TrainingData(
         config.data,
         dataset,
@@ -154,6 +156,9 @@ def start(
 
 
 def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hooks):
+    if not config.data.validation_split:
+        return lambda: {}
+
     def batches(share):
         return pipeline.eval_batches(
             config.data,

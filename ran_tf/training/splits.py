@@ -1,0 +1,52 @@
+"""Whether the splits of a run fit it, before its first step."""
+
+from collections.abc import Callable
+
+from ran_tf.config import TrainConfig
+from ran_tf.data import pipeline
+
+
+def check(config: TrainConfig, dataset: pipeline.Dataset, *, say: Callable[[str], None]) -> None:
+    """Checks which faces are trained on, chosen on and tested on, and that regions can be found.
+
+    Args:
+      config: the run.
+      dataset: opened, that of `config.data`.
+      say: told of what is allowed, and makes figures of the test split mean nothing.
+
+    Raises:
+      ValueError: for a split that does not exist, an epoch chosen on faces that are trained on or
+        tested on, or landmark regions of faces without landmarks.
+    """
+    train, validation = config.data.train_split, config.data.validation_split
+    chosen = config.keep == "best"
+    tested = "test" in dataset.builder.info.splits
+    for split in filter(None, (train, validation)):
+        dataset.size(split)
+        if config.data.regions.follow_landmarks:
+            _check_landmarks(dataset, split, say=say)
+    if validation and (both := dataset.shared(train, validation)):
+        if chosen:
+            raise ValueError(
+                "the best epoch must be chosen on faces that are not trained on: choose other "
+                f"splits, or keep='last'. Received: {both:,} faces in both train_split={train!r} "
+                f"and validation_split={validation!r}"
+            )
+        say(f"validates on {both:,} faces that it trains on: that accuracy means nothing")
+    if chosen and tested and (both := dataset.shared(validation, "test")):
+        raise ValueError(
+            "the best epoch must not be chosen on the test split: choose another, or keep='last'. "
+            f"Received: validation_split={validation!r}, {both:,} of whose faces are tested on"
+        )
+    if tested and (both := dataset.shared(train, "test")):
+        say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
+
+
+def _check_landmarks(
+    dataset: pipeline.Dataset, split: str, *, say: Callable[[str], None]
+) -> None:
+    share = dataset.landmark_share(split)
+    if share == 0:
+        raise pipeline.no_landmarks(dataset, split)
+    if share < 1:
+        say(f"{1 - share:.1%} of {split!r} have no landmarks: they are seen whole only")

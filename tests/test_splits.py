@@ -1,0 +1,158 @@
+"""Which faces a run may train on, choose on and test on, and which regions it can find."""
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.data import pipeline
+from ran_tf.evaluation import classifier
+from ran_tf.evaluation import split as evaluation_split
+from ran_tf.launch import train as train_command
+from ran_tf.training import loop, records, splits
+from tests import tiny_backbone  # noqa: F401, registers it
+
+LANDMARKS = RegionConfig(kind="landmarks", k=6)
+
+
+@pytest.fixture(scope="module")
+def plain_dir(tmp_path_factory):
+    """A dataset of twelve faces without landmarks, whose training faces lie in three files."""
+    folder = tmp_path_factory.mktemp("plain")
+    draw = np.random.default_rng(0)
+    for split, count in {"train": 12, "validation": 4, "test": 4}.items():
+        for i in range(count):
+            path = folder / "raw" / split / ("happy", "sad")[i % 2] / f"{split}_{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), draw.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    builder = tfds.builder("folder_faces", data_dir=folder / "out")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder / "raw", num_shards=3)
+    )
+    return str(folder / "out")
+
+
+@pytest.fixture
+def config(plain_dir):
+    return TrainConfig(
+        data=DataConfig(name="folder_faces", data_dir=plain_dir, image_size=(8, 8)),
+        model={"backbone": "tiny", "size": (32, 32)},
+        epochs=1,
+        batch_size=6,
+    )
+
+
+def change(config, *, keep="best", **data):
+    return dataclasses.replace(config, keep=keep, data=dataclasses.replace(config.data, **data))
+
+
+def check(config):
+    """What is said of a configuration; raises what it raises."""
+    said = []
+    splits.check(config, pipeline.open_dataset(config.data), say=said.append)
+    return said
+
+
+def test_faces_in_two_splits_are_counted(config):
+    dataset = pipeline.open_dataset(config.data)
+    assert len(dataset.builder.info.splits["train"].shard_lengths) == 3
+    pairs = {
+        ("train", "test"): 0,
+        ("train", "train"): 12,
+        ("train[:7]", "train[5:]"): 2,
+        ("train[:5]", "train[5:]"): 0,
+        ("train[2:11]+test", "test[:3]+train[10:]"): 4,
+    }
+    assert {pair: dataset.shared(*pair) for pair in pairs} == pairs
+    with pytest.raises(ValueError, match="Received: split='tset'"):
+        dataset.shared("train", "tset")
+
+
+def test_an_epoch_is_not_chosen_on_faces_that_are_trained_on(config):
+    assert check(config) == []
+    with pytest.raises(ValueError, match=r"Received: 2 faces in both train_split='train\[:8\]'"):
+        check(change(config, train_split="train[:8]", validation_split="train[6:]"))
+    kept_last = change(config, train_split="train+validation", keep="last")
+    assert check(kept_last) == [
+        "validates on 4 faces that it trains on: that accuracy means nothing"
+    ]
+
+
+def test_an_epoch_is_not_chosen_on_the_test_split(config):
+    with pytest.raises(ValueError, match=r"Received: validation_split='test\[:3\]', 3 of whose"):
+        check(change(config, validation_split="test[:3]"))
+    assert check(change(config, validation_split="test", keep="last")) == []
+
+
+def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plain_dir, parse):
+    assert check(change(config, train_split="train+test")) == [
+        "trains on 4 faces of the test split: evaluate it on other faces"
+    ]
+    parse(
+        "--workdir=w",
+        "--dataset=folder_faces",
+        f"--data_dir={plain_dir}",
+        "--train_split=train+test",
+        "--evaluate",
+    )
+    with pytest.raises(ValueError, match=r"Received: --train_split=train\+test, which has 4 faces"):
+        train_command.main()
+
+
+def test_the_last_epoch_needs_no_validation(config, tmp_path):
+    with pytest.raises(ValueError, match="keep='last' needs none. Received: validation_split=''"):
+        change(config, validation_split="")
+    last = change(config, validation_split="", keep="last")
+    kept = loop.train(last, tmp_path)
+    assert kept["epoch"] == 1 and "validation_accuracy" not in kept
+    assert "validation_accuracy" not in (tmp_path / records.METRICS).read_text()
+    assert records.load_workdir(tmp_path).card.labels == ("happy", "sad")
+
+
+def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path):
+    wanted = change(config, regions=LANDMARKS)
+    message = "none of the 12 faces of 'train' in 'folder_faces/1.0.0' has any"
+    with pytest.raises(ValueError, match=f"--landmarks=FILE.csv. Received: {message}"):
+        check(wanted)
+    # The whole face alone needs none.
+    assert check(change(config, regions=RegionConfig(kind="landmarks", k=1))) == []
+    known = DataConfig(data_dir=synthetic_dir, regions=LANDMARKS, train_split="train[:9]")
+    assert check(dataclasses.replace(config, data=known)) == []
+
+    loop.train(change(config, regions=RegionConfig(kind="random", k=6)), tmp_path)
+    card = json.loads((tmp_path / records.CARD).read_text())
+    card["regions"]["kind"] = "landmarks"
+    (tmp_path / records.CARD).write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="none of the 4 faces of 'test'"):
+        evaluation_split.open_split(
+            classifier.load(tmp_path),
+            dataset="folder_faces",
+            data_dir=config.data.data_dir,
+            split="test",
+            batch_size=4,
+        )
+
+
+def test_faces_without_landmarks_are_counted(config, monkeypatch):
+    monkeypatch.setattr(pipeline.Dataset, "landmark_share", lambda *_: 0.97)
+    assert check(change(config, regions=LANDMARKS)) == [
+        "3.0% of 'train' have no landmarks: they are seen whole only",
+        "3.0% of 'validation' have no landmarks: they are seen whole only",
+    ]
+
+
+def test_an_export_of_landmark_regions_is_refused_before_training(synthetic_dir, parse, tmp_path):
+    parse(
+        f"--workdir={tmp_path / 'run'}",
+        f"--data_dir={synthetic_dir}",
+        "--regions=landmarks",
+        "--num_regions=6",
+        "--export",
+    )
+    with pytest.raises(ValueError, match="Received: --export --regions=landmarks"):
+        train_command.main()
+    assert not (tmp_path / "run").exists()
