@@ -25,17 +25,18 @@ Faces are resized as in training and evaluation (bilinear, half-pixel centres, r
 `serving_default` takes files of at most 2^24 bytes and 2^24 pixels (GIF: 2^18 bytes), which is
 checked before anything is decoded; see `serving.decode` for the formats. EXIF orientation is not
 applied. Bytes that are no such image, or end too early, fail the whole request with a message that
-names the item.
+names the item; so do damaged ones, with TensorFlow's own message.
 """
 
 import dataclasses
+import json
 import os
 import pathlib
 import tempfile
 
 import tensorflow as tf
 
-from ran_tf import files
+from ran_tf import files, settings
 from ran_tf.card import ModelCard
 from ran_tf.config import check_choice
 from ran_tf.serving import check as export_check
@@ -156,10 +157,12 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
     if model is None:
         difference = export_check.compare_signatures(version, card=stored)
     else:
-        # A card that went through JSON has lists for tuples.
-        if ModelCard.from_json(card.to_json()) != stored:
+        # By way of JSON, as the export's went.
+        there, here = (json.loads(c.to_json()) for c in (stored, card))
+        if different := settings.differences(there, here):
             raise ValueError(
-                f"the export was made of a model with another card: {stored}. Received: {card}"
+                "the export must be of this model. Received: one whose card differs: "
+                f"{settings.describe(different)}"
             )
         difference = export_check.compare_with_model(version, model=model, card=card)
     return Export(path=version, difference=difference)

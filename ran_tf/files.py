@@ -30,6 +30,31 @@ def atomic_path(path: str | os.PathLike):
         raise
 
 
+def check_folder(name: str, folder: str | os.PathLike) -> None:
+    """Checks, before any work, that files can be written to a folder; it need not exist.
+
+    Args:
+      name: of the argument, for the error.
+      folder: where files are to appear.
+
+    Raises:
+      ValueError: if it cannot be made or written.
+    """
+    # Without "..", which would lead out of the trial.
+    folder = pathlib.Path(os.path.abspath(pathlib.Path(folder).expanduser()))
+    try:
+        there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+        # Asking for permissions is not enough: what is mounted read-only, for one, grants them.
+        with tempfile.TemporaryDirectory(dir=there, prefix=".partial-") as trial:
+            rest = folder.relative_to(there)
+            pathlib.Path(trial, rest).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"`{name}` must be a folder that can be written, or made. "
+            f"Received: {name}={str(folder)!r}: {error.strerror}"
+        ) from error
+
+
 @contextlib.contextmanager
 def partial_folder(parent: str | os.PathLike):
     """Yields a new folder in `parent`, to be renamed when it is whole; removed if it was not."""

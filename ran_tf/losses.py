@@ -16,8 +16,13 @@ def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
 
     Returns:
       f32[b]; 0 for a face of which no region but the whole face is left.
+
+    Raises:
+      ValueError: if `mu` has not two axes.
     """
     mu = ops.cast(mu, "float32")
+    if len(mu.shape) != 2:
+        raise ValueError(f"`mu` must be f32[b, k]. Received: mu.shape={tuple(mu.shape)}")
     if mu.shape[1] == 1:
         return ops.zeros_like(mu[:, 0])
     regions = mu[:, 1:]

@@ -41,11 +41,10 @@ def resolve(source: str | os.PathLike) -> Source:
       ValueError: for another kind of file, or a URL without the right checksum.
     """
     name = str(source)
-    if name in presets.known_presets():
-        return Source(name=name, kind="preset", path=presets.preset_path(name))
-    path = fetch.fetch(name) if fetch.is_url(name) else pathlib.Path(source).expanduser()
-    if presets.is_preset(path):
-        return Source(name=name, kind="preset", path=path)
+    preset = presets.find_preset(source)
+    if preset is not None:
+        return Source(name=name, kind="preset", path=preset)
+    path = fetch.local_path(source)
     version = export.find_version(path) if path.is_dir() else None
     if version is not None:
         return Source(name=name, kind="export", path=version)

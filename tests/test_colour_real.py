@@ -52,7 +52,7 @@ def skin(faces, rng):
 @pytest.mark.parametrize("name", presets.known_presets())
 def test_colour_taken_out_is_no_worse(name):
     faces, label = read_faces()
-    trained = presets.load_preset(presets.preset_path(name))
+    trained = presets.load_preset(presets.find_preset(name))
     assert trained.card.colour == "grey"
     rng = np.random.default_rng(0)
     kinds = {"coloured light": cast(faces, rng), "skin": skin(faces, rng)}

@@ -5,6 +5,8 @@ import os
 import pytest
 
 from ran_tf import files, images
+from ran_tf.config import TrainConfig
+from ran_tf.launch import ablate, benchmark, evaluate, make_preset, predict, robustness
 
 
 @pytest.mark.parametrize("name", ["a.weights.h5", "2020." + "x" * 240 + ".png", "é" * 120 + ".jpg"])
@@ -40,3 +42,47 @@ def test_a_search_finds_visible_files(tmp_path):
     assert images.find_files(tmp_path, suffixes=(".txt",)) == [tmp_path / "notes.txt"]
     with pytest.raises(FileNotFoundError):
         images.find_files(tmp_path / "gone")
+
+
+def test_a_folder_is_tried_before_it_is_needed(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "there").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    for good in (tmp_path, "there", "new", "new/er", "gone/../../new", "~"):
+        files.check_folder("out", good)
+    for bad in ("file", "file/in", "there/" + "x" * 300, "/proc/ran_tf"):
+        with pytest.raises(ValueError, match="`out` must be a folder that can be.*Received"):
+            files.check_folder("out", bad)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        ("out", lambda out: evaluate.evaluate("no model", out=out, command="")),
+        ("out", lambda out: robustness.robustness("no model", out=out, command="")),
+        ("out", lambda out: ablate.ablate(TrainConfig(), out=out, command="")),
+        ("preset_dir", lambda out: make_preset.make_preset("no run", preset_dir=out / "x")),
+    ],
+)
+def test_where_to_write_is_tried_before_the_work(tmp_path, name, run):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=f"`{name}` must be a folder.*Not a directory"):
+        run(tmp_path / "file" / "report")
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        (benchmark, ["--suite=crop", "--out=file/x.json"], "`out` must be a folder"),
+        (benchmark, ["--suite=crop", "--out=."], "--out must be a file. Received: --out=."),
+        (predict, ["--model=no_model", "--annotate=file"], "`annotate` must be a folder"),
+    ],
+)
+def test_commands_try_where_they_write(tmp_path, monkeypatch, parse, module, arguments, message):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    parse(*arguments, command=module)
+    with pytest.raises(ValueError, match=message):
+        module.main(["x.png"]) if module is predict else module.main()

@@ -264,6 +264,10 @@ MISTAKES = {
         lambda raw: write_image(raw / "train" / "x.png", (0, 0, 0)),
         r"train/x\.png lies in no folder of a class \(angry, happy\): move it.*1 such images",
     ),
+    "an image of another kind": (
+        lambda raw: (raw / "train" / "happy" / "x.GIF").write_bytes(b"GIF89a"),
+        r"happy/x\.GIF is an image of a kind that is not read: convert it to one of \.bmp.*'\.GIF'",
+    ),
     "two images of one id": (
         lambda raw: write_class(raw / "train" / "happy", 1, ending="jpg"),
         r"face00\.(jpg|png) and face00\.(jpg|png) beside it have the same id: delete or rename",

@@ -90,11 +90,13 @@ def test_the_card_says_where_training_started(starts, told):
 def test_faces_without_colour_make_a_grey_card():
     """FERPlus' faces are grey, and framed as `specs.CROPS` says, whatever the run noted."""
     faces = np.zeros((2, 8, 8, 3), np.uint8)
-    grey = make_preset._complete(make_card(), batches=[{"image": faces}])
+    assert make_preset._colourless([{"image": faces}])
+    grey = make_preset._complete(make_card(), colourless=True)
     assert (grey.colour, grey.crop_margin, grey.crop_drop) == ("grey", *specs.CROPS["ferplus"])
     faces[1, 3, 3, 0] = 1
     card = make_card(dataset="other", crop_margin=0.1)
-    rgb = make_preset._complete(card, batches=[{"image": faces}])
+    assert not make_preset._colourless([{"image": faces[:1]}, {"image": faces}])
+    rgb = make_preset._complete(card, colourless=False)
     assert (rgb.colour, rgb.crop_margin) == ("rgb", 0.1)
 
 
@@ -121,6 +123,8 @@ def test_known_faces_never_change():
 def test_a_preset_is_the_model_rounded(small, packaged):
     model = ran_tf.from_preset("small")
     assert model.dtype_policy.name == "float32"
+    by_path = ran_tf.from_preset(small)
+    np.testing.assert_array_equal(by_path.classifier.kernel, model.classifier.kernel)
     for new, old in zip(model.weights, make_model().weights, strict=True):
         new, old = np.asarray(new), np.asarray(old)
         if old.ndim < 2:
@@ -170,8 +174,10 @@ def test_export_of_a_preset_carries_its_card(small, packaged, tmp_path, monkeypa
 
 
 def test_unknown_names_name_the_known(packaged, tmp_path):
-    with pytest.raises(ValueError, match="one of the presets small. Received: name='smal'"):
+    with pytest.raises(ValueError, match=r"name of a preset \(small\).*Received: source='smal'"):
         ran_tf.from_preset("smal")
+    with pytest.raises(ValueError, match=r"Received: source='.*note\.txt'"):
+        ran_tf.from_preset(tmp_path / "note.txt")
     with pytest.raises(FileNotFoundError, match=r"preset \(small\).*source='smal', which does not"):
         ran_tf.Predictor("smal")
     (tmp_path / "note.txt").touch()
@@ -311,7 +317,7 @@ def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_pa
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_packaged_presets_say_what_they_said(name):
-    path = presets.preset_path(name)
+    path = presets.find_preset(name)
     assert sum(f.stat().st_size for f in path.iterdir()) < 15_100_000
     check_known_output(path)
     card = presets.load_preset(path).card

@@ -111,7 +111,8 @@ def run_train(*arguments, cwd):
     ("arguments", "message"),
     [
         (["--flagfile=launch/nope.flags"], "Received: 'launch/nope.flags'"),
-        (["--flagfile=launch/quickstart.flags", "--num_regions=7"], "Received: regions.k=7"),
+        (["--flagfile=launch/quickstart.flags", "--num_regions=7"], "Received: --num_regions=7"),
+        (["--workdir=x", "--regions_per_step=9"], "`--regions_per_step` must be in 0..6. Received"),
         (["--flagfile=launch/quickstart.flags", "extra"], "takes flags only. Received: extra"),
         (["--flagfile=launch/quickstart.flags", "--learning_rate=-1"], "learning_rate=-1"),
         (["--dataset=synthetic_faces"], "--workdir"),

@@ -49,6 +49,17 @@ def animated(*frames: np.ndarray, kind: str = "GIF") -> bytes:
 _SIDEWAYS = Image.Exif()
 _SIDEWAYS[0x0112] = 6  # orientation: turn a quarter to the right
 
+_JPEG, _PNG = encode(COLOUR, "JPEG"), encode(COLOUR, "PNG")
+# In a segment of the header, as cameras have it.
+_THUMBNAIL = encode(SMOOTH[::4, ::4], "JPEG")
+_WITH_THUMBNAIL = (
+    (whole := encode(SMOOTH, "JPEG", quality=95))[:2]
+    + b"\xff\xe1"
+    + struct.pack(">H", 2 + len(_THUMBNAIL))
+    + _THUMBNAIL
+    + whole[2:]
+)
+
 ANSWERED = {
     "png": (encode(COLOUR, "PNG"), COLOUR),
     "bmp": (encode(COLOUR, "BMP"), COLOUR),
@@ -68,24 +79,32 @@ ANSWERED = {
     "animated png": (animated(COLOUR, 255 - COLOUR, kind="PNG"), COLOUR),
     "cmyk jpeg": (encode(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=95), SMOOTH),
     "progressive jpeg": (encode(SMOOTH, "JPEG", progressive=True, quality=95), SMOOTH),
+    "jpeg with a thumbnail": (_WITH_THUMBNAIL, SMOOTH),
+    "jpeg with a film behind it": (_WITH_THUMBNAIL + b"\xff\xda\xff\xd9\xff\xda", SMOOTH),
+    "gif with zeros behind it": (animated(GREY) + bytes(5), GREYS),
     # Read as it is stored: a client that wants it upright turns it.
     "sideways jpeg": (encode(SMOOTH, "JPEG", exif=_SIDEWAYS, quality=95), SMOOTH),
 }
 
-_JPEG, _PNG = encode(COLOUR, "JPEG"), encode(COLOUR, "PNG")
+_EARLY = r"`image_bytes\[1\]` ends too early. Received: \d+ bytes"
 
 REFUSED = {
     "nothing": (b"", r"image_bytes\[1\]` must be a JPEG, PNG, BMP or GIF file.*0 bytes"),
     "text": (b"no image", r"must be a JPEG, PNG, BMP or GIF file.*8 bytes"),
     "webp": (encode(COLOUR, "WEBP"), r"must be a JPEG, PNG, BMP or GIF file"),
-    "start of a jpeg": (b"\xff\xd8\xff", "JPEG"),
-    "start of a png": (b"\x89PNG\r\n\x1a\n", "PNG"),
-    "half a jpeg": (_JPEG[: len(_JPEG) // 2], "JPEG"),
-    "jpeg without its end": (_JPEG[:-2], "JPEG"),
-    "half a png": (_PNG[: len(_PNG) // 2], "PNG"),
-    "png without its end": (_PNG[:-12], "PNG"),
-    "half a gif": (animated(GREY)[:1000], "GIF"),
-    "half a bmp": (encode(COLOUR, "BMP")[:500], "size should match"),
+    "start of a jpeg": (b"\xff\xd8\xff", r"image_bytes\[1\]` ends too early. Received: 3 bytes"),
+    "start of a png": (b"\x89PNG\r\n\x1a\n", _EARLY),
+    "half a jpeg": (_JPEG[: len(_JPEG) // 2], _EARLY),
+    "jpeg without its end": (_JPEG[:-2], _EARLY),
+    "half a jpeg with a thumbnail": (_WITH_THUMBNAIL[:-99], _EARLY),
+    "half a png": (_PNG[: len(_PNG) // 2], _EARLY),
+    "png without its end": (_PNG[:-12], _EARLY),
+    "half a gif": (animated(GREY)[:1000], _EARLY),
+    "gif without its end": (animated(GREY)[:-1], _EARLY),
+    "half a bmp": (encode(COLOUR, "BMP")[:500], _EARLY),
+    "bmp without its last byte": (encode(COLOUR, "BMP")[:-1], _EARLY),
+    # TensorFlow's own message.
+    "damaged png": (_PNG.replace(b"IDAT", b"JDAT"), "PNG"),
     "bmp with a palette": (encode(Image.fromarray(COLOUR).convert("P"), "BMP"), "grey palette"),
     "too many pixels, png": (
         png_that_claims(20_000, 20_000),

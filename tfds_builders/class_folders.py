@@ -66,7 +66,8 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
         manual_dir: that ids start from.
 
     Raises:
-        ValueError: two images have the same path but for their ending.
+        ValueError: two images have the same path but for their ending, or one is of a kind that is
+          not read.
     """
     faces = {}
     for path in _images_below(folder):
@@ -97,7 +98,15 @@ def is_image(path: epath.Path) -> bool:
 
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
-    yield from (path for path in folder.iterdir() if is_image(path))
+    for path in folder.iterdir():
+        if is_image(path):
+            yield path
+        elif path.suffix.lower() in images.OTHER_SUFFIXES and path.name[0] != ".":
+            # Left out, a class would silently be smaller.
+            raise ValueError(
+                f"{path} is an image of a kind that is not read: convert it to one of "
+                f"{', '.join(images.SUFFIXES)}, or move it away. Received: {path.suffix!r}"
+            )
     for inner in subfolders(folder):
         yield from _images_below(inner)
 

@@ -9,6 +9,9 @@ from etils import epath
 #: Files that count as images, by their ending in lower case.
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+#: Files that are images, too, and are not read.
+OTHER_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".svg")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredImage:
@@ -42,8 +45,9 @@ def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredI
     is_jpeg = data[:2] == b"\xff\xd8"
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
-    # OpenCV fills the rest of a JPEG that was cut off with grey: ask for its end of image.
-    if pixels is None or (is_jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")):
+    # OpenCV fills the rest of a JPEG that was cut off with grey: ask for as many ends as starts
+    # (it may hold a smaller one, and have a film behind it).
+    if pixels is None or (is_jpeg and data.count(b"\xff\xd9") < data.count(b"\xff\xd8\xff")):
         raise ValueError(
             f"{path} (named by {named_by}) does not decode as an image: copy or unpack it again. "
             f"Received: a file of {len(data)} bytes"

@@ -1,4 +1,4 @@
-"""From a prepared TFDS dataset to batches; the only file that imports `tfds_builders`.
+"""From a prepared TFDS dataset to batches.
 
 A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
 f32[b,n], "draws" f32[b,m]}; `draws` are the uniform numbers that on-device augmentation uses.
@@ -52,9 +52,12 @@ class Dataset:
         try:
             return self.builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
+            names = sorted(self.builder.info.splits)
+            held_back = "test" in split and "test" not in names and "validation" in names
             raise ValueError(
-                f"`split` must be one of {sorted(self.builder.info.splits)} or a slice within one. "
-                f"Received: split={split!r}"
+                f"`split` must be one of {names} or a slice within one"
+                + (" (faces to test on are in 'validation')" if held_back else "")
+                + f". Received: split={split!r}"
             ) from error
 
     def shared(self, split: str, other: str) -> int:
@@ -74,11 +77,15 @@ class Dataset:
         features = self.builder.info.features
         if "landmarks" not in features:
             return 0.0
-        known = reader.records(self.builder, split).batch(256).map(
-            lambda some: tf.math.is_finite(
-                reader.parse(some, features=features, names=["landmarks"])["landmarks"][:, 0, 0]
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
+        known = (
+            reader.records(self.builder, split)
+            .batch(256)
+            .map(
+                lambda some: tf.math.is_finite(
+                    reader.parse(some, features=features, names=["landmarks"])["landmarks"][:, 0, 0]
+                ),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         )
         return sum(int(np.sum(some)) for some in known.as_numpy_iterator()) / self.size(split)
 
@@ -131,8 +138,8 @@ def no_landmarks(dataset: Dataset, split: str) -> ValueError:
     return ValueError(
         "`regions` can be 'landmarks' only where faces have landmarks: find them with "
         "ran_tf.launch.align --landmarks_only, and build the dataset with ran_tf.launch.prepare "
-        f"--landmarks=FILE.csv. Received: none of the {dataset.size(split):,} faces of {split!r} in "
-        f"{dataset.full_name!r} has any"
+        f"--landmarks=FILE.csv. Received: none of the {dataset.size(split):,} faces of {split!r} "
+        f"in {dataset.full_name!r} has any"
     )
 
 
@@ -201,8 +208,7 @@ class TrainingData:
         if not self._data.balanced:
             return shuffled(np.arange(self.size))
         by_class = [
-            shuffled(np.flatnonzero(labels == c)).repeat()
-            for c in range(len(self._dataset.labels))
+            shuffled(np.flatnonzero(labels == c)).repeat() for c in range(len(self._dataset.labels))
         ]
         drawn = tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
         # Not known of what repeats for ever; Keras' `fit` asks for it.

@@ -12,6 +12,19 @@ _TERMS = {
 }
 
 
+# Whose eyes saw which expressions in whose pictures.
+_ABOUT = {
+    "ferplus": "The model names the expression that a handful of raters would see in a picture, "
+    "not what a person feels. Its data are web images with unknown shares of age, sex and origin; "
+    "accuracy differs between groups and was not measured for them. Rare classes (disgust, fear, "
+    "contempt) are recognised far less well than common ones.",
+}
+_ABOUT_ANY = (
+    "The model names the expression that those who labelled its data would see in a picture, not "
+    "what a person feels. Accuracy differs between groups of people and was not measured for them."
+)
+
+
 def render(
     name: str,
     *,
@@ -77,11 +90,7 @@ def render(
             "## Not for",
             "",
             "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, "
-            "border control, surveillance. The model names the expression that a handful of "
-            "raters would see in a picture, not what a person feels. Its data are web images with "
-            "unknown shares of age, sex and origin; accuracy differs between groups and was not "
-            "measured for them. Rare classes (disgust, fear, contempt) are recognised far less "
-            "well than common ones.",
+            "border control, surveillance. " + _ABOUT.get(card.family, _ABOUT_ANY),
             "",
         ]
     )

@@ -69,7 +69,8 @@ def ablate(
       "accuracy_ci95", "epoch"}}}}}.
 
     Raises:
-      ValueError: for unknown rows, or a run in `out` of another configuration.
+      ValueError: for unknown rows, a run in `out` of another configuration, or `out` that cannot be
+        written.
     """
     import keras
     import tensorflow as tf
@@ -78,6 +79,7 @@ def ablate(
     from ran_tf.launch import prepare, progress
     from ran_tf.training import ablation, loop
 
+    files.check_folder("out", out)
     prepare.prepare_if_drawn(config.data)
     dataset = pipeline.open_dataset(config.data)
     landmarks = dataset.landmark_share(config.data.train_split) > 0

@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import config, specs
+from ran_tf import config, files, specs
 from ran_tf.launch import command
 
 _OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
@@ -75,6 +75,10 @@ def check(values) -> None:
 
 def main() -> None:
     check(flags.FLAGS)
+    out = pathlib.Path(flags.FLAGS.out).expanduser()
+    if out.is_dir():
+        raise ValueError(f"--out must be a file. Received: --out={out}")
+    files.check_folder("out", out.parent)
     import tensorflow as tf
 
     from ran_tf.benchmark import results, table
@@ -90,7 +94,6 @@ def main() -> None:
     plan, measure = _plan(values)
     result = results.collect(values.suite, measure, arguments={"plan": dataclasses.asdict(plan)})
     table.print_result(result)
-    out = pathlib.Path(values.out).expanduser()
     results.write(out, result)
     print(f"written: {out}")
 

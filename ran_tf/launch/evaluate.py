@@ -11,6 +11,7 @@ import pathlib
 from absl import flags
 from rich import console, progress
 
+from ran_tf import files
 from ran_tf.launch import cluster, tables
 from ran_tf.launch import command as launch_command
 
@@ -109,7 +110,8 @@ def evaluate(
 
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
-      ValueError: for models whose labels are not those of the dataset.
+      ValueError: for models whose labels are not those of the dataset, or `out` that cannot be
+        written.
     """
     # Heavy imports wait until the flags are known to be good.
     import tensorflow as tf
@@ -124,8 +126,8 @@ def evaluate(
     chief = workers.is_chief(strategy)
     share = reader.Share(first=workers.index(strategy), total=workers.count(strategy))
     out = pathlib.Path(out).expanduser()
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"`out` must be a directory. Received: out={str(out)!r}")
+    if chief:
+        files.check_folder("out", out)
     screen = console.Console(highlight=False, quiet=not chief)
     classifiers = [classifier.load(path) for path in (model, baseline) if path is not None]
     name = dataset or classifiers[0].card.dataset

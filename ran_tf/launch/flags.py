@@ -1,5 +1,7 @@
 """Flags that describe a run, and how they become the dataclasses of `ran_tf.config`."""
 
+import re
+
 from absl import flags
 
 from ran_tf import config, specs
@@ -107,11 +109,11 @@ def define_training_flags() -> None:
 
 # Settings of `TrainConfig` whose flag has another name than their own.
 _FLAG_OF = {
-    "data.name": "dataset",
-    "data.regions.kind": "regions",
-    "data.regions.k": "num_regions",
-    "data.regions.variant": "region_variant",
-    "data.regions.radius": "landmark_radius",
+    "name": "dataset",
+    "regions.kind": "regions",
+    "regions.k": "num_regions",
+    "regions.variant": "region_variant",
+    "regions.radius": "landmark_radius",
     "model.size": "region_size",
     "model.split": "trunk_split",
     "optimizer.name": "optimizer",
@@ -124,6 +126,10 @@ _WORDS_FOR = {
 }
 
 
+# As the errors of the dataclasses name them.
+_SETTING = re.compile(r"\b(?:data|regions|augment|optimizer|model|train)\.[a-z_]+")
+
+
 def flag_of(setting: str) -> str:
     """The flag of a setting of `train_config`'s result, such as "data.name": "--dataset".
 
@@ -131,11 +137,20 @@ def flag_of(setting: str) -> str:
     """
     if setting in _WORDS_FOR:
         return _WORDS_FOR[setting]
+    setting = setting.removeprefix("data.")
     return f"--{_FLAG_OF.get(setting, setting.rsplit('.', 1)[-1])}"
 
 
 def train_config(values: flags.FlagValues) -> config.TrainConfig:
     """The run that the flags describe. Raises ValueError for one that makes no sense."""
+    try:
+        return _train_config(values)
+    except ValueError as error:
+        # What the dataclasses call a setting, the user knows as a flag.
+        raise ValueError(_SETTING.sub(lambda found: flag_of(found[0]), str(error))) from error
+
+
+def _train_config(values: flags.FlagValues) -> config.TrainConfig:
     return config.TrainConfig(
         data=config.DataConfig(
             name=values.dataset,

@@ -6,11 +6,13 @@ write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import flags
@@ -51,7 +53,8 @@ def make_preset(
 ) -> dict:
     """Packs a training run; see the flags.
 
-    Colour is taken out of faces if no face of `split` has any: such a model never saw colour.
+    Colour is taken out of faces if no face of `split`, or of those that the run trained on, has
+    any: such a model never saw colour.
 
     Returns:
       The contents of known_output.json.
@@ -59,8 +62,8 @@ def make_preset(
     Raises:
       FileNotFoundError: if the run has no finished epoch, or the report is not there.
       FileExistsError: if `preset_dir` exists, unless `overwrite`.
-      ValueError: if the weights are too large, rounding changes the network too much, or the report
-        is of another model.
+      ValueError: if `preset_dir` cannot be written, the weights are too large, rounding changes the
+        network too much, or the report is of another model.
     """
     from ran_tf.evaluation import model_card, rounding
     from ran_tf.models import presets
@@ -71,11 +74,16 @@ def make_preset(
         raise FileExistsError(
             f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
         )
+    files.check_folder("preset_dir", target.parent)
     starts = records.read_starts(pathlib.Path(workdir).expanduser())
     trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
     numbers = _read_report(report, card=trained.card) if report else None
-    batches = _batches(trained.card, dataset=dataset, data_dir=data_dir, split=split)
-    trained = dataclasses.replace(trained, card=_complete(trained.card, batches=batches))
+    read = functools.partial(_batches, trained.card, dataset=dataset, data_dir=data_dir)
+    batches = list(read(split=split))
+    # Of another dataset, the run's split would be another one.
+    seen = {start["flags"]["train_split"] for start in starts} if dataset is None else ()
+    colourless = _colourless(batches) and all(_colourless(read(split=name)) for name in seen)
+    trained = dataclasses.replace(trained, card=_complete(trained.card, colourless=colourless))
     packed = presets.pack_weights(trained.model)
     if target.suffix != ".zip" and len(packed) > _MOST_BYTES:
         raise ValueError(
@@ -144,22 +152,26 @@ def _read_report(path: str | os.PathLike, *, card) -> dict:
     return report
 
 
-def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> list[dict]:
+def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> Iterator[dict]:
     from ran_tf.data import pipeline
 
     config = pipeline.data_config_of(card, name=dataset, data_dir=data_dir)
     opened = pipeline.open_dataset(config)
     batches = pipeline.eval_batches(config, opened, split=split, batch_size=64)
-    return list(batches.as_numpy_iterator())
+    return batches.as_numpy_iterator()
 
 
-def _complete(card, *, batches: list[dict]):
+def _colourless(batches: Iterable[dict]) -> bool:
+    """Whether all faces are grey; reads to the first that is not."""
+    return all((b["image"] == b["image"][..., :1]).all() for b in batches)
+
+
+def _complete(card, *, colourless: bool):
     """The card with what a run does not know, or that was not noted when it began."""
-    grey = all((b["image"] == b["image"][..., :1]).all() for b in batches)
     margin, drop = specs.CROPS.get(card.family, (card.crop_margin, card.crop_drop))
     return dataclasses.replace(
         card,
-        colour="grey" if grey else card.colour,
+        colour="grey" if colourless else card.colour,
         crop_margin=margin,
         crop_drop=drop,
         model={**card.model, "synchronized": False, "dtype": "float32"},

@@ -39,10 +39,13 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("choose one output. Received: --json --csv")
     import cv2
 
+    from ran_tf import files
     from ran_tf.launch import predict_files, predict_output
 
     check_annotate(values.annotate, arguments)
-    files, failures = predict_files.find_files(arguments)
+    if values.annotate:
+        files.check_folder("annotate", values.annotate)
+    paths, failures = predict_files.find_files(arguments)
     # They write what they think of a broken video to the terminal, past this program.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     rows = predict_files.predict_files(
         predictor,
-        files,
+        paths,
         align=values.align,
         every=values.every,
         annotate=values.annotate,
@@ -73,6 +76,8 @@ def main(arguments: Sequence[str]) -> None:
         k=predictor.card.regions.k,
         found=values.align,
     )
+    if form == "table" and not values.align and counts["failed"] < counts["rows"]:
+        print("taken as crops of faces; --align finds those of photos", file=sys.stderr)
     if counts["failed"]:
         print(f"{counts['failed']} of {counts['rows']} failed", file=sys.stderr)
         sys.exit(1)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 from rich import console, progress
 
+from ran_tf import files
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import tables
 
@@ -49,7 +50,8 @@ def robustness(
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
       DamagedDatasetError: for a dataset that is not whole.
-      ValueError: for models whose labels are not those of the dataset, or unknown kinds.
+      ValueError: for models whose labels are not those of the dataset, unknown kinds, or `out` that
+        cannot be written.
     """
     from ran_tf import config
     from ran_tf.data import damage, pipeline
@@ -57,6 +59,7 @@ def robustness(
     from ran_tf.evaluation import robustness as trials
     from ran_tf.evaluation import split as splits
 
+    files.check_folder("out", out)
     kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
     for kind in kinds:
         config.check_choice("kinds", kind, corruptions.KINDS)

@@ -20,6 +20,11 @@ def is_url(source: str | os.PathLike) -> bool:
     return "://" in str(source)
 
 
+def local_path(source: str | os.PathLike) -> pathlib.Path:
+    """The file or folder that a source means: a URL is downloaded, see `fetch`."""
+    return fetch(str(source)) if is_url(source) else pathlib.Path(source).expanduser()
+
+
 def fetch(url: str) -> pathlib.Path:
     """Downloads a file once.
 

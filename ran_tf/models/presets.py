@@ -20,7 +20,7 @@ import pathlib
 import numpy as np
 
 from ran_tf.card import ModelCard
-from ran_tf.models import preset_file, weights_file
+from ran_tf.models import fetch, preset_file, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 
 WEIGHTS, CARD, KNOWN, README = "weights.npz", "card.json", "known_output.json", "README.md"
@@ -37,33 +37,41 @@ class TrainedModel:
     card: ModelCard
 
 
-def from_preset(name: str, *, dtype: str = "float32") -> RegionAttentionNetwork:
-    """A trained network that comes with the package.
+def from_preset(source: str | os.PathLike, *, dtype: str = "float32") -> RegionAttentionNetwork:
+    """A trained network.
 
-    `ran_tf.Predictor(name)` also does what the preset's card says of size, colour and regions; by
-    hand, those are `load_preset(preset_path(name)).card`.
+    `ran_tf.Predictor(source)` also does what the preset's card says of size, colour and regions; by
+    hand, those are `load_preset(find_preset(source)).card`.
 
     Args:
-      name: of the preset.
+      source: name of a preset that comes with the package, or the folder, zip file or URL of one.
       dtype: policy of the network.
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: if there is no such preset, and as `load_preset` does.
+      OSError: for a URL that cannot be read.
     """
-    return load_preset(preset_path(name), dtype=dtype).model
+    path = find_preset(source)
+    if path is None:
+        known = ", ".join(known_presets()) or "none is packaged"
+        raise ValueError(
+            f"`source` must be the name of a preset ({known}), or the folder, zip file or URL of "
+            f"one. Received: source={str(source)!r}"
+        )
+    return load_preset(path, dtype=dtype).model
+
+
+def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
+    """The folder or zip file of a preset that `from_preset` takes; None if it is none."""
+    if str(source) in known_presets():
+        return FOLDER / str(source)
+    path = fetch.local_path(source)
+    return path if is_preset(path) else None
 
 
 def known_presets() -> tuple[str, ...]:
     """Names of the presets that come with the package."""
     return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}")))
-
-
-def preset_path(name: str) -> pathlib.Path:
-    """The folder of a preset that comes with the package. Raises ValueError for an unknown name."""
-    if name not in known_presets():
-        known = ", ".join(known_presets()) or "(none is packaged)"
-        raise ValueError(f"`name` must be one of the presets {known}. Received: name={name!r}")
-    return FOLDER / name
 
 
 def is_preset(path: str | os.PathLike) -> bool:

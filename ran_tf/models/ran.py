@@ -131,6 +131,7 @@ class RegionAttentionNetwork(keras.Model):
         """Nothing is left to build: the constructor made every weight."""
 
     def call(self, inputs, training=None):
+        _check_inputs(inputs)
         boxes = inputs["boxes"]
         regions = self.cut_regions(inputs["image"], boxes)
         return self.classify_regions(regions, boxes, mask=inputs.get("mask"), training=training)
@@ -186,3 +187,30 @@ class RegionAttentionNetwork(keras.Model):
 
     def get_config(self):
         return {**super().get_config(), **self._arguments}
+
+
+def _check_inputs(inputs) -> None:
+    """Raises ValueError unless a network can be called with this, as far as shapes are known."""
+    if not isinstance(inputs, dict) or not {"image", "boxes"} <= inputs.keys():
+        names = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+        raise ValueError(
+            '`inputs` must be a dict {"image": [b, H, W, 3], "boxes": [b, k, 4], "mask": [b, k], '
+            f"which may be left out}}. Received: {names}"
+        )
+    ranks = {"image": 4, "boxes": 3, "mask": 2}
+    shapes = {name: tuple(inputs[name].shape) for name in ranks if inputs.get(name) is not None}
+    for name, shape in shapes.items():
+        if len(shape) != ranks[name]:
+            raise ValueError(
+                f"`{name}` must have {ranks[name]} axes, see RegionAttentionNetwork. "
+                f"Received: {name}.shape={shape}"
+            )
+    boxes, mask = shapes["boxes"], shapes.get("mask")
+    # Other shapes would be broadcast, and weigh regions that are not theirs.
+    if mask is not None and any(
+        None not in pair and len(set(pair)) > 1 for pair in zip(mask, boxes[:2], strict=True)
+    ):
+        raise ValueError(
+            "`mask` must have an entry for each box. "
+            f"Received: mask.shape={mask}, boxes.shape={boxes}"
+        )

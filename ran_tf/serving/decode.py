@@ -1,14 +1,15 @@
 """Bytes of an image file to pixels, inside the graph, with limits that are checked before decoding.
 
 A few bytes can ask a decoder for gigabytes: the size that a file claims is read from its header
-first. Bytes that fail a check, or the decoder, fail the request that they came in with a message.
+first. Bytes that fail a check, or the decoder, fail the request that they came in with a message;
+that of a check names the item.
 
     JPEG   also progressive, grey and CMYK; EXIF orientation is not applied
     PNG    also grey, palette, with alpha (dropped, not blended) and with 16 bits (the upper 8)
     BMP    24 and 32 bits, and 8 bits with the grey palette
     GIF    its first frame
 
-A file that ends too early is refused.
+A file that ends too early is refused, by a check: TensorFlow's own message names no item.
 """
 
 import tensorflow as tf
@@ -42,8 +43,16 @@ def decode_bytes(data, *, index=0):
     """
     with tf.control_dependencies(_check_bytes(data, index=index)):
         kind = {name: _begins(data, magic) for name, magic in _MAGIC.items()}
-        size = _claimed_size(data, kind=kind)
+        ended = _has_end(data, kind=kind)
+        size = _claimed_size(data, kind=kind, ended=ended)
     with tf.control_dependencies(_check_claims(data, size=size, kind=kind, index=index)):
+        early = _require(
+            ended,
+            "`image_bytes[{}]` ends too early. Received: {} bytes",
+            index,
+            tf.strings.length(data),
+        )
+    with tf.control_dependencies([early]):
         image = tf.io.decode_image(data, expand_animations=False)
     coloured = tf.shape(image)[-1] >= 3
     return tf.gather(image, tf.where(coloured, [0, 1, 2], [0, 0, 0]), axis=-1)
@@ -81,8 +90,35 @@ def _check_bytes(data, *, index) -> list:
     ]
 
 
-def _claimed_size(data, *, kind: dict):
-    """(height, width) as the header says: i64[2]; absurd values stay absurd."""
+def _has_end(data, *, kind: dict):
+    """Whether the file is there to its end, as far as that can be told without decoding."""
+    codes = tf.io.decode_raw(data, tf.uint8)
+
+    def count(mark: bytes):
+        starts = tf.size(codes) - len(mark) + 1
+        found = [tf.equal(codes[i : i + starts], code) for i, code in enumerate(mark)]
+        return tf.reduce_sum(tf.cast(tf.reduce_all(found, axis=0), tf.int32))
+
+    def bmp():
+        head = _head_numbers(data)
+        height, width = _bmp_size(head)
+        row = (width * head(28, 2) + 31) // 32 * 4  # padded to four bytes
+        return tf.cast(tf.size(codes), tf.int64) >= head(10, 4) + height * row
+
+    return tf.case(
+        [
+            # A picture may hold a smaller one, and have a film behind it: as many ends as starts.
+            (kind["jpeg"], lambda: count(b"\xff\xd9") >= count(_JPEG)),
+            (kind["png"], lambda: count(b"IEND") > 0),
+            # Some programs write zeros behind the end.
+            (kind["gif"], lambda: tf.equal(tf.boolean_mask(codes, codes > 0)[-1], ord(";"))),
+        ],
+        default=bmp,
+    )
+
+
+def _head_numbers(data):
+    """A function that reads an unsigned number of the header: (first byte, bytes) -> i64[]."""
     head = tf.io.decode_raw(tf.strings.substr(data + b"\0" * _HEAD, 0, _HEAD), tf.uint8)
     head = tf.cast(head, tf.int64)
 
@@ -92,14 +128,32 @@ def _claimed_size(data, *, kind: dict):
             bytes_ = bytes_[::-1]
         return tf.reduce_sum(bytes_ * [256**place for place in reversed(range(count))])
 
+    return number
+
+
+def _bmp_size(number):
+    """(height, width) of a BMP, whose height is negative where rows run down."""
+
     def signed(value):
         return tf.abs(tf.where(value >= 2**31, value - 2**32, value))
 
+    return signed(number(22, 4)), signed(number(18, 4))
+
+
+def _claimed_size(data, *, kind: dict, ended):
+    """(height, width) as the header says: i64[2]; absurd values stay absurd."""
+    number = _head_numbers(data)
+    nothing = tf.zeros(2, tf.int64)
     return tf.case(
         [
             (
                 kind["jpeg"],
-                lambda: tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64),
+                # Fails on a header that is not all there.
+                lambda: tf.cond(
+                    ended,
+                    lambda: tf.cast(tf.io.extract_jpeg_shape(data)[:2], tf.int64),
+                    lambda: nothing,
+                ),
             ),
             (
                 kind["png"],
@@ -107,8 +161,7 @@ def _claimed_size(data, *, kind: dict):
             ),
             (kind["gif"], lambda: tf.stack([number(8, 2), number(6, 2)])),
         ],
-        # A negative height of a BMP means that rows run down.
-        default=lambda: tf.stack([signed(number(22, 4)), signed(number(18, 4))]),
+        default=lambda: tf.stack(_bmp_size(number)),
     )
 
 

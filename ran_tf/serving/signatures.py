@@ -112,8 +112,9 @@ def serving_boxes(card: ModelCard) -> np.ndarray:
     regions = card.regions
     if regions.follow_landmarks:
         raise ValueError(
-            "a model with landmark regions cannot be exported: its regions differ from face to "
-            "face. Train with --regions=fixed or --regions=random. "
+            "a model with landmark regions can be evaluated, but neither exported nor used on "
+            "images alone: its regions differ from face to face. Train with --regions=fixed or "
+            "--regions=random. "
             f"Received: card.regions.kind={regions.kind!r}"
         )
     if regions.kind == "random":

@@ -157,7 +157,7 @@ def start(
 
 def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hooks):
     if not config.data.validation_split:
-        return lambda: {}
+        return dict
 
     def batches(share):
         return pipeline.eval_batches(

@@ -42,9 +42,7 @@ def check(config: TrainConfig, dataset: pipeline.Dataset, *, say: Callable[[str]
         say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
 
 
-def _check_landmarks(
-    dataset: pipeline.Dataset, split: str, *, say: Callable[[str], None]
-) -> None:
+def _check_landmarks(dataset: pipeline.Dataset, split: str, *, say: Callable[[str], None]) -> None:
     share = dataset.landmark_share(split)
     if share == 0:
         raise pipeline.no_landmarks(dataset, split)
