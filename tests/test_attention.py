@@ -127,3 +127,23 @@ def test_wrong_choices_are_named():
             ran_tf.register_backbone(name, lambda pixels, *, synchronized: pixels)
     with pytest.raises(ValueError, match="Received: size=224"):
         ran_tf.RegionAttentionNetwork("mobilenet_v1", size=224)
+
+
+def test_a_call_names_what_is_wrong_with_its_inputs(batch):
+    model = make_model(batch)
+    b, k, _ = batch["boxes"].shape
+    wrong = {
+        "Received: EagerTensor": batch["image"],
+        r"Received: \['image'\]": {"image": batch["image"]},
+        r"`image` must have 4 axes.*Received: image.shape=\(": {**batch, "image": batch["image"][0]},
+        r"`mask` must have 2 axes.*": {**batch, "mask": batch["mask"][0]},
+        # Both would be broadcast in silence.
+        rf"Received: mask.shape=\({b}, 1\), boxes.shape=\({b}, {k}, 4\)": {
+            **batch,
+            "mask": batch["mask"][:, :1],
+        },
+        rf"Received: mask.shape=\(1, {k}\)": {**batch, "mask": batch["mask"][:1]},
+    }
+    for message, inputs in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            model(inputs)

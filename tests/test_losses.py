@@ -76,3 +76,8 @@ def test_cross_entropy_on_votes(smoothing):
         -(target * log_p).sum(1),
         rtol=1e-4,
     )
+
+
+def test_weights_of_one_face_alone_are_refused():
+    with pytest.raises(ValueError, match=r"`mu` must be f32\[b, k\]. Received: mu.shape=\(3,\)"):
+        losses.region_biased_loss(np.float32([0.1, 0.2, 0.3]))
