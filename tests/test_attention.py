@@ -135,7 +135,10 @@ def test_a_call_names_what_is_wrong_with_its_inputs(batch):
     wrong = {
         "Received: EagerTensor": batch["image"],
         r"Received: \['image'\]": {"image": batch["image"]},
-        r"`image` must have 4 axes.*Received: image.shape=\(": {**batch, "image": batch["image"][0]},
+        r"`image` must have 4 axes.*Received: image.shape=\(": {
+            **batch,
+            "image": batch["image"][0],
+        },
         r"`mask` must have 2 axes.*": {**batch, "mask": batch["mask"][0]},
         # Both would be broadcast in silence.
         rf"Received: mask.shape=\({b}, 1\), boxes.shape=\({b}, {k}, 4\)": {

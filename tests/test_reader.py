@@ -1,5 +1,9 @@
 """Reading by batches, against TFDS' own reading by faces."""
 
+import dataclasses
+import gc
+import weakref
+
 import cv2
 import numpy as np
 import pytest
@@ -133,7 +137,7 @@ def test_a_split_without_faces_is_refused(synthetic_dir):
         reader.records(dataset.builder, "train[:0]")
 
 
-@pytest.mark.parametrize("make", [store.in_memory, store.on_disk])
+@pytest.mark.parametrize("make", [store.InMemory, store.OnDisk])
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[-3:]+test"])
 def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
     data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
@@ -176,3 +180,23 @@ def test_an_epoch_reads_no_face_that_it_does_not_draw(sharded_dir, cache, monkey
 
     monkeypatch.setattr(tf.data, "TFRecordDataset", read_again)
     assert [len(batch["image"]) for batch in train.epoch(1)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_faces_live_as_long_as_batches_of_them(sharded_dir, cache):
+    """An ablation trains many runs in one process: each leaves no faces behind."""
+    data = DataConfig(
+        name="folder_faces", data_dir=sharded_dir, image_size=(9, 8), train_split="train[:9]"
+    )
+    data = dataclasses.replace(data, cache=cache)
+    train = pipeline.TrainingData(
+        data, pipeline.open_dataset(data), batch_size=4, num_draws=1, seed=0
+    )
+    faces = weakref.ref(train._faces)
+    batches = iter(train.epoch(0))
+    del train
+    gc.collect()
+    assert [len(batch["image"]) for batch in batches] == [4, 4, 1]
+    del batches
+    gc.collect()
+    assert faces() is None

@@ -168,9 +168,9 @@ class TrainingData:
         self.steps_per_epoch = -(-self.size // batch_size)
 
     @functools.cached_property
-    def _faces(self) -> store.Store:
+    def _faces(self) -> store.InMemory | store.OnDisk:
         """Made when the first epoch is asked for; it serves all of them."""
-        make = store.in_memory if self._data.cache else store.on_disk
+        make = store.InMemory if self._data.cache else store.OnDisk
         decoder = self._dataset.decoder(self._data)
         return make(self._dataset.builder, self._data.train_split, decoder=decoder)
 

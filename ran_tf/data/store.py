@@ -4,8 +4,7 @@ An order of training is then one of numbers: cheap to draw, to skip and to repea
 read that is not drawn.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping
+import weakref
 
 import numpy as np
 import tensorflow as tf
@@ -17,85 +16,94 @@ from ran_tf.data import reader
 _TOGETHER = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Store:
-    """Faces that can be asked for.
+class InMemory:
+    """Decodes every face once and keeps it.
+
+    Args:
+      builder: of the dataset.
+      split: TFDS split expression.
+      decoder: makes faces of records.
 
     Attributes:
-      labels: i64[n], class of each.
-      fetch: gives the faces of numbers i64[b], as `reader.Decoder.training` does; for `tf.data`.
+      labels: i64[n], class of each face.
     """
 
-    labels: np.ndarray
-    fetch: Callable[[tf.Tensor], dict]
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder):
+        decoded = _look(reader.records(builder, split), decoder.training)
+        self._specs = decoded.element_spec
+        count = builder.info.splits[split].num_examples
+        # Filled in place: joining parts would need their memory a second time.
+        self._kept = {
+            name: np.empty([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+            for name, spec in self._specs.items()
+        }
+        done = 0
+        for batch in decoded.as_numpy_iterator():
+            for name, values in batch.items():
+                self._kept[name][done : done + len(values)] = values
+            done += len(batch["label"])
+        self.labels = self._kept["label"]
 
-
-def in_memory(builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder) -> Store:
-    """Decodes every face once and keeps it."""
-    decoded = (
-        reader.records(builder, split)
-        .batch(_TOGETHER)
-        .map(decoder.training, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    )
-    specs = decoded.element_spec
-    count = builder.info.splits[split].num_examples
-    # Filled in place: joining parts would need their memory a second time.
-    kept = {
-        name: np.empty([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
-        for name, spec in specs.items()
-    }
-    done = 0
-    for batch in decoded.prefetch(2).as_numpy_iterator():
-        for name, values in batch.items():
-            kept[name][done : done + len(values)] = values
-        done += len(batch["label"])
-
-    def fetch(numbers):
+    def fetch(self, numbers) -> dict:
+        """The faces of numbers i64[b], as `reader.Decoder.training` gives them; for `tf.data`."""
         # NumPy gathers three times as fast as `tf.gather` on a CPU.
-        found = tf.numpy_function(
-            lambda drawn: [kept[name][drawn] for name in specs],
-            [numbers],
-            [spec.dtype for spec in specs.values()],
-            stateful=False,
-        )
+        kinds = [spec.dtype for spec in self._specs.values()]
+        found = tf.numpy_function(_unowned(self._take), [numbers], kinds, stateful=False)
         return {
             name: tf.ensure_shape(values, spec.shape)
-            for (name, spec), values in zip(specs.items(), found, strict=True)
+            for (name, spec), values in zip(self._specs.items(), found, strict=True)
         }
 
-    return Store(labels=kept["label"], fetch=fetch)
+    def _take(self, numbers: np.ndarray) -> list[np.ndarray]:
+        return [self._kept[name][numbers] for name in self._specs]
 
 
-def on_disk(builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder) -> Store:
-    """Reads every record once, to learn its class and where it lies; a face when it is drawn."""
+class OnDisk:
+    """Reads every record once, to learn its class and where it lies; then those that are drawn.
 
-    def look(places, serialised):
-        labels = reader.parse(serialised, features=decoder.features, names=["label"])["label"]
-        return {**places, "label": labels, "length": tf.strings.length(serialised)}
+    Arguments and attributes are those of `InMemory`.
+    """
 
-    looked = (
-        reader.located(builder, split)
-        .batch(_TOGETHER)
-        .map(look, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    )
-    index = _joined(list(looked.prefetch(2).as_numpy_iterator()))
-    paths = [tfds.core.Path(f.filename) for f in builder.info.splits[split].file_instructions]
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder):
+        def look(places, serialised):
+            labels = reader.parse(serialised, features=decoder.features, names=["label"])["label"]
+            return {**places, "label": labels, "length": tf.strings.length(serialised)}
 
-    def read(numbers):
+        parts = list(_look(reader.located(builder, split), look).as_numpy_iterator())
+        self._index = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        self._files = [
+            tfds.core.Path(file.filename) for file in builder.info.splits[split].file_instructions
+        ]
+        self._decoder = decoder
+        self.labels = self._index["label"]
+
+    def fetch(self, numbers) -> dict:
+        """As `InMemory.fetch`."""
+        serialised = tf.numpy_function(_unowned(self._read), [numbers], tf.string, stateful=False)
+        return self._decoder.training(tf.ensure_shape(serialised, [None]))
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
         found = np.empty(len(numbers), object)
         for i, number in enumerate(numbers):
             # Python's own files: TensorFlow's take five times as long to open.
-            with paths[index["file"][number]].open("rb") as file:
-                file.seek(index["start"][number])
-                found[i] = file.read(int(index["length"][number]))
+            with self._files[self._index["file"][number]].open("rb") as file:
+                file.seek(self._index["start"][number])
+                found[i] = file.read(int(self._index["length"][number]))
         return found
 
-    def fetch(numbers):
-        serialised = tf.numpy_function(read, [numbers], tf.string, stateful=False)
-        return decoder.training(tf.ensure_shape(serialised, [None]))
 
-    return Store(labels=index["label"], fetch=fetch)
+def _look(records: tf.data.Dataset, function) -> tf.data.Dataset:
+    """A function of batches of records, in order."""
+    looked = records.batch(_TOGETHER).map(
+        function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return looked.prefetch(2)
 
 
-def _joined(batches: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+def _unowned(method):
+    """A method for `tf.numpy_function`, which keeps what it is given until the process ends.
+
+    Its object lives as long as a dataset whose function calls `fetch`, and no longer.
+    """
+    method = weakref.WeakMethod(method)
+    return lambda *arguments: method()(*arguments)
