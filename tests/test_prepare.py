@@ -93,11 +93,12 @@ def test_an_empty_folder_is_named(tmp_path):
         prepare(dataset="ferplus", manual_dir=str(tmp_path / "raw"), data_dir=str(tmp_path / "out"))
 
 
-def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys):
+def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys, caplog):
     values = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out"), "landmarks": None}
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(dataset="ferplus", **values))
     main()
     assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.1.0: train 2")
+    assert "Variant folder" not in caplog.text
 
 
 def test_the_command_fails_in_one_line(tmp_path, raw):

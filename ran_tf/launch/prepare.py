@@ -54,7 +54,7 @@ def prepare(
     builder = _open_builder(dataset, data_dir=data_dir)
     if landmarks:
         _set_landmarks(builder, landmarks)
-    if builder.is_prepared():
+    if _is_built(builder):
         return f"{_describe(builder)}. Already built in {builder.data_dir}: delete it to build anew"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         _check_manual_dir(builder, manual_dir)
@@ -99,6 +99,11 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
 
 
+def _is_built(builder: tfds.core.DatasetBuilder) -> bool:
+    # TFDS alone would warn of a folder that is not there yet.
+    return builder.data_path.exists() and builder.is_prepared()
+
+
 def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
     takers = [name for name, made in tfds_builders.DATASETS.items() if hasattr(made, "landmarks")]
     if builder.name not in takers:
@@ -113,7 +118,7 @@ def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
             f"writes it. Received: landmarks={path!r}"
         )
     built_with = (builder.info.metadata or {}).get("landmarks", {}).get("sha256")
-    if builder.is_prepared() and built_with != landmarks_lib.checksum(file):
+    if _is_built(builder) and built_with != landmarks_lib.checksum(file):
         raise ValueError(
             f"`landmarks`: {builder.info.full_name} is already built in {builder.data_dir}, "
             f"{'with others' if built_with else 'without any'}: delete it, or give another "
