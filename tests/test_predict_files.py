@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import pathlib
+import subprocess
 import sys
 
 import cv2
@@ -286,3 +288,23 @@ def test_a_name_that_is_no_utf8_is_answered_and_kept(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert json.loads(printed["json"]) == rows
     assert all(b"Jos\xe9.png" in printed[form] for form in ("csv", "table"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", rb"caf\xe9.png"), ("utf-8", "caf\u00e9.png".encode())]
+)
+@pytest.mark.parametrize("form", ["csv", "table"])
+def test_a_name_that_the_output_cannot_show_is_spelt_out(encoding, shown, form):
+    code = (
+        "from ran_tf.launch import predict_output as o; row = {'path': 'caf\\u00e9.png', "
+        "'label': 'a', 'probability': 1.0, 'heaviest_region': 'whole face', 'weights': [1.0]}; "
+        f"o.print_rows([row], [], form={form!r}, labels=['a'], k=1, found=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=pathlib.Path(__file__).parents[1],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    assert shown in done.stdout

@@ -6,10 +6,10 @@ import pathlib
 
 import tensorflow as tf
 
-from ran_tf.serving import onnx_format
+from ran_tf.serving import onnx_format, portable
 
 # Packages that each takes, converters included.
-NEEDS = {"onnxruntime": ("onnx", "onnxruntime", "tf2onnx"), "openvino": ("openvino",)}
+NEEDS = {"onnxruntime": portable.NEEDS["onnx"], "openvino": ("openvino",)}
 
 
 def missing(runtime: str) -> list[str]:

@@ -11,11 +11,10 @@ import dataclasses
 import gc
 import json
 import pathlib
-import statistics
 
 from absl import flags
 
-from ran_tf import files, metrics, settings
+from ran_tf import files, settings
 from ran_tf.config import TrainConfig
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import flags as launch_flags
@@ -76,6 +75,7 @@ def ablate(
     import tensorflow as tf
 
     from ran_tf.data import pipeline
+    from ran_tf.evaluation import ablation_table
     from ran_tf.launch import prepare, progress
     from ran_tf.training import ablation, loop
 
@@ -117,7 +117,7 @@ def ablate(
                     init_weights=init_weights,
                     hooks=hooks,
                 )
-            done[folder] = _numbers(best, count=count)
+            done[folder] = ablation_table.numbers(best, count=count)
             _write_run(out, run, numbers=done[folder], init_weights=init_weights)
             keras.backend.clear_session()
             gc.collect()
@@ -126,11 +126,11 @@ def ablate(
             if done[_folder(other)] is not None:
                 finished.setdefault(other.name, {})[other.config.seed] = done[_folder(other)]
         table["rows"] = {
-            row.name: _summary(row, seeds=finished[row.name])
+            row.name: ablation_table.summary(row, seeds=finished[row.name])
             for row in chosen
             if row.name in finished
         }
-        files.write_text(out / _MARKDOWN, _render(table))
+        files.write_text(out / _MARKDOWN, ablation_table.render(table))
         files.write_text(out / _JSON, json.dumps(table, indent=2) + "\n")
     return table
 
@@ -170,75 +170,6 @@ def _write_run(out: pathlib.Path, run, *, numbers: dict | None, init_weights: st
     """Before training, without numbers: a run that is cut off must not go on as another."""
     found = {"numbers": numbers, "asked": _fingerprint(run, init_weights=init_weights)}
     files.write_text(out / _folder(run) / _RUN, json.dumps(found, indent=2) + "\n")
-
-
-def _numbers(best: dict, *, count: int) -> dict:
-    correct = round(best["validation_accuracy"] * count)
-    return {
-        "accuracy": correct / count,
-        "accuracy_ci95": metrics.wilson_interval(correct, count).ends,
-        "epoch": best["epoch"],
-    }
-
-
-def _summary(row, *, seeds: dict[int, dict]) -> dict:
-    accuracies = [numbers["accuracy"] for numbers in seeds.values()]
-    return {
-        "group": row.group,
-        "regions": dataclasses.asdict(row.config.data.regions),
-        "attention": row.config.model["attention"],
-        "relation": row.config.model["relation"],
-        "region_loss_weight": row.config.region_loss_weight,
-        "margin": row.config.margin,
-        "accuracy": statistics.fmean(accuracies),
-        "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "seeds": {str(seed): numbers for seed, numbers in seeds.items()},
-    }
-
-
-def _render(table: dict) -> str:
-    from ran_tf.evaluation import markdown
-
-    rows = [["row", "compares", "regions", "attention", "RB-loss", "mean %", "deviation", "seeds"]]
-    for name, row in table["rows"].items():
-        regions = row["regions"]
-        text = "whole face" if regions["k"] == 1 else f"{regions['k']} {regions['kind']}"
-        if regions["k"] > 1 and regions["kind"] == "fixed":
-            text += f" ({regions['variant']})"
-        margin = f"margin {row['margin']:g}" if row["region_loss_weight"] else "no"
-        rows.append(
-            [
-                name,
-                row["group"],
-                text,
-                row["attention"] + (", relation" if row["relation"] else ", self only"),
-                margin,
-                markdown.percent(row["accuracy"]),
-                "-" if row["deviation"] is None else markdown.percent(row["deviation"]),
-                "; ".join(
-                    f"{seed}: {markdown.percent(found['accuracy'])} "
-                    f"({markdown.interval(found['accuracy_ci95'])})"
-                    for seed, found in row["seeds"].items()
-                ),
-            ]
-        )
-    return "\n".join(
-        [
-            "# Ablation",
-            "",
-            f"`{table['dataset']}`: every row trained on `{table['train_split']}` "
-            f"({table['train_faces']:,} faces) for {table['epochs']} epoch(s) from "
-            f"{table['init_weights'] or 'random weights'}; the {table['keep']} epoch on "
-            f"`{table['validation_split']}` ({table['validation_faces']:,} faces), Wilson "
-            "intervals; mean and standard deviation over the seeds. Runs this short rank what "
-            "learns fast, not what ends best.",
-            "",
-            *markdown.table(rows),
-            "",
-            f"Command: `{table['command']}`",
-            "",
-        ]
-    )
 
 
 def _seed(text: str) -> int:

@@ -1,5 +1,6 @@
 """Rows of `predict` as a table, CSV or JSON on standard output, and errors on standard error."""
 
+import codecs
 import csv
 import itertools
 import json
@@ -31,8 +32,10 @@ def print_rows(
     """
     counts, failed = {"rows": 0, "failed": 0}, []
     if hasattr(sys.stdout, "reconfigure"):
-        # File names that are no valid UTF-8 come out as they went in.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        # File names that are no valid UTF-8 come out as they went in; an output that has not all
+        # of Unicode spells out what it lacks.
+        unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+        sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
 
     def counted():
         for row in itertools.chain(rows, failures):
