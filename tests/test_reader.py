@@ -2,6 +2,9 @@
 
 import dataclasses
 import gc
+import os
+import re
+import shutil
 import weakref
 
 import cv2
@@ -11,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig
-from ran_tf.data import ops, pipeline, reader, store
+from ran_tf.data import damage, ops, pipeline, reader, store
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +203,25 @@ def test_faces_live_as_long_as_batches_of_them(sharded_dir, cache):
     del batches
     gc.collect()
     assert faces() is None
+
+
+@pytest.mark.parametrize("damage_file", [os.remove, lambda path: os.truncate(path, 99)])
+def test_a_file_that_is_damaged_during_a_run_is_named(sharded_dir, tmp_path, damage_file):
+    shutil.copytree(sharded_dir, tmp_path / "data")
+    data = DataConfig(
+        name="folder_faces",
+        data_dir=str(tmp_path / "data"),
+        image_size=(9, 8),
+        train_split="train[:9]",
+        cache=False,
+    )
+    dataset = pipeline.open_dataset(data)
+    train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
+    list(train.epoch(0))
+    (file,) = dataset.builder.info.splits["train[:9]"].file_instructions
+    damage_file(file.filename)
+    with (
+        pytest.raises(damage.DamagedDatasetError, match=re.escape(str(file.filename))),
+        damage.explained(dataset.builder),
+    ):
+        list(train.epoch(1))

@@ -36,6 +36,8 @@ def explained(builder: tfds.core.DatasetBuilder):
         tf.errors.NotFoundError,
         # A file that was cut off between two records: TFDS counts the examples.
         tf.errors.FailedPreconditionError,
+        # Raised by Python's own reading, see `store.OnDisk`.
+        tf.errors.UnknownError,
     ) as error:
         check_files(builder)
         damage = _first_damage(builder)

@@ -89,6 +89,8 @@ class OnDisk:
             with self._files[self._index["file"][number]].open("rb") as file:
                 file.seek(self._index["start"][number])
                 found[i] = file.read(int(self._index["length"][number]))
+            if len(found[i]) < self._index["length"][number]:
+                raise OSError(f"{file.name} was cut off")
         return found
 
 
