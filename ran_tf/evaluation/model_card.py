@@ -61,7 +61,8 @@ def render(
             f"- Classes, in order: {', '.join(card.labels)}.",
             f"- Input: RGB faces of any size; brought to {height}x{width} px, colour "
             + ("taken out" if card.colour == "grey" else "kept")
-            + " by the predictor and by exports.",
+            + " by the predictor and by exports (whose signature `regions`, ONNX and TFLite take "
+            "crops of such faces).",
             f"- Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
             f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
             f"- Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "

@@ -1,9 +1,9 @@
 """python -m ran_tf.launch.ablate --flagfile=RECIPE --epochs=1 --out=DIR [--rows=self,random]
 
 Trains the rows of the paper's ablation table equally and briefly: the same faces (a quarter of the
-training split unless --train_split says otherwise), start, augmentation and epochs; attention,
-loss and regions differ. With --seeds=0,1,2 each row is trained so many times: runs this short vary
-by points. Writes ablation.json and ablation.md after every run, whose work directory is
+training split unless the recipe or --train_split says otherwise), start, augmentation and epochs;
+attention, loss and regions differ. With --seeds=0,1,2 each row is trained so many times: runs this
+short vary by points. Writes ablation.json and ablation.md after every run, whose work directory is
 OUT/ROW/seed-N. Started again, it goes on: finished runs are kept.
 """
 

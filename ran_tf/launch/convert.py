@@ -1,7 +1,7 @@
 """Converts weights of other houses into ours.
 
     python -m ran_tf.launch.convert --source=faceres.json --format=faceres_tfjs \\
-        --faces=ferplus/FER2013Train --size=128 --out=mobilenet_v1.weights.h5
+        --faces=ferplus/FER2013Train --size=161 --out=mobilenet_v1.weights.h5
     python -m ran_tf.launch.convert --source=ijba_res18_naive.pth.tar --format=ms1m_torch \\
         --out=resnet18.weights.h5
     python -m ran_tf.launch.convert --source=checkpoint_40.pth.tar --format=ran_torch \\

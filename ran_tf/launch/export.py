@@ -2,7 +2,8 @@
 
     python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \\
         [--dtype=POLICY] [--format=saved_model|onnx|tflite]
-    python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR [--workdir=DIR|--model=PRESET]
+    python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR \\
+        [--workdir=DIR|--model=PRESET [--dtype=POLICY]]
 
 Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
 TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
@@ -37,7 +38,7 @@ def define_flags() -> None:
         "dtype",
         None,
         specs.DTYPES,
-        "Policy that the export computes in; by default the one that the model was trained in.",
+        "Policy that the export computes in; by default that of the run, and float32 of a preset.",
     )
     flags.DEFINE_enum(
         "format",

@@ -203,7 +203,8 @@ def _train_config(values: flags.FlagValues) -> config.TrainConfig:
         },
         epochs=values.epochs,
         batch_size=values.batch_size,
-        regions_per_step=values.regions_per_step,
+        # So that the flag alone makes the whole-face baseline of any recipe.
+        regions_per_step=values.regions_per_step if values.num_regions > 1 else 0,
         freeze=values.freeze,
         margin=values.margin,
         region_loss_weight=values.region_loss_weight,

@@ -1,6 +1,6 @@
 """python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR|FILE.zip [--report=FILE]
 
-Packs the best epoch of a training run as a preset: float16 weights, card, a known output and a
+Packs the weights that a training run keeps as a preset: float16 weights, card, a known output and a
 README. It is loaded again and compared on --split before it appears. To ship one with the package,
 write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#sha256=HEX.
 """
