@@ -313,7 +313,7 @@ FLAGFILES = {
     "positional": (b"nonsense\n--epochs=1", "takes flags only. Received: nonsense"),
     "long": (b"#" * (2**20 + 1), "at most 1,048,576 bytes. Received: 'x.flags'"),
     "a folder": (None, "--flagfile must be a file. Received: 'x.flags'"),
-    "a value": (b"--image_size=0", "`data.image_size` must be in 2..4096. Received: .*=0"),
+    "a value": (b"--image_size=0", "`--image_size` must be in 2..4096. Received: .*=0"),
 }
 
 

@@ -110,7 +110,7 @@ def test_status_and_metadata(address):
         ({"instances": [{"b64": "?"}]}, "not base64"),
         ({"instances": [{"b64": 7}]}, "an object must be"),
         ({"instances": [b64(b"no image")]}, r"`image_bytes\[0\]` must be a JPEG"),
-        ({"instances": [b64(PNGS[0]), b64(PNGS[1][:-12])]}, "PNG"),
+        ({"instances": [b64(PNGS[0]), b64(PNGS[1][:-12])]}, r"image_bytes\[1\]` ends too early"),
         ({"signature_name": "faces", "instances": [1]}, "not found in signature def"),
         ({"signature_name": "images", "instances": [[1, 2], [3]]}, "not a tensor"),
         ({"signature_name": "images", "instances": [[1, 2]]}, "must have shape"),

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
@@ -48,6 +49,10 @@ def config(plain_dir):
 
 def change(config, *, keep="best", **data):
     return dataclasses.replace(config, keep=keep, data=dataclasses.replace(config.data, **data))
+
+
+def one_device():
+    return tf.distribute.MirroredStrategy(["CPU:0"])
 
 
 def check(config):
@@ -107,7 +112,7 @@ def test_the_last_epoch_needs_no_validation(config, tmp_path):
     with pytest.raises(ValueError, match="keep='last' needs none. Received: validation_split=''"):
         change(config, validation_split="")
     last = change(config, validation_split="", keep="last")
-    kept = loop.train(last, tmp_path)
+    kept = loop.train(last, tmp_path, strategy=one_device())
     assert kept["epoch"] == 1 and "validation_accuracy" not in kept
     assert "validation_accuracy" not in (tmp_path / records.METRICS).read_text()
     assert records.load_workdir(tmp_path).card.labels == ("happy", "sad")
@@ -123,7 +128,8 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
     known = DataConfig(data_dir=synthetic_dir, regions=LANDMARKS, train_split="train[:9]")
     assert check(dataclasses.replace(config, data=known)) == []
 
-    loop.train(change(config, regions=RegionConfig(kind="random", k=6)), tmp_path)
+    fixed = change(config, regions=RegionConfig(k=6))
+    loop.train(fixed, tmp_path, strategy=one_device())
     card = json.loads((tmp_path / records.CARD).read_text())
     card["regions"]["kind"] = "landmarks"
     (tmp_path / records.CARD).write_text(json.dumps(card))
