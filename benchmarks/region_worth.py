@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import export, files, metrics, sources
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.evaluation import corruptions
 from ran_tf.models import attention
 
@@ -100,7 +100,7 @@ def main() -> None:
     data = pipeline.data_config_of(card, name=arguments.dataset, data_dir=arguments.data_dir)
     batches = list(
         pipeline.eval_batches(
-            data, pipeline.open_dataset(data), split=arguments.split, batch_size=32
+            data, prepared.open_dataset(data), split=arguments.split, batch_size=32
         ).as_numpy_iterator()
     )
     features_of = tf.function(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ran_tf.config import DataConfig
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from tests import affectnet_files as files
 from tests.affectnet_builds import build
 
@@ -31,7 +31,7 @@ def frequencies(batches):
 
 
 def test_balanced_training_draws_every_class_alike(uneven):
-    dataset = pipeline.open_dataset(uneven)
+    dataset = prepared.open_dataset(uneven)
     train = pipeline.TrainingData(uneven, dataset, batch_size=25, num_draws=1, seed=0)
     epochs = [frequencies(train.epoch(epoch)) for epoch in range(6)]
     assert all(sum(epoch.values()) == 100 for epoch in epochs)  # an epoch is no longer for it
@@ -43,7 +43,7 @@ def test_balanced_training_draws_every_class_alike(uneven):
 
 
 def test_training_is_as_released_unless_asked_and_validation_always(uneven):
-    dataset = pipeline.open_dataset(uneven)
+    dataset = prepared.open_dataset(uneven)
     batches = list(pipeline.eval_batches(uneven, dataset, split="validation", batch_size=32))
     assert frequencies(batches) == UNEVEN
     ids = np.concatenate([batch["id"].numpy() for batch in batches])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.config import AugmentConfig
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.training import augment, mixup
 
 SMALL = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (32, 32)}
@@ -147,7 +147,7 @@ def test_fit_on_our_batches(synthetic_dir):
 
     data = DataConfig(data_dir=synthetic_dir, image_size=(24, 24), train_split="train[:64]")
     train = pipeline.TrainingData(
-        data, pipeline.open_dataset(data), batch_size=32, num_draws=0, seed=0
+        data, prepared.open_dataset(data), batch_size=32, num_draws=0, seed=0
     )
     model = compiled({**SMALL, "backbone": "tiny", "num_classes": 8})
     history = model.fit(

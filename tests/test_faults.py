@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.data import damage, pipeline
+from ran_tf.data import damage, pipeline, prepared
 from ran_tf.launch import prepare
 from ran_tf.training import checkpoints, faults, lock, loop, records
 from ran_tf.training import step as train_step
@@ -167,7 +167,7 @@ def copied(config, tmp_path):
     """A copy of the dataset, to be damaged: the run's settings and the first training file."""
     data_dir = shutil.copytree(config.data.data_dir, tmp_path / "tfds")
     data = dataclasses.replace(config.data, data_dir=str(data_dir))
-    builder = pipeline.open_dataset(data).builder
+    builder = prepared.open_dataset(data).builder
     return dataclasses.replace(config, data=data), builder.info.splits["train"].filepaths[0]
 
 
@@ -202,24 +202,24 @@ def test_a_missing_or_empty_file_is_found_when_the_dataset_is_opened(copied):
     config, file = copied
     os.truncate(file, 0)
     with pytest.raises(damage.DamagedDatasetError, match="1 of its files are missing or empty"):
-        pipeline.open_dataset(config.data)
+        prepared.open_dataset(config.data)
     os.remove(file)
     with pytest.raises(damage.DamagedDatasetError, match=os.path.basename(file)):
-        pipeline.open_dataset(config.data)
+        prepared.open_dataset(config.data)
 
 
 def test_a_dataset_that_is_half_prepared_is_not_taken_for_one(config, tmp_path):
     """What a killed `prepare` leaves: a folder that is named as unfinished."""
-    there = pipeline.open_dataset(config.data).builder.data_dir
+    there = prepared.open_dataset(config.data).builder.data_dir
     shutil.copytree(there, tmp_path / "synthetic_faces" / "incomplete.AAAAAA_1.0.0")
     data = dataclasses.replace(config.data, data_dir=str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"is not prepared in .*Run first: python -m"):
-        pipeline.open_dataset(data)
+        prepared.open_dataset(data)
 
 
 def first_batch(data):
     batches = pipeline.eval_batches(
-        data, pipeline.open_dataset(data), split="validation[:12]", batch_size=12
+        data, prepared.open_dataset(data), split="validation[:12]", batch_size=12
     )
     return next(iter(batches))
 

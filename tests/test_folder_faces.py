@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from ran_tf import config, specs
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.launch.prepare import prepare
 from tests.exif_files import turned_jpeg
 from tfds_builders.folder_faces import folder_faces_dataset_builder
@@ -160,9 +160,9 @@ def test_folders_of_several_names_live_in_one_data_dir(tmp_path, raw):
 def test_the_pipeline_reads_a_prepared_folder(tmp_path, raw, name):
     data = config.DataConfig(name=name, data_dir=str(tmp_path / "out"), image_size=(16, 16))
     with pytest.raises(FileNotFoundError, match=r"is not prepared in .*Run first:"):
-        pipeline.open_dataset(data)
+        prepared.open_dataset(data)
     build(raw, tmp_path, name)
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     assert dataset.labels == ("angry", "happy")
     (batch,) = pipeline.eval_batches(data, dataset, split="test", batch_size=4)
     assert batch["labels"].shape == (3, 2)

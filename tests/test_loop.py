@@ -11,7 +11,7 @@ import tensorflow as tf
 import ran_tf
 from ran_tf import losses
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.training import (
     checkpoints,
     initialise,
@@ -213,7 +213,7 @@ def test_what_is_kept_is_what_was_measured(config, tmp_path):
     kept = run(dataclasses.replace(config, epochs=1), tmp_path)
     model = records.load_workdir(tmp_path).model
     (batch,) = pipeline.eval_batches(
-        config.data, pipeline.open_dataset(config.data), split="validation[:16]", batch_size=16
+        config.data, prepared.open_dataset(config.data), split="validation[:16]", batch_size=16
     )
     logits = model({name: batch[name] for name in ("image", "boxes", "mask")})["logits"]
     entropy = np.mean(losses.cross_entropy(logits, batch["labels"]))

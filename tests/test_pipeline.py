@@ -10,7 +10,7 @@ import tensorflow as tf
 import ran_tf
 from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig
-from ran_tf.data import ops, pipeline, reader
+from ran_tf.data import ops, pipeline, prepared, reader
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def data(synthetic_dir):
 
 def training_data(data, *, batch_size=16, seed=0):
     return pipeline.TrainingData(
-        data, pipeline.open_dataset(data), batch_size=batch_size, num_draws=5, seed=seed
+        data, prepared.open_dataset(data), batch_size=batch_size, num_draws=5, seed=seed
     )
 
 
@@ -69,7 +69,7 @@ def test_random_regions_are_fresh_in_training_and_fixed_in_evaluation(data):
     train = training_data(data)
     boxes = [together(train.epoch(e), "boxes") for e in (0, 1)]
     assert len(np.unique(np.concatenate(boxes)[:, 1:].reshape(-1, 4), axis=0)) == 300
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
 
     def evaluated():
         batches = pipeline.eval_batches(data, dataset, split="validation[:20]", batch_size=8)
@@ -80,7 +80,7 @@ def test_random_regions_are_fresh_in_training_and_fixed_in_evaluation(data):
 
 def test_landmark_regions_are_round_the_points(data):
     data = dataclasses.replace(data, regions=RegionConfig(kind="landmarks", k=6, radius=0.1))
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     batch = next(iter(pipeline.eval_batches(data, dataset, split="train[:50]", batch_size=50)))
     raw = dataset.builder.as_dataset(split="train[:50]", shuffle_files=False)
     points = np.stack([example["landmarks"] for example in raw.as_numpy_iterator()])
@@ -92,7 +92,7 @@ def test_landmark_regions_are_round_the_points(data):
 
 
 def test_evaluation_keeps_the_order_and_the_conditions(data):
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     batches = list(pipeline.eval_batches(data, dataset, split="test", batch_size=512))
     ids = together(batches, "id")
     assert len(set(ids)) == len(ids) == dataset.size("test")
@@ -103,7 +103,7 @@ def test_evaluation_keeps_the_order_and_the_conditions(data):
 
 def test_balanced_sampling_draws_classes_equally(data):
     data = dataclasses.replace(data, balanced=True, train_split="train[:300]")
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     train = pipeline.TrainingData(data, dataset, batch_size=300, num_draws=1, seed=0)
     drawn = np.concatenate([together(train.epoch(e), "labels") for e in range(4)]).sum(0)
     assert drawn.sum() == 1200
@@ -134,7 +134,7 @@ def test_draws_depend_on_seed_stream_and_position_only():
 
 def test_errors_name_what_is_wrong(data, tmp_path):
     def opened(**changes):
-        return pipeline.open_dataset(dataclasses.replace(data, **changes))
+        return prepared.open_dataset(dataclasses.replace(data, **changes))
 
     with pytest.raises(ValueError, match="Received: dataset='ferplas'"):
         opened(name="ferplas")
@@ -151,7 +151,7 @@ def test_errors_name_what_is_wrong(data, tmp_path):
 def test_an_emotion_order_that_is_not_ours_is_refused(data, monkeypatch):
     monkeypatch.setitem(specs.LABELS, "synthetic_faces", specs.LABELS["ferplus"][::-1])
     with pytest.raises(ValueError, match="emotion order"):
-        pipeline.open_dataset(data)
+        prepared.open_dataset(data)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
@@ -214,7 +214,7 @@ def test_shares_of_a_batch_are_disjoint_and_whole(data, cache, per_process):
 
 
 def test_shares_of_an_evaluation_are_disjoint_and_whole(data):
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
 
     def ids(share):
         batches = pipeline.eval_batches(

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from ran_tf import config
-from ran_tf.data import pipeline
+from ran_tf.data import prepared
 from ran_tf.launch.prepare import main, prepare
 from tests import ferplus_files
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
@@ -52,7 +52,7 @@ def test_a_config_is_named_after_a_slash_and_a_home_directory_with_a_tilde(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     line = prepare(dataset="ferplus/votes", manual_dir="~/raw", data_dir="~/data")
-    opened = pipeline.open_dataset(config.DataConfig(name="ferplus/votes", data_dir="~/data"))
+    opened = prepared.open_dataset(config.DataConfig(name="ferplus/votes", data_dir="~/data"))
     assert pathlib.Path(opened.builder.data_dir).is_relative_to(tmp_path / "data")
     assert not (tmp_path / "~").exists()
     assert line.startswith("ferplus/votes/1.1.0: train 2")

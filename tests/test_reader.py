@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig
-from ran_tf.data import damage, ops, pipeline, reader, store
+from ran_tf.data import damage, ops, pipeline, prepared, reader, store
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def oracle(builder, split):
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[:3]", "train+test"])
 def test_order_and_content_are_those_of_tfds(sharded_dir, split):
     data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     assert len(dataset.builder.info.splits["train"].shard_lengths) == 20
     batches = pipeline.eval_batches(data, dataset, split=split, batch_size=50)
     faces = [
@@ -65,7 +65,7 @@ def test_order_and_content_are_those_of_tfds(sharded_dir, split):
 @pytest.mark.parametrize("size", [(48, 48), (31, 40)])
 def test_features_are_those_of_tfds(synthetic_dir, size):
     """Of a dataset of one size, with lists and landmarks."""
-    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    dataset = prepared.open_dataset(DataConfig(data_dir=synthetic_dir))
     decoder = dataset.decoder(DataConfig(image_size=size))
     split = "test[:5%]"
     records = reader.records(dataset.builder, split).batch(500)
@@ -114,14 +114,14 @@ def test_votes_are_the_target_where_they_are_wanted():
 
 def test_a_batch_without_faces_stays_one(synthetic_dir):
     """A share of a last batch may hold no face."""
-    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    dataset = prepared.open_dataset(DataConfig(data_dir=synthetic_dir))
     faces = dataset.decoder(DataConfig(image_size=(20, 24))).evaluation(tf.constant([], tf.string))
     assert faces["image"].shape == (0, 20, 24, 3)
     assert {len(value) for value in faces.values()} == {0}
 
 
 def test_a_dataset_without_lists_and_landmarks_has_none_of_them(synthetic_dir):
-    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    dataset = prepared.open_dataset(DataConfig(data_dir=synthetic_dir))
     features = dataset.builder.info.features
     few = tfds.features.FeaturesDict({name: features[name] for name in ("image", "label", "id")})
     record = reader.records(dataset.builder, "test[:2]").batch(2).get_single_element()
@@ -135,7 +135,7 @@ def test_a_dataset_without_lists_and_landmarks_has_none_of_them(synthetic_dir):
 
 
 def test_a_split_without_faces_is_refused(synthetic_dir):
-    dataset = pipeline.open_dataset(DataConfig(data_dir=synthetic_dir))
+    dataset = prepared.open_dataset(DataConfig(data_dir=synthetic_dir))
     with pytest.raises(ValueError, match=r"holds no faces. Received: split='train\[:0\]'"):
         reader.records(dataset.builder, "train[:0]")
 
@@ -144,7 +144,7 @@ def test_a_split_without_faces_is_refused(synthetic_dir):
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[-3:]+test"])
 def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
     data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     expected = oracle(dataset.builder, split)
     faces = make(dataset.builder, split, decoder=dataset.decoder(data))
     np.testing.assert_array_equal(faces.labels, [example["label"] for example in expected])
@@ -174,7 +174,7 @@ def test_an_epoch_reads_no_face_that_it_does_not_draw(sharded_dir, cache, monkey
         balanced=True,
         cache=cache,
     )
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
     list(train.epoch(0))
 
@@ -193,7 +193,7 @@ def test_faces_live_as_long_as_batches_of_them(sharded_dir, cache):
     )
     data = dataclasses.replace(data, cache=cache)
     train = pipeline.TrainingData(
-        data, pipeline.open_dataset(data), batch_size=4, num_draws=1, seed=0
+        data, prepared.open_dataset(data), batch_size=4, num_draws=1, seed=0
     )
     faces = weakref.ref(train._faces)
     batches = iter(train.epoch(0))
@@ -215,7 +215,7 @@ def test_a_file_that_is_damaged_during_a_run_is_named(sharded_dir, tmp_path, dam
         train_split="train[:9]",
         cache=False,
     )
-    dataset = pipeline.open_dataset(data)
+    dataset = prepared.open_dataset(data)
     train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
     list(train.epoch(0))
     (file,) = dataset.builder.info.splits["train[:9]"].file_instructions

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import prepared
 from ran_tf.training import loop, run
 
 
@@ -37,7 +37,7 @@ def _start(config, workdir):
     made = run.start(
         config,
         workdir,
-        dataset=pipeline.open_dataset(config.data),
+        dataset=prepared.open_dataset(config.data),
         strategy=tf.distribute.OneDeviceStrategy("CPU:0"),
         init_weights=None,
         hooks=loop.Hooks(),

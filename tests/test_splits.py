@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import prepared
 from ran_tf.evaluation import classifier
 from ran_tf.evaluation import split as evaluation_split
 from ran_tf.launch import train as train_command
@@ -58,12 +58,12 @@ def one_device():
 def check(config):
     """What is said of a configuration; raises what it raises."""
     said = []
-    splits.check(config, pipeline.open_dataset(config.data), say=said.append)
+    splits.check(config, prepared.open_dataset(config.data), say=said.append)
     return said
 
 
 def test_faces_in_two_splits_are_counted(config):
-    dataset = pipeline.open_dataset(config.data)
+    dataset = prepared.open_dataset(config.data)
     assert len(dataset.builder.info.splits["train"].shard_lengths) == 3
     pairs = {
         ("train", "test"): 0,
@@ -144,7 +144,7 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
 
 
 def test_faces_without_landmarks_are_counted(config, monkeypatch):
-    monkeypatch.setattr(pipeline.Dataset, "landmark_share", lambda *_: 0.97)
+    monkeypatch.setattr(prepared.Dataset, "landmark_share", lambda *_: 0.97)
     assert check(change(config, regions=LANDMARKS)) == [
         "3.0% of 'train' have no landmarks: they are seen whole only",
         "3.0% of 'validation' have no landmarks: they are seen whole only",

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ran_tf.benchmark import machine, pillow_loader, step
 from ran_tf.config import DataConfig, TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.regions import crop
 from ran_tf.training import step as train_step
 
@@ -49,7 +49,7 @@ class InputPlan:
 
 def measure(plan: InputPlan) -> list[dict]:
     """Rows "cached", "uncached", "cached, with crops", Pillow's and training's."""
-    dataset = pipeline.open_dataset(plan.data)
+    dataset = prepared.open_dataset(plan.data)
     rows = [
         _read(plan, dataset, name="cached", cache=True),
         _read(plan, dataset, name="uncached", cache=False),

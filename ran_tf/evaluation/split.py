@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import tensorflow_datasets as tfds
 
-from ran_tf.data import pipeline, reader
+from ran_tf.data import pipeline, prepared, reader
 from ran_tf.evaluation.classifier import Classifier
 
 
@@ -57,7 +57,7 @@ def open_split(
         or too small, or has no landmarks where the classifier's regions follow them.
     """
     config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
-    opened = pipeline.open_dataset(config)
+    opened = prepared.open_dataset(config)
     if opened.labels != classifier.card.labels:
         raise ValueError(
             f"the labels of {classifier.name!r}, {classifier.card.labels}, must be those of the "
@@ -72,7 +72,7 @@ def open_split(
             f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
         )
     if config.regions.follow_landmarks and opened.landmark_share(split) == 0:
-        raise pipeline.no_landmarks(opened, split)
+        raise prepared.no_landmarks(opened, split)
     asked = {"split": split, "batch_size": batch_size}
     return Split(
         classifier=classifier,

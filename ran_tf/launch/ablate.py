@@ -74,14 +74,14 @@ def ablate(
     import keras
     import tensorflow as tf
 
-    from ran_tf.data import pipeline
+    from ran_tf.data import prepared
     from ran_tf.evaluation import ablation_table
     from ran_tf.launch import prepare, progress
     from ran_tf.training import ablation, loop
 
     files.check_folder("out", out)
     prepare.prepare_if_drawn(config.data)
-    dataset = pipeline.open_dataset(config.data)
+    dataset = prepared.open_dataset(config.data)
     landmarks = dataset.landmark_share(config.data.train_split) > 0
     chosen = ablation.choose(ablation.make_rows(config, landmarks=landmarks), rows)
     runs = [

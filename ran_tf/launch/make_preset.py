@@ -153,10 +153,10 @@ def _read_report(path: str | os.PathLike, *, card) -> dict:
 
 
 def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> Iterator[dict]:
-    from ran_tf.data import pipeline
+    from ran_tf.data import pipeline, prepared
 
     config = pipeline.data_config_of(card, name=dataset, data_dir=data_dir)
-    opened = pipeline.open_dataset(config)
+    opened = prepared.open_dataset(config)
     batches = pipeline.eval_batches(config, opened, split=split, batch_size=64)
     return batches.as_numpy_iterator()
 

@@ -54,7 +54,7 @@ def robustness(
         cannot be written.
     """
     from ran_tf import config
-    from ran_tf.data import damage, pipeline
+    from ran_tf.data import damage, pipeline, prepared
     from ran_tf.evaluation import classifier, corruptions, robustness_report
     from ran_tf.evaluation import robustness as trials
     from ran_tf.evaluation import split as splits
@@ -66,7 +66,7 @@ def robustness(
     classifiers = [classifier.load(p) for p in (model, baseline) if p is not None]
     name = dataset or classifiers[0].card.dataset
     data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)
-    if limit is not None and limit < pipeline.open_dataset(data).size(split):
+    if limit is not None and limit < prepared.open_dataset(data).size(split):
         if not split.isidentifier():
             raise ValueError(
                 "`limit` goes with the plain name of a split, such as 'test'. "

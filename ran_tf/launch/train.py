@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _run(config, strategy) -> None:
-    from ran_tf.data import pipeline
+    from ran_tf.data import prepared
     from ran_tf.launch import evaluate, export, prepare, progress
     from ran_tf.training import checkpoints, loop, records, workers
 
@@ -64,7 +64,7 @@ def _run(config, strategy) -> None:
     chief = workers.is_chief(strategy)
     prepare.prepare_if_drawn(config.data, turn=workers.chief_first(strategy))
     workdir = pathlib.Path(values.workdir).expanduser()
-    dataset = pipeline.open_dataset(config.data)
+    dataset = prepared.open_dataset(config.data)
     if values.evaluate:
         _check_test_split(dataset, trained_on=config.data.train_split)
     if values.export and config.data.regions.follow_landmarks:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import damage, pipeline
+from ran_tf.data import damage, prepared
 from ran_tf.training import (
     checkpoints,
     faults,
@@ -71,7 +71,7 @@ def train(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = strategy or tf.distribute.MirroredStrategy()
-    dataset = pipeline.open_dataset(config.data)
+    dataset = prepared.open_dataset(config.data)
     chief = workers.is_chief(strategy)
     with lock.hold(workdir) if chief else contextlib.nullcontext(lambda: None) as check:
         run = start(

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import pipeline, prepared
 from ran_tf.training import (
     checkpoints,
     initialise,
@@ -74,7 +74,7 @@ def start(
     config: TrainConfig,
     workdir: pathlib.Path,
     *,
-    dataset: pipeline.Dataset,
+    dataset: prepared.Dataset,
     strategy: tf.distribute.Strategy,
     init_weights: str | None,
     hooks: Hooks,
@@ -176,7 +176,7 @@ def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hook
     )
 
 
-def _card(config: TrainConfig, dataset: pipeline.Dataset, *, arguments: dict) -> ModelCard:
+def _card(config: TrainConfig, dataset: prepared.Dataset, *, arguments: dict) -> ModelCard:
     margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
     return ModelCard(
         dataset=dataset.name,

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import pipeline
+from ran_tf.data import prepared
 
 
-def check(config: TrainConfig, dataset: pipeline.Dataset, *, say: Callable[[str], None]) -> None:
+def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str], None]) -> None:
     """Checks which faces are trained on, chosen on and tested on, and that regions can be found.
 
     Args:
@@ -42,9 +42,9 @@ def check(config: TrainConfig, dataset: pipeline.Dataset, *, say: Callable[[str]
         say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
 
 
-def _check_landmarks(dataset: pipeline.Dataset, split: str, *, say: Callable[[str], None]) -> None:
+def _check_landmarks(dataset: prepared.Dataset, split: str, *, say: Callable[[str], None]) -> None:
     share = dataset.landmark_share(split)
     if share == 0:
-        raise pipeline.no_landmarks(dataset, split)
+        raise prepared.no_landmarks(dataset, split)
     if share < 1:
         say(f"{1 - share:.1%} of {split!r} have no landmarks: they are seen whole only")
