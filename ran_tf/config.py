@@ -272,7 +272,7 @@ class TrainConfig:
         check_choice("train.keep", self.keep, specs.KEEPS)
         if self.keep == "best" and not self.data.validation_split:
             raise ValueError(
-                "`validation_split` must name the faces that the best epoch is chosen on; "
-                "keep='last' needs none. Received: validation_split=''"
+                "`data.validation_split` must name the faces that the best epoch is chosen on; "
+                "train.keep='last' needs none. Received: data.validation_split=''"
             )
         check_whole("train.seed", self.seed, low=0, high=2**31 - 1)

@@ -40,18 +40,18 @@ def check_folder(name: str, folder: str | os.PathLike) -> None:
     Raises:
       ValueError: if it cannot be made or written.
     """
-    # Without "..", which would lead out of the trial.
-    folder = pathlib.Path(os.path.abspath(pathlib.Path(folder).expanduser()))
     try:
+        # Without "..", which would lead out of the trial.
+        folder = pathlib.Path(folder).expanduser().resolve()
         there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
         # Asking for permissions is not enough: what is mounted read-only, for one, grants them.
         with tempfile.TemporaryDirectory(dir=there, prefix=".partial-") as trial:
             rest = folder.relative_to(there)
             pathlib.Path(trial, rest).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter: nobody's home, or links in a circle
         raise ValueError(
             f"`{name}` must be a folder that can be written, or made. "
-            f"Received: {name}={str(folder)!r}: {error.strerror}"
+            f"Received: {name}={str(folder)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
 
 

@@ -134,6 +134,7 @@ def test_a_call_names_what_is_wrong_with_its_inputs(batch):
     b, k, _ = batch["boxes"].shape
     wrong = {
         "Received: EagerTensor": batch["image"],
+        r"Received: \['boxes', 'image'\]": {"image": batch["image"], "boxes": None},
         r"Received: \['image'\]": {"image": batch["image"]},
         r"`image` must have 4 axes.*Received: image.shape=\(": {
             **batch,

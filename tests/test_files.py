@@ -51,7 +51,7 @@ def test_a_folder_is_tried_before_it_is_needed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for good in (tmp_path, "there", "new", "new/er", "gone/../../new", "~"):
         files.check_folder("out", good)
-    for bad in ("file", "file/in", "there/" + "x" * 300, "/proc/ran_tf"):
+    for bad in ("file", "file/in", "there/" + "x" * 300, "/proc/ran_tf", "~nobody_here/x"):
         with pytest.raises(ValueError, match="`out` must be a folder that can be.*Received"):
             files.check_folder("out", bad)
     assert sorted(tmp_path.rglob("*")) == before

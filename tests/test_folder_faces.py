@@ -13,6 +13,7 @@ from ran_tf import config, specs
 from ran_tf.data import pipeline, prepared
 from ran_tf.launch.prepare import prepare
 from tests.exif_files import turned_jpeg
+from tfds_builders import images
 from tfds_builders.folder_faces import folder_faces_dataset_builder
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
@@ -307,3 +308,17 @@ def test_a_mistake_in_the_folders_is_named_and_leaves_no_dataset(tmp_path, raw, 
         build(raw, tmp_path)
     assert not list((tmp_path / "out").rglob("*tfrecord*"))
     assert not tfds.builder("folder_faces", data_dir=tmp_path / "out").is_prepared()
+
+
+def test_a_jpeg_is_whole_whatever_its_header_holds(tmp_path):
+    pixels = np.full((16, 16, 3), 99, np.uint8)
+    plain = cv2.imencode(".jpg", pixels)[1].tobytes()
+    comment = b"\xff\xfe\x00\x05\xff\xd8\xff"  # looks like the start of another
+    whole = plain[:2] + comment + plain[2:]
+    for data in (plain, whole, whole + b"\0\n", plain + b"a film \xff\xda"):
+        (tmp_path / "x.jpg").write_bytes(data)
+        image = images.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
+        assert (image.height, image.width, image.encoded) == (16, 16, data)
+    (tmp_path / "x.jpg").write_bytes(whole[:-20])
+    with pytest.raises(ValueError, match="does not decode"):
+        images.load_image(tmp_path / "x.jpg", named_by="test", upright=False)

@@ -52,6 +52,7 @@ _SIDEWAYS[0x0112] = 6  # orientation: turn a quarter to the right
 _JPEG, _PNG = encode(COLOUR, "JPEG"), encode(COLOUR, "PNG")
 # In a segment of the header, as cameras have it.
 _THUMBNAIL = encode(SMOOTH[::4, ::4], "JPEG")
+_CUT = _THUMBNAIL[:-2] + b"\0\0"
 _WITH_THUMBNAIL = (
     (whole := encode(SMOOTH, "JPEG", quality=95))[:2]
     + b"\xff\xe1"
@@ -81,7 +82,10 @@ ANSWERED = {
     "progressive jpeg": (encode(SMOOTH, "JPEG", progressive=True, quality=95), SMOOTH),
     "jpeg with a thumbnail": (_WITH_THUMBNAIL, SMOOTH),
     "jpeg with a film behind it": (_WITH_THUMBNAIL + b"\xff\xda\xff\xd9\xff\xda", SMOOTH),
-    "gif with zeros behind it": (animated(GREY) + bytes(5), GREYS),
+    # Segments of a header may hold anything.
+    "jpeg with a thumbnail without end": (_WITH_THUMBNAIL.replace(_THUMBNAIL, _CUT), SMOOTH),
+    "png with junk behind it": (_PNG + b"junk", COLOUR),
+    "gif with zeros behind it": (animated(GREY) + bytes(5) + b"\n", GREYS),
     # Read as it is stored: a client that wants it upright turns it.
     "sideways jpeg": (encode(SMOOTH, "JPEG", exif=_SIDEWAYS, quality=95), SMOOTH),
 }

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import re
+import shutil
 
 import cv2
 import numpy as np
@@ -9,8 +12,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
-from ran_tf.data import prepared
+from ran_tf.data import damage, prepared, reader
 from ran_tf.evaluation import classifier
 from ran_tf.evaluation import split as evaluation_split
 from ran_tf.launch import train as train_command
@@ -109,7 +113,7 @@ def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plai
 
 
 def test_the_last_epoch_needs_no_validation(config, tmp_path):
-    with pytest.raises(ValueError, match="keep='last' needs none. Received: validation_split=''"):
+    with pytest.raises(ValueError, match="needs none. Received: data.validation_split=''"):
         change(config, validation_split="")
     last = change(config, validation_split="", keep="last")
     kept = loop.train(last, tmp_path, strategy=one_device())
@@ -143,12 +147,47 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
         )
 
 
-def test_faces_without_landmarks_are_counted(config, monkeypatch):
-    monkeypatch.setattr(prepared.Dataset, "landmark_share", lambda *_: 0.97)
-    assert check(change(config, regions=LANDMARKS)) == [
-        "3.0% of 'train' have no landmarks: they are seen whole only",
-        "3.0% of 'validation' have no landmarks: they are seen whole only",
-    ]
+def test_one_landmark_is_enough(synthetic_dir, monkeypatch):
+    """A landmark that was not found is NaN, and its region masked."""
+    parse = reader.parse
+
+    def mostly_unknown(*arguments, **options):
+        points = parse(*arguments, **options)["landmarks"]
+        mask = np.full((len(specs.LANDMARKS), 1), np.nan)
+        mask[3] = 0
+        return {"landmarks": points + tf.constant(mask, tf.float32)}
+
+    dataset = prepared.open_dataset(DataConfig(data_dir=synthetic_dir))
+    monkeypatch.setattr(reader, "parse", mostly_unknown)
+    assert dataset.has_landmarks("validation")
+
+
+def test_damage_is_named_where_landmarks_are_looked_for(synthetic_dir, tmp_path):
+    shutil.copytree(synthetic_dir, tmp_path / "data")
+    dataset = prepared.open_dataset(DataConfig(data_dir=str(tmp_path / "data")))
+    (file,) = dataset.builder.info.splits["validation"].file_instructions
+    os.truncate(file.filename, 99)
+    with pytest.raises(damage.DamagedDatasetError, match=re.escape(str(file.filename))):
+        dataset.has_landmarks("validation")
+
+
+def test_landmarks_are_looked_for_in_the_test_split_before_training(plain_dir, parse, tmp_path):
+    parse(
+        f"--workdir={tmp_path / 'run'}",
+        "--dataset=folder_faces",
+        f"--data_dir={plain_dir}",
+        "--regions=landmarks",
+        "--num_regions=6",
+        "--evaluate",
+    )
+    with pytest.raises(ValueError, match="none of the 4 faces of 'test'"):
+        train_command.main()
+
+
+def test_an_unknown_split_is_called_as_its_flag(config):
+    for name in ("train_split", "validation_split"):
+        with pytest.raises(ValueError, match=f"`{name}` must be one of.*Received: {name}='tset'"):
+            check(change(config, **{name: "tset"}))
 
 
 def test_an_export_of_landmark_regions_is_refused_before_training(synthetic_dir, parse, tmp_path):

@@ -45,9 +45,8 @@ def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredI
     is_jpeg = data[:2] == b"\xff\xd8"
     flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
-    # OpenCV fills the rest of a JPEG that was cut off with grey: ask for as many ends as starts
-    # (it may hold a smaller one, and have a film behind it).
-    if pixels is None or (is_jpeg and data.count(b"\xff\xd9") < data.count(b"\xff\xd8\xff")):
+    # OpenCV fills the rest of a JPEG that was cut off with grey.
+    if pixels is None or (is_jpeg and not _has_jpeg_end(data)):
         raise ValueError(
             f"{path} (named by {named_by}) does not decode as an image: copy or unpack it again. "
             f"Received: a file of {len(data)} bytes"
@@ -55,3 +54,10 @@ def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredI
     keep = is_jpeg and not (upright and b"Exif\0" in data[:65536])
     height, width = pixels.shape[:2]
     return StoredImage(encoded=data if keep else pixels, height=height, width=width)
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    if data.rstrip(b"\0\t\n\r ").endswith(b"\xff\xd9"):
+        return True
+    # It may hold smaller ones, and have a film behind it: as many ends as starts.
+    return data.count(b"\xff\xd9") >= data.count(b"\xff\xd8\xff")

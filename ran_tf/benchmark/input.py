@@ -98,7 +98,7 @@ def _read(plan: InputPlan, dataset, *, name: str, cache: bool, cut: bool = False
         rates.append(data.size / (time.perf_counter() - wall))
         core_rates.append(data.size / (time.process_time() - core))
         if held[0] is not None:
-            # The first readings see the shuffle buffer fill.
+            # The first readings see the buffers of the pipeline fill.
             growth = 1024 * (held[-1] - held[len(held) // 4])
     return {
         "loader": name,

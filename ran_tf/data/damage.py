@@ -36,8 +36,9 @@ def explained(builder: tfds.core.DatasetBuilder):
         tf.errors.NotFoundError,
         # A file that was cut off between two records: TFDS counts the examples.
         tf.errors.FailedPreconditionError,
-        # Raised by Python's own reading, see `store.OnDisk`.
+        # Of `store.OnDisk`: what its reading raises, and what altered bytes do to a decoder.
         tf.errors.UnknownError,
+        tf.errors.InvalidArgumentError,
     ) as error:
         check_files(builder)
         damage = _first_damage(builder)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import tfds_builders
@@ -36,17 +35,17 @@ class Dataset:
         """With its version, "raf_db/aligned/1.0.0": what reports and checkpoints say."""
         return str(self.builder.info.full_name)
 
-    def size(self, split: str) -> int:
-        """Number of examples; raises ValueError for a split that does not exist."""
+    def size(self, split: str, *, name: str = "split") -> int:
+        """Number of examples; raises ValueError, with the argument's name, if there is no such."""
         try:
             return self.builder.info.splits[split].num_examples
         except (KeyError, ValueError) as error:
             names = sorted(self.builder.info.splits)
             held_back = "test" in split and "test" not in names and "validation" in names
             raise ValueError(
-                f"`split` must be one of {names} or a slice within one"
+                f"`{name}` must be one of {names} or a slice within one"
                 + (" (faces to test on are in 'validation')" if held_back else "")
-                + f". Received: split={split!r}"
+                + f". Received: {name}={split!r}"
             ) from error
 
     def shared(self, split: str, other: str) -> int:
@@ -61,22 +60,22 @@ class Dataset:
         ]
         return sum(max(0, length) for length in lengths)
 
-    def landmark_share(self, split: str) -> float:
-        """Share of the faces of a split whose landmarks are known, 0..1; reads all records."""
+    def has_landmarks(self, split: str) -> bool:
+        """Whether any face of a split has a known landmark; reads to the first that has.
+
+        Raises:
+          damage.DamagedDatasetError: if a file on the way there is damaged.
+        """
         features = self.builder.info.features
         if "landmarks" not in features:
-            return 0.0
-        known = (
+            return False
+        points = (
             reader.records(self.builder, split)
             .batch(256)
-            .map(
-                lambda some: tf.math.is_finite(
-                    reader.parse(some, features=features, names=["landmarks"])["landmarks"][:, 0, 0]
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
+            .map(lambda some: reader.parse(some, features=features, names=["landmarks"]))
         )
-        return sum(int(np.sum(some)) for some in known.as_numpy_iterator()) / self.size(split)
+        with damage.explained(self.builder):
+            return any(np.isfinite(some["landmarks"]).any() for some in points.as_numpy_iterator())
 
     def decoder(self, data: DataConfig) -> reader.Decoder:
         """Makes faces of the dataset's records."""

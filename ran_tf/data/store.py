@@ -61,7 +61,7 @@ class InMemory:
 class OnDisk:
     """Reads every record once, to learn its class and where it lies; then those that are drawn.
 
-    Arguments and attributes are those of `InMemory`.
+    Checksums are looked at that once. Arguments and attributes are those of `InMemory`.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder):

@@ -80,9 +80,15 @@ def ablate(
     from ran_tf.training import ablation, loop
 
     files.check_folder("out", out)
+    if not config.data.validation_split:
+        raise ValueError(
+            "`validation_split` must name the faces that rows are compared on. "
+            "Received: validation_split=''"
+        )
     prepare.prepare_if_drawn(config.data)
     dataset = prepared.open_dataset(config.data)
-    landmarks = dataset.landmark_share(config.data.train_split) > 0
+    splits = (config.data.train_split, config.data.validation_split)
+    landmarks = all(map(dataset.has_landmarks, splits))
     chosen = ablation.choose(ablation.make_rows(config, landmarks=landmarks), rows)
     runs = [
         dataclasses.replace(row, config=dataclasses.replace(row.config, seed=seed))

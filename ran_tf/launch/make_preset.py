@@ -53,8 +53,8 @@ def make_preset(
 ) -> dict:
     """Packs a training run; see the flags.
 
-    Colour is taken out of faces if no face of `split`, or of those that the run trained on, has
-    any: such a model never saw colour.
+    Colour is taken out of faces if no face of `split` has any, nor, unless `dataset` is given, of
+    those that the run trained on: such a model never saw colour.
 
     Returns:
       The contents of known_output.json.

@@ -66,7 +66,7 @@ def _run(config, strategy) -> None:
     workdir = pathlib.Path(values.workdir).expanduser()
     dataset = prepared.open_dataset(config.data)
     if values.evaluate:
-        _check_test_split(dataset, trained_on=config.data.train_split)
+        _check_test_split(dataset, data=config.data)
     if values.export and config.data.regions.follow_landmarks:
         raise ValueError(
             "--export cannot write a model with landmark regions, which differ from face to face: "
@@ -116,16 +116,21 @@ def _run(config, strategy) -> None:
         export.export_workdir(workdir, export_dir=workdir / "export")
 
 
-def _check_test_split(dataset, *, trained_on: str) -> None:
+def _check_test_split(dataset, *, data) -> None:
+    from ran_tf.data import prepared
+
     if "test" not in dataset.builder.info.splits:
         raise ValueError(
             f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
             "without it, then run ran_tf.launch.evaluate with --split=validation"
         )
-    if shared := dataset.shared(trained_on, "test"):
+    if data.regions.follow_landmarks and not dataset.has_landmarks("test"):
+        raise prepared.no_landmarks(dataset, "test")
+    dataset.size(data.train_split, name="train_split")
+    if shared := dataset.shared(data.train_split, "test"):
         raise ValueError(
             "--evaluate needs a test split that is not trained on. Received: "
-            f"--train_split={trained_on}, which has {shared:,} faces of it"
+            f"--train_split={data.train_split}, which has {shared:,} faces of it"
         )
 
 

@@ -191,8 +191,9 @@ class RegionAttentionNetwork(keras.Model):
 
 def _check_inputs(inputs) -> None:
     """Raises ValueError unless a network can be called with this, as far as shapes are known."""
-    if not isinstance(inputs, dict) or not {"image", "boxes"} <= inputs.keys():
-        names = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+    given = inputs if isinstance(inputs, dict) else {}
+    if given.get("image") is None or given.get("boxes") is None:
+        names = sorted(given) if given is inputs else type(inputs).__name__
         raise ValueError(
             '`inputs` must be a dict {"image": [b, H, W, 3], "boxes": [b, k, 4], "mask": [b, k], '
             f"which may be left out}}. Received: {names}"

@@ -24,6 +24,9 @@ MAX_GIF_BYTES = 2**18
 _JPEG, _PNG, _GIF, _BMP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM"
 # No header that is read here is longer.
 _HEAD = 32
+_JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xae\x42\x60\x82"
+# Where the end of a file is looked for, before zeros and white space.
+_TAIL, _SPACE = 4096, b"\0\t\n\r "
 _GREY_PALETTE = b"".join(bytes([i, i, i, 0]) for i in range(256))
 
 
@@ -91,29 +94,39 @@ def _check_bytes(data, *, index) -> list:
 
 
 def _has_end(data, *, kind: dict):
-    """Whether the file is there to its end, as far as that can be told without decoding."""
-    codes = tf.io.decode_raw(data, tf.uint8)
+    """Whether the file is there to its end, as far as that can be told without decoding.
+
+    Files end as they should, or all of a file is looked at: programs write things behind the end.
+    """
+    length = tf.strings.length(data)
+    tail = tf.strings.substr(data, tf.maximum(0, length - _TAIL), _TAIL)
+    codes = tf.io.decode_raw(tail, tf.uint8)
+    codes = tf.boolean_mask(codes, ~tf.reduce_any(codes[:, tf.newaxis] == list(_SPACE), axis=-1))
+
+    def ends(mark: bytes):
+        return tf.size(codes) >= len(mark) and tf.reduce_all(codes[-len(mark) :] == list(mark))
 
     def count(mark: bytes):
-        starts = tf.size(codes) - len(mark) + 1
-        found = [tf.equal(codes[i : i + starts], code) for i, code in enumerate(mark)]
+        everything = tf.io.decode_raw(data, tf.uint8)
+        starts = tf.size(everything) - len(mark) + 1
+        found = [tf.equal(everything[i : i + starts], code) for i, code in enumerate(mark)]
         return tf.reduce_sum(tf.cast(tf.reduce_all(found, axis=0), tf.int32))
+
+    def jpeg():
+        # It may hold smaller ones, and have a film behind it: as many ends as starts.
+        return tf.cond(ends(_JPEG_END), lambda: True, lambda: count(_JPEG_END) >= count(_JPEG))
+
+    def png():
+        return tf.cond(ends(_PNG_END), lambda: True, lambda: count(_PNG_END) > 0)
 
     def bmp():
         head = _head_numbers(data)
         height, width = _bmp_size(head)
         row = (width * head(28, 2) + 31) // 32 * 4  # padded to four bytes
-        return tf.cast(tf.size(codes), tf.int64) >= head(10, 4) + height * row
+        return tf.cast(length, tf.int64) >= head(10, 4) + height * row
 
     return tf.case(
-        [
-            # A picture may hold a smaller one, and have a film behind it: as many ends as starts.
-            (kind["jpeg"], lambda: count(b"\xff\xd9") >= count(_JPEG)),
-            (kind["png"], lambda: count(b"IEND") > 0),
-            # Some programs write zeros behind the end.
-            (kind["gif"], lambda: tf.equal(tf.boolean_mask(codes, codes > 0)[-1], ord(";"))),
-        ],
-        default=bmp,
+        [(kind["jpeg"], jpeg), (kind["png"], png), (kind["gif"], lambda: ends(b";"))], default=bmp
     )
 
 

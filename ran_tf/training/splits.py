@@ -17,14 +17,16 @@ def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str]
     Raises:
       ValueError: for a split that does not exist, an epoch chosen on faces that are trained on or
         tested on, or landmark regions of faces without landmarks.
+      damage.DamagedDatasetError: for a damaged file where landmarks are looked for.
     """
     train, validation = config.data.train_split, config.data.validation_split
     chosen = config.keep == "best"
     tested = "test" in dataset.builder.info.splits
-    for split in filter(None, (train, validation)):
-        dataset.size(split)
-        if config.data.regions.follow_landmarks:
-            _check_landmarks(dataset, split, say=say)
+    named = {"train_split": train} | ({"validation_split": validation} if validation else {})
+    for name, split in named.items():
+        dataset.size(split, name=name)
+        if config.data.regions.follow_landmarks and not dataset.has_landmarks(split):
+            raise prepared.no_landmarks(dataset, split)
     if validation and (both := dataset.shared(train, validation)):
         if chosen:
             raise ValueError(
@@ -40,11 +42,3 @@ def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str]
         )
     if tested and (both := dataset.shared(train, "test")):
         say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
-
-
-def _check_landmarks(dataset: prepared.Dataset, split: str, *, say: Callable[[str], None]) -> None:
-    share = dataset.landmark_share(split)
-    if share == 0:
-        raise prepared.no_landmarks(dataset, split)
-    if share < 1:
-        say(f"{1 - share:.1%} of {split!r} have no landmarks: they are seen whole only")
