@@ -1,6 +1,5 @@
 """Reading by batches, against TFDS' own reading by faces."""
 
-import dataclasses
 import gc
 import os
 import re
@@ -43,9 +42,21 @@ def oracle(builder, split):
     )
 
 
+def folder_faces(data_dir, **changes):
+    return DataConfig(name="folder_faces", data_dir=str(data_dir), image_size=(9, 8), **changes)
+
+
+def small_training(data_dir, *, split, **changes):
+    """Batches of four, of a few faces of `sharded_dir` or its copy."""
+    data = folder_faces(data_dir, train_split=split, **changes)
+    return pipeline.TrainingData(
+        data, prepared.open_dataset(data), batch_size=4, num_draws=1, seed=0
+    )
+
+
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[:3]", "train+test"])
 def test_order_and_content_are_those_of_tfds(sharded_dir, split):
-    data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
+    data = folder_faces(sharded_dir)
     dataset = prepared.open_dataset(data)
     assert len(dataset.builder.info.splits["train"].shard_lengths) == 20
     batches = pipeline.eval_batches(data, dataset, split=split, batch_size=50)
@@ -143,7 +154,7 @@ def test_a_split_without_faces_is_refused(synthetic_dir):
 @pytest.mark.parametrize("make", [store.InMemory, store.OnDisk])
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[-3:]+test"])
 def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
-    data = DataConfig(name="folder_faces", data_dir=sharded_dir, image_size=(9, 8))
+    data = folder_faces(sharded_dir)
     dataset = prepared.open_dataset(data)
     expected = oracle(dataset.builder, split)
     faces = make(dataset.builder, split, decoder=dataset.decoder(data))
@@ -166,21 +177,12 @@ def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
 @pytest.mark.parametrize("cache", [True, False])
 def test_an_epoch_reads_the_faces_that_it_draws(sharded_dir, tmp_path, cache, monkeypatch):
     """However rare a class is, where all are drawn alike: records are gone through once a run."""
-    shutil.copytree(sharded_dir, tmp_path / "data")
-    data = DataConfig(
-        name="folder_faces",
-        data_dir=str(tmp_path / "data"),
-        image_size=(9, 8),
-        train_split="train[:10]",
-        balanced=True,
-        cache=cache,
-    )
-    dataset = prepared.open_dataset(data)
-    train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
+    folder = shutil.copytree(sharded_dir, tmp_path / "data")
+    train = small_training(folder, split="train[:10]", balanced=True, cache=cache)
     list(train.epoch(0))
     read = []
     if cache:
-        shutil.rmtree(tmp_path / "data")
+        shutil.rmtree(folder)
     else:
         once = store.OnDisk._read
         monkeypatch.setattr(store.OnDisk, "_read", lambda self, n: read.extend(n) or once(self, n))
@@ -191,13 +193,7 @@ def test_an_epoch_reads_the_faces_that_it_draws(sharded_dir, tmp_path, cache, mo
 @pytest.mark.parametrize("cache", [True, False])
 def test_faces_live_as_long_as_batches_of_them(sharded_dir, cache):
     """An ablation trains many runs in one process: each leaves no faces behind."""
-    data = DataConfig(
-        name="folder_faces", data_dir=sharded_dir, image_size=(9, 8), train_split="train[:9]"
-    )
-    data = dataclasses.replace(data, cache=cache)
-    train = pipeline.TrainingData(
-        data, prepared.open_dataset(data), batch_size=4, num_draws=1, seed=0
-    )
+    train = small_training(sharded_dir, split="train[:9]", cache=cache)
     faces = weakref.ref(train._faces)
     batches = iter(train.epoch(0))
     del train
@@ -210,21 +206,14 @@ def test_faces_live_as_long_as_batches_of_them(sharded_dir, cache):
 
 @pytest.mark.parametrize("damage_file", [os.remove, lambda path: os.truncate(path, 99)])
 def test_a_file_that_is_damaged_during_a_run_is_named(sharded_dir, tmp_path, damage_file):
-    shutil.copytree(sharded_dir, tmp_path / "data")
-    data = DataConfig(
-        name="folder_faces",
-        data_dir=str(tmp_path / "data"),
-        image_size=(9, 8),
-        train_split="train[:9]",
-        cache=False,
-    )
-    dataset = prepared.open_dataset(data)
-    train = pipeline.TrainingData(data, dataset, batch_size=4, num_draws=1, seed=0)
+    folder = shutil.copytree(sharded_dir, tmp_path / "data")
+    train = small_training(folder, split="train[:9]", cache=False)
     list(train.epoch(0))
-    (file,) = dataset.builder.info.splits["train[:9]"].file_instructions
+    builder = prepared.open_dataset(folder_faces(folder)).builder
+    (file,) = builder.info.splits["train[:9]"].file_instructions
     damage_file(file.filename)
     with (
         pytest.raises(damage.DamagedDatasetError, match=re.escape(str(file.filename))),
-        damage.explained(dataset.builder),
+        damage.explained(builder),
     ):
         list(train.epoch(1))

@@ -93,15 +93,18 @@ def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
 
 def is_image(path: epath.Path) -> bool:
     """Whether a path is a visible file with the ending of an image."""
-    ending = path.suffix.lower()
-    return ending in images.SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return _is_visible_file(path, endings=images.SUFFIXES)
+
+
+def _is_visible_file(path: epath.Path, *, endings: Sequence[str]) -> bool:
+    return path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
 
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
     for path in folder.iterdir():
         if is_image(path):
             yield path
-        elif path.suffix.lower() in images.OTHER_SUFFIXES and path.name[0] != ".":
+        elif _is_visible_file(path, endings=images.OTHER_SUFFIXES):
             # Left out, a class would silently be smaller.
             raise ValueError(
                 f"{path} is an image of a kind that is not read: convert it to one of "

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import specs
-from ran_tf.config import DataConfig
+from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import damage, reader
 
 
@@ -77,6 +77,16 @@ class Dataset:
         with damage.explained(self.builder):
             return any(np.isfinite(some["landmarks"]).any() for some in points.as_numpy_iterator())
 
+    def check_regions(self, regions: RegionConfig, *, split: str) -> None:
+        """Raises ValueError if regions follow landmarks and no face of a split has any."""
+        if regions.follow_landmarks and not self.has_landmarks(split):
+            raise ValueError(
+                "`regions` can be 'landmarks' only where faces have landmarks: find them with "
+                "ran_tf.launch.align --landmarks_only, and build the dataset with "
+                "ran_tf.launch.prepare --landmarks=FILE.csv. Received: none of the "
+                f"{self.size(split):,} faces of {split!r} in {self.full_name!r} has any"
+            )
+
     def decoder(self, data: DataConfig) -> reader.Decoder:
         """Makes faces of the dataset's records."""
         return reader.Decoder(self.builder.info.features, size=data.image_size, target=data.target)
@@ -119,13 +129,3 @@ def open_dataset(data: DataConfig) -> Dataset:
             f"Received: target='votes' with dataset={data.name!r}"
         )
     return Dataset(builder=builder, labels=labels)
-
-
-def no_landmarks(dataset: Dataset, split: str) -> ValueError:
-    """The error for landmark regions of faces that have none."""
-    return ValueError(
-        "`regions` can be 'landmarks' only where faces have landmarks: find them with "
-        "ran_tf.launch.align --landmarks_only, and build the dataset with ran_tf.launch.prepare "
-        f"--landmarks=FILE.csv. Received: none of the {dataset.size(split):,} faces of {split!r} "
-        f"in {dataset.full_name!r} has any"
-    )

@@ -71,8 +71,7 @@ def open_split(
             f"`split` and `batch_size` must have a face for each of {share.total} workers. "
             f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
         )
-    if config.regions.follow_landmarks and not opened.has_landmarks(split):
-        raise prepared.no_landmarks(opened, split)
+    opened.check_regions(config.regions, split=split)
     asked = {"split": split, "batch_size": batch_size}
     return Split(
         classifier=classifier,

@@ -117,15 +117,12 @@ def _run(config, strategy) -> None:
 
 
 def _check_test_split(dataset, *, data) -> None:
-    from ran_tf.data import prepared
-
     if "test" not in dataset.builder.info.splits:
         raise ValueError(
             f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
             "without it, then run ran_tf.launch.evaluate with --split=validation"
         )
-    if data.regions.follow_landmarks and not dataset.has_landmarks("test"):
-        raise prepared.no_landmarks(dataset, "test")
+    dataset.check_regions(data.regions, split="test")
     dataset.size(data.train_split, name="train_split")
     if shared := dataset.shared(data.train_split, "test"):
         raise ValueError(

@@ -25,8 +25,7 @@ def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str]
     named = {"train_split": train} | ({"validation_split": validation} if validation else {})
     for name, split in named.items():
         dataset.size(split, name=name)
-        if config.data.regions.follow_landmarks and not dataset.has_landmarks(split):
-            raise prepared.no_landmarks(dataset, split)
+        dataset.check_regions(config.data.regions, split=split)
     if validation and (both := dataset.shared(train, validation)):
         if chosen:
             raise ValueError(
