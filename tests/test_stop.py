@@ -61,13 +61,15 @@ def test_one_more_ctrl_c_ends_at_once_inside_a_step(first):
 
 # What a worker of several is: a parent, and a child that waits for others and then trains.
 SUPERVISED = """
-import re, signal, sys, time
+import os, re, signal, sys, time
 from ran_tf.launch import stop, supervise
 be_ready = supervise.supervise(restarts=3, wait_seconds=60, waits_for="nobody")
 if sys.argv[1] == "waits":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as TensorFlow does
     print("ready", flush=True)
     re.match("(a+)+$", 40 * "a" + "b")  # for days, and no other thread runs
+if sys.argv[1] == "overtakes":
+    os.kill(os.getppid(), signal.SIGSTOP)
 be_ready()
 with stop.on_signals() as asked:
     print("ready", flush=True)
@@ -91,6 +93,15 @@ def test_a_parent_tells_its_child_and_starts_no_other(number, to_all, code):
     with start(SUPERVISED, "trains") as process:
         (os.killpg if to_all else os.kill)(process.pid, number)
         assert process.wait(timeout=10) == code
+        assert process.stderr.read().count("finishing the step") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_parent_that_has_not_woken_to_hear_that_its_child_trains_does_not_kill_it(number):
+    with start(SUPERVISED, "overtakes") as process:
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(timeout=10) == 143
         assert process.stderr.read().count("finishing the step") == 1
 
 

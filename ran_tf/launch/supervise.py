@@ -12,7 +12,6 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong here, the same command may succeed later.
@@ -44,10 +43,11 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
             return _be_child(to_child, to_parent)
         os.close(to_child[0])
         os.close(to_parent[1])
-        stopped.child, stopped.ready = child, False
+        stopped.waiting, stopped.child = to_parent[0], child
         if stopped.asked:  # before there was a child to tell
             os.kill(child, signal.SIGKILL)
-        code = _watch(child, to_parent[0], stopped, wait_seconds=wait_seconds, waits_for=waits_for)
+        code = _watch(child, to_parent[0], wait_seconds=wait_seconds, waits_for=waits_for)
+        stopped.child = None
         os.close(to_parent[0])
         os.close(to_child[1])
         died = code < 0 and -code not in _ASKING
@@ -66,10 +66,16 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
 
 
 class _Stopped:
-    """Which signal asked to stop, 0 for none; the child to tell, and whether it is ready."""
+    """Which signal asked to stop, 0 for none; the child to tell, and the pipe it waits with."""
 
     def __init__(self):
-        self.asked, self.child, self.ready = 0, None, False
+        self.asked, self.child, self.waiting = 0, None, None
+
+    def ready(self) -> bool:
+        """Whether the child waits no more."""
+        # Asked of the pipe each time: the child may train, and take its first signal well, before
+        # its parent has woken to hear that it is ready.
+        return _ended(self.waiting, seconds=0)
 
 
 def _pass_on_signals() -> _Stopped:
@@ -80,11 +86,11 @@ def _pass_on_signals() -> _Stopped:
             with contextlib.suppress(ProcessLookupError):
                 # While it waits in C++ nothing gentler reaches it: TensorFlow takes SIGTERM for
                 # itself. It has nothing to write down yet.
-                os.kill(stopped.child, signal.SIGTERM if stopped.ready else signal.SIGKILL)
+                os.kill(stopped.child, signal.SIGTERM if stopped.ready() else signal.SIGKILL)
 
     def ask(number, _):
         stopped.asked = number
-        if number == signal.SIGTERM or not stopped.ready:
+        if number == signal.SIGTERM or not (stopped.child and stopped.ready()):
             tell()
         else:
             # Ctrl-C reaches the whole process group without help, and twice would mean "at once";
@@ -126,18 +132,18 @@ def _die_with_parent() -> None:
         prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def _watch(
-    child: int, ready: int, stopped: _Stopped, *, wait_seconds: float, waits_for: str
-) -> int:
+def _ended(pipe: int, *, seconds: float) -> bool:
+    """Whether a child's pipe ends in time: when it says that it is ready, or is gone."""
+    return bool(select.select([pipe], [], [], seconds)[0])
+
+
+def _watch(child: int, waiting: int, *, wait_seconds: float, waits_for: str) -> int:
     """Waits for a child; returns its exit status, or the negative number of what ended it."""
-    deadline = time.monotonic() + wait_seconds
-    # The pipe ends when the child says that it is ready, and also when it is gone.
-    if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    if not _ended(waiting, seconds=wait_seconds):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         print(
             f"error: waited {wait_seconds:g} seconds for {waits_for}", file=sys.stderr, flush=True
         )
         return TRY_AGAIN
-    stopped.ready = True
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
