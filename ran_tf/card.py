@@ -84,9 +84,6 @@ def _check_types(card: ModelCard) -> None:
         "labels": all(isinstance(name, str) for name in card.labels)
         and 2 <= len(set(card.labels)) == len(card.labels),
         "model": isinstance(card.model, dict),
-        "crop_margin, crop_drop": not any(
-            isinstance(value, bool) for value in (card.crop_margin, card.crop_drop)
-        ),
     }
     wrong = [name for name, right in wanted.items() if not right]
     if wrong:

@@ -23,12 +23,12 @@ def check_choice(name: str, value: Any, choices) -> None:
 
 
 def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
-    """Raises ValueError unless `low <= value <= high`, and `value` is finite."""
+    """Raises ValueError unless `low <= value <= high`, and `value` is finite and no bool."""
     try:
         inside = bool(low <= value <= high) and abs(value) != float("inf")
     except (TypeError, ValueError):  # such as text, or an array
         inside = False
-    if not inside:
+    if isinstance(value, bool) or not inside:
         bounds = f"at least {low}" if high == float("inf") else f"in {low}..{high}"
         if isinstance(value, numbers.Real) and value == float("inf"):
             bounds += " and finite"

@@ -25,6 +25,7 @@ CARD = ModelCard(
             lambda: TrainConfig(seed=1.5),
             "`train.seed` must be an integer.*train.seed=1.5",
         ),
+        (lambda: TrainConfig(margin=True), "`train.margin` must be in .*margin=True"),
         (lambda: TrainConfig(regions_per_step=1.5), "`train.regions_per_step` must be an integer"),
         (lambda: RegionAttentionNetwork(size=("a", "b")), "`size` must be an integer.*size='a'"),
         (
@@ -46,7 +47,7 @@ CARD = ModelCard(
         ),
         (
             lambda: ModelCard.from_json(CARD.replace('"crop_drop": 0.0', '"crop_drop": true')),
-            "crop_margin, crop_drop cannot be",
+            "`card.crop_drop` must be in .*crop_drop=True",
         ),
         (
             lambda: ModelCard.from_json(
