@@ -42,6 +42,8 @@ class Run:
       init: weights file of a backbone or a network, a preset, or an earlier run.
       size: side of a region, pixels.
       unsure: also train on faces whose annotators do not agree.
+      public_test: also train on PublicTest, as the paper's authors did. What is measured on it is
+        then no validation.
       teachers: earlier runs whose mean answer to a training face makes up `teacher_share` of its
         target (its votes are the rest).
       step: of `jax_step.StepConfig`.
@@ -55,6 +57,7 @@ class Run:
     dropout: float = 0.2
     seed: int = 0
     unsure: bool = False
+    public_test: bool = False
     teachers: tuple[str, ...] = ()
     teacher_share: float = 0.5
     step: jax_step.StepConfig = dataclasses.field(default_factory=jax_step.StepConfig)
@@ -101,6 +104,20 @@ def validation_sets(faces: dict) -> dict[str, np.ndarray]:
         "occluded": occluded[..., :1],
         "turned": turned[..., :1],
     }
+
+
+def teaching_faces(faces: dict) -> dict:
+    """Training and PublicTest, one after the other, and from which each face is: `split`."""
+    parts = [
+        {**arrays, "split": np.full(len(arrays["label"]), split)} for split, arrays in faces.items()
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def chosen_faces(run: Run, faces: dict) -> np.ndarray:
+    """Numbers of those of `teaching_faces` that a run trains on."""
+    in_splits = (faces["split"] == "train") | run.public_test
+    return np.flatnonzero(in_splits & ((faces["label"] >= 0) | run.unsure))
 
 
 @functools.cache
@@ -171,14 +188,14 @@ def train(
 ) -> dict | None:
     """Trains one network; None if its epochs would not end in time.
 
-    What comes back has `answers`, to every training face, if the network teaches a later one.
+    What comes back has `answers`, to all `teaching_faces`, if the network teaches a later one.
     """
     functions = compiled(run.size, run.dropout, run.step)
-    model, train_faces = functions["model"], faces["train"]
+    model, train_faces = functions["model"], teaching_faces(faces)
     source = done[run.init]["path"] if run.init in done else run.init
     jax_step.fill(model, source, seed=run.seed)
     state = jax_step.initial_state(model)
-    used = np.flatnonzero((train_faces["label"] >= 0) | run.unsure)
+    used = chosen_faces(run, train_faces)
     targets = train_faces["votes"]
     if run.teachers:
         told = np.mean([done[name]["answers"] for name in run.teachers], axis=0)

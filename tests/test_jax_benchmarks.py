@@ -147,7 +147,7 @@ def test_repacked_faces_are_those_of_training_and_validation(tmp_path):
 PLANS = """
 import json, pathlib, sys, types
 sys.modules["tensorflow"] = None
-import jax_train
+import jax_train, numpy as np
 
 def write(*runs, **optimizer):
     common = {"init": "x.weights.h5", "step": {"optimizer": optimizer}}
@@ -164,6 +164,12 @@ for wrong in ({"name": "adamw"}, {"clip_norm": 1.0}):
         jax_train.main()
     except SystemExit as error:
         print("exit", error.code)
+
+faces = jax_train.teaching_faces({
+    "train": {"label": np.array([0, -1, 3])}, "validation": {"label": np.array([2, -1])}
+})
+for choice in ({}, {"unsure": True}, {"public_test": True}, {"unsure": True, "public_test": True}):
+    print(jax_train.chosen_faces(jax_train.Run("a", "x", **choice), faces).tolist())
 
 def train(run, **_):
     print("trained", run.name)
@@ -190,6 +196,10 @@ def test_plans_are_read_and_runs_that_were_given_up_stop_only_those_that_need_th
         "(0.3, 0.5)",
         "exit 2",
         "exit 2",
+        "[0, 2]",
+        "[0, 1, 2]",
+        "[0, 2, 3]",
+        "[0, 1, 2, 3, 4]",
         "trained late",
         "taught: left out, as it needs late",
         "on: left out, as it needs taught",
@@ -220,7 +230,7 @@ def test_a_plan_ends_in_work_directories(tmp_path):
         "common": common,
         "runs": [
             {"name": "face", "step": {"regions": 1}},
-            {**taught, "step": {"regions": 6, "regions_per_step": 2}},
+            {**taught, "public_test": True, "step": {"regions": 6, "regions_per_step": 2}},
         ],
     }
     (tmp_path / "plan.json").write_text(json.dumps(plan))
