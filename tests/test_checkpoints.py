@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf import config
+from ran_tf import config, settings
 from ran_tf.card import ModelCard
 from ran_tf.launch import flags as launch_flags
-from ran_tf.settings import flatten
 from ran_tf.training import checkpoints, manifest, records
 from ran_tf.training import run as train_run
 from tests import file_limit
@@ -254,7 +253,7 @@ def test_a_full_disk_outside_the_checkpoint(tmp_path, monkeypatch):
         patch.setattr(shutil, "copyfile", no_space)
         patch.setattr(checkpoints.shutil, "copyfile", no_space)
         (tmp_path / "checkpoints").rename(tmp_path / "kept")
-        with pytest.raises(OSError, match="the best weights could not be written"):
+        with pytest.raises(OSError, match="the kept weights could not be written"):
             finish_epoch(store, model, 2)
     assert not (tmp_path / records.BEST).exists()  # it would not be that of the weights
     assert not list(tmp_path.glob(".partial-*"))
@@ -291,15 +290,33 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
     assert json.loads((folder / "identity.json").read_text())["batch_size"] == 8
 
 
+def test_an_argument_of_the_network_that_is_left_out_contradicts_another_value():
+    dataset = types.SimpleNamespace(full_name="x", labels=("a", "b"))
+
+    def identity(**model):
+        found = train_run._identity(
+            config.TrainConfig(model=model), dataset, faces=9, init_weights=None
+        )
+        return json.loads(json.dumps(found))
+
+    chosen = identity(backbone="tiny", attention="softmax", dtype="mixed_bfloat16")
+    assert settings.differences(chosen, identity(backbone="tiny")) == {
+        "model.attention": ("softmax", "sigmoid"),
+        "model.dtype": ("mixed_bfloat16", "float32"),
+    }
+    said = identity(backbone="tiny", attention="sigmoid", size=(224, 224), dtype="float32")
+    assert not settings.differences(said, identity(backbone="tiny"))
+
+
 def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tmp_path):
     values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
     dataset = types.SimpleNamespace(full_name="ferplus/majority:1.0.0", labels=("a", "b"))
     identity = train_run._identity(
         launch_flags.train_config(values), dataset, faces=25_045, init_weights=None
     )
-    settings = flatten(identity)
-    assert settings["data.regions.k"] == 8 and settings["model.size"] == (224, 224)
-    names = {setting: launch_flags.flag_of(setting) for setting in settings}
+    flat = settings.flatten(identity)
+    assert flat["data.regions.k"] == 8 and flat["model.size"] == (224, 224)
+    names = {setting: launch_flags.flag_of(setting) for setting in flat}
     assert names["data.regions.k"] == "--num_regions" and names["data.name"] == "--dataset"
     in_words = {setting for setting, name in names.items() if not name.startswith("--")}
     assert in_words == {"dataset", "labels", "train_faces"}

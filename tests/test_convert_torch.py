@@ -173,16 +173,16 @@ def test_a_converted_network_is_where_training_starts(theirs, tmp_path, capsys):
     assert arguments["preprocessing"] == "unit"
 
     network = ran_tf.RegionAttentionNetwork(**arguments, size=SIZE)
-    taken = initialise.init_weights(network, str(out))
+    taken = initialise.init_weights(network, str(out), labels=())
     assert not taken.fresh and not taken.notes
     np.testing.assert_array_equal(network.classifier.bias, theirs.fc.bias.detach())
 
     standard = ran_tf.RegionAttentionNetwork("resnet18", 7, size=SIZE)
     with pytest.raises(ValueError, match=r"\(--preprocessing=unit\)\. Received: .*'standard'"):
-        initialise.init_weights(standard, str(out))
+        initialise.init_weights(standard, str(out), labels=())
 
     other = ran_tf.RegionAttentionNetwork(**{**arguments, "attention": "sigmoid"}, size=SIZE)
-    (note,) = initialise.init_weights(other, str(out)).notes
+    (note,) = initialise.init_weights(other, str(out), labels=()).notes
     assert f"{out} was trained with attention='softmax' and goes on with 'sigmoid'" in note
 
 

@@ -158,7 +158,7 @@ def test_no_memory_names_the_setting_to_lower(config, tmp_path, monkeypatch):
     with pytest.raises(faults.OutOfMemoryError) as caught:
         run(config, tmp_path)
     assert str(caught.value).startswith("out of memory (")
-    assert "Lower --batch_size" in str(caught.value)
+    assert "Go on with --nocache, or lower --batch_size" in str(caught.value)
     assert str(caught.value).endswith("Received: batch_size=7")
 
 

@@ -154,8 +154,15 @@ def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
     assert report["model"]["path"] == "small"
     assert report["differences"]["all"]["accuracy"] == 0.0
     target = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=3, size=(32, 32))
-    taken = initialise.init_weights(target, "small")
+    taken = initialise.init_weights(target, "small", labels=("neutral", "smiling", "sad"))
     assert taken.fresh == ("classifier/kernel", "classifier/bias")
+    # Known classes in whatever order are taken by their names.
+    taken = initialise.init_weights(target, "small", labels=("fear", "neutral", "anger"))
+    assert not taken.fresh
+    trained = ran_tf.from_preset("small").classifier
+    columns = [ran_tf.LABELS["ferplus"].index(name) for name in ("fear", "neutral", "anger")]
+    for new, old in zip(target.classifier.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(new, np.asarray(old)[..., columns])
     with pytest.raises(ValueError, match=r"cannot become a network. Received: source='.*export'"):
         (tmp_path / "export" / "1").mkdir(parents=True)
         (tmp_path / "export" / "1" / export.SAVED_MODEL).touch()
@@ -169,7 +176,7 @@ def test_export_of_a_preset_carries_its_card(small, packaged, tmp_path, monkeypa
         "write_export",
         lambda *a, **k: dataclasses.replace(unchecked(*a, **k), difference=0.0),
     )
-    export_command.export_workdir("small", export_dir=tmp_path)
+    export_command.export_model("small", export_dir=tmp_path)
     assert export.read_card(tmp_path / "1") == presets.load_preset(small).card
 
 

@@ -90,7 +90,7 @@ def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
     full, shared = make_model(), ran_tf.RegionAttentionNetwork(**ARGUMENTS, trunk="shared")
     assert [w.path for w in full.weights] == [w.path for w in shared.weights]
     full.save_weights(tmp_path / "full.weights.h5")
-    taken = initialise.init_weights(shared, str(tmp_path / "full.weights.h5"))
+    taken = initialise.init_weights(shared, str(tmp_path / "full.weights.h5"), labels=())
     assert not taken.fresh
     batch = make_batch()
     got = shared.region_features(batch["image"], batch["boxes"])
@@ -106,7 +106,7 @@ def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
     shared.save_weights(tmp_path / "shared.weights.h5")
     full.load_weights(tmp_path / "shared.weights.h5")
     full.backbone.save_weights(tmp_path / "backbone.weights.h5")
-    assert initialise.init_weights(shared, str(tmp_path / "backbone.weights.h5")).loaded
+    assert initialise.init_weights(shared, str(tmp_path / "backbone.weights.h5"), labels=()).loaded
 
 
 def test_gradients_reach_every_weight_and_frozen_layers_stay():

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import ran_tf
 from ran_tf.models import reader_process, weights_file
 
 
@@ -36,6 +37,30 @@ def test_the_copy_is_what_keras_wrote(whole):
     assert not file.path.exists()
     for a, b in zip(twin.variables, model.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_layers_that_nobody_named_have_the_same_paths_in_every_network():
+    """As those of Xception and InceptionV3, which Keras numbers through the process."""
+
+    def build(pixels, *, synchronized):
+        x = keras.layers.Conv2D(4, 3, strides=2)(pixels)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.Conv2D(4, 3, strides=2, name="named_7")(x)
+        x = keras.layers.Conv2D(4, 3, strides=2)(x)
+        return keras.layers.GlobalAveragePooling2D()(x)
+
+    ran_tf.register_backbone("unnamed", build)
+    first, second = (ran_tf.RegionAttentionNetwork("unnamed", 3, size=(32, 32)) for _ in range(2))
+    assert first.backbone.layers[-2].name != second.backbone.layers[-2].name
+    named = weights_file.weights_by_path(first)
+    assert list(named) == list(weights_file.weights_by_path(second))
+    assert [n for n in named if n.endswith("kernel")][:3] == [
+        "conv2d/kernel",
+        "named_7/kernel",
+        "conv2d_1/kernel",
+    ]
+    assert named["conv2d_1/kernel"] is first.backbone.layers[-2].kernel
+    assert len(named) == len(weights_file.float_weights(first))
 
 
 def _write(path, fill):

@@ -146,9 +146,10 @@ def _folder(run) -> pathlib.Path:
 
 
 def _fingerprint(run, *, init_weights: str | None) -> dict:
-    # By way of JSON, so that it equals what is read again; where the data lie changes nothing.
+    # By way of JSON, so that it equals what is read again; where the data lie changes nothing, nor
+    # whether memory holds them.
     asked = dataclasses.asdict(run.config)
-    asked["data"].pop("data_dir")
+    del asked["data"]["data_dir"], asked["data"]["cache"]
     return json.loads(json.dumps({"config": asked, "init_weights": init_weights}))
 
 

@@ -105,7 +105,7 @@ def load_preset(path: str | os.PathLike, *, dtype: str = "float32") -> TrainedMo
             f"Received: {found}, {len(parts[WEIGHTS]):,} bytes, in {str(path)!r}"
         )
     model = build_network(card, dtype=dtype, source=str(path))
-    weights = _weights(model)
+    weights = weights_file.weights_by_path(model)
     arrays = preset_file.read_arrays(
         parts[WEIGHTS], shapes={n: tuple(v.shape) for n, v in weights.items()}, source=str(path)
     )
@@ -157,7 +157,7 @@ def pack_weights(model: RegionAttentionNetwork) -> bytes:
       ValueError: if a weight does not fit into float16.
     """
     arrays = {}
-    for name, weight in _weights(model).items():
+    for name, weight in weights_file.weights_by_path(model).items():
         value = np.asarray(weight, np.float32)
         with np.errstate(over="ignore"):
             arrays[name] = value if value.ndim < 2 else value.astype(np.float16)
@@ -180,14 +180,3 @@ def known_faces() -> np.ndarray:
     squares = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
     squares[:2] = squares[:2, ..., :1]
     return squares.repeat(8, axis=1).repeat(8, axis=2)
-
-
-def _weights(model) -> dict:
-    weights = weights_file.float_weights(model)
-    named = {v.path: v for v in weights}
-    if len(named) != len(weights):
-        raise ValueError(
-            "a preset keeps weights by path, so each must have its own. Received: "
-            f"{len(weights)} weights of {len(named)} paths in backbone {model.backbone.name!r}"
-        )
-    return named

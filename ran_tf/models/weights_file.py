@@ -7,11 +7,13 @@ Every such file, whoever wrote it, is read by a child first (`reader_process`): 
 parses is the child's copy.
 """
 
+import collections
 import contextlib
 import dataclasses
 import json
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +22,7 @@ import h5py
 import keras
 
 from ran_tf.models import reader_process
+from ran_tf.models.ran import RegionAttentionNetwork
 
 _CHILD = pathlib.Path(__file__).with_name("h5_child.py")
 _ATTRIBUTE = "ran_tf"
@@ -43,6 +46,35 @@ class WeightsFile:
 def float_weights(model: keras.Model) -> list[keras.Variable]:
     """The weights of `model`; the states of dropout's random generators are none."""
     return [v for v in model.weights if v.dtype.startswith("float")]
+
+
+def weights_by_path(model: RegionAttentionNetwork) -> dict[str, keras.Variable]:
+    """The weights of a network by path, such as "conv1/kernel": the same for equal networks.
+
+    Keras numbers layers that nobody named through the process ("conv2d_7"), as those of
+    `keras.applications` are: here they are numbered through the network.
+
+    Raises:
+      ValueError: if two weights have one path.
+    """
+    paths = {}
+    seen = collections.Counter()
+    for layer in model.backbone.layers:
+        kind, number = re.fullmatch(r"(.*?)((?:_\d+)?)", layer.name).groups()
+        if not layer.weights or kind.replace("_", "") != type(layer).__name__.lower():
+            continue
+        name = f"{kind}_{seen[kind]}" if seen[kind] else kind
+        seen[kind] += 1
+        for weight in layer.weights:
+            paths[id(weight)] = weight.path.replace(kind + number, name, 1)
+    weights = float_weights(model)
+    named = {paths.get(id(v), v.path): v for v in weights}
+    if len(named) != len(weights):
+        raise ValueError(
+            "each weight must have a path of its own. Received: "
+            f"{len(weights)} weights of {len(named)} paths in backbone {model.backbone.name!r}"
+        )
+    return named
 
 
 def save(model: keras.Model, path: str | os.PathLike, *, arguments: Mapping[str, Any]) -> None:

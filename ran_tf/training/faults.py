@@ -18,9 +18,9 @@ def memory_explained(*, batch_size: int):
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise OutOfMemoryError(
-            f"out of memory ({_first_line(error)}). Lower --batch_size (and --learning_rate with "
-            "it) in a new --workdir; --regions_per_step, --region_size, --dtype=mixed_bfloat16 and "
-            f"--nocache save memory too. Received: batch_size={batch_size}"
+            f"out of memory ({_first_line(error)}). Go on with --nocache, or lower --batch_size "
+            "(and --learning_rate with it) in a new --workdir; --regions_per_step, --region_size "
+            f"and --dtype=mixed_bfloat16 save memory too. Received: batch_size={batch_size}"
         ) from error
 
 

@@ -1,6 +1,9 @@
 """Weights from elsewhere into a new network (`--init_weights`)."""
 
 import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
 
 from ran_tf import sources
 from ran_tf.models import weights_file
@@ -21,15 +24,19 @@ class Initialised:
     notes: tuple[str, ...] = ()
 
 
-def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
+def init_weights(
+    model: RegionAttentionNetwork, source: str, *, labels: Sequence[str]
+) -> Initialised:
     """Fills a network from a trained one, or a `.weights.h5` file of a backbone or a network.
 
-    From a work directory or a preset weights are matched by name and shape: what it lacks (a head
-    for other classes, the attention of a model without) keeps its random start. A file must fit as
-    a whole: to the backbone, or to the network.
+    From a work directory or a preset weights are matched by name and shape: what it lacks (the
+    attention of a model without) keeps its random start. The classifier is taken class by class,
+    or not at all if the network has a class that was not trained. A file must fit as a whole: to
+    the backbone, or to the network, whose classes it does not tell.
 
     Args:
       model: the network to fill, in place.
+      labels: its classes, in their order.
       source: a work directory of `ran_tf.launch.train`, a preset, or a weights file:
         `ran_tf.launch.convert` makes one of a backbone, `model.save_weights` one of a network.
         Files may be URLs, see `ran_tf.sources`.
@@ -41,10 +48,17 @@ def init_weights(model: RegionAttentionNetwork, source: str) -> Initialised:
     found = sources.resolve(source)
     if found.kind == "weights":
         return _from_file(model, found.path)
-    trained = sources.load_trained(found).model
-    _check_preprocessing(model, trained.get_config(), source=source)
-    taken = _from_network(model, trained, source=source)
-    return dataclasses.replace(taken, notes=_notes(model, trained.get_config(), source=source))
+    trained = sources.load_trained(found)
+    arguments = trained.model.get_config()
+    _check_preprocessing(model, arguments, source=source)
+    columns = _columns(trained.card.labels, labels)
+    taken = _from_network(model, trained.model, columns=columns, source=source)
+    return dataclasses.replace(taken, notes=_notes(model, arguments, source=source))
+
+
+def _columns(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
+    """Where a trained classifier has our classes; None if it lacks one."""
+    return [theirs.index(name) for name in ours] if set(ours) <= set(theirs) else None
 
 
 def _notes(model, arguments: dict, *, source: str) -> tuple[str, ...]:
@@ -70,14 +84,17 @@ def _check_preprocessing(model, arguments: dict, *, source: str) -> None:
         )
 
 
-def _weights_by_path(model) -> dict:
-    return {v.path: v for v in weights_file.float_weights(model)}
-
-
-def _from_network(model, trained, *, source: str) -> Initialised:
-    old, new = _weights_by_path(trained), _weights_by_path(model)
+def _from_network(model, trained, *, columns: list[int] | None, source: str) -> Initialised:
+    old = {n: np.asarray(v) for n, v in weights_file.weights_by_path(trained).items()}
+    for name in [n for n in old if n.startswith("classifier/")]:
+        if columns is None:
+            del old[name]
+        else:
+            old[name] = old[name][..., columns]
+    new = weights_file.weights_by_path(model)
     fitting = {n for n, v in new.items() if n in old and old[n].shape == v.shape}
-    if not fitting & set(_weights_by_path(model.backbone)):
+    backbone = {id(v) for v in model.backbone.weights}
+    if not any(id(new[name]) in backbone for name in fitting):
         raise ValueError(
             "`init_weights` must be of the same backbone; no weight of it fits "
             f"{model.backbone.name!r}. Received: init_weights={source!r}"
@@ -96,7 +113,9 @@ def _from_file(model, path) -> Initialised:
             notes = _notes(model, file.arguments, source=str(path))
     except OSError as error:
         raise _unfit(model, path, error) from error
-    taken = _sorted_out(_weights_by_path(model), set(_weights_by_path(target)))
+    filled = {id(v) for v in target.weights}
+    ours = weights_file.weights_by_path(model)
+    taken = _sorted_out(ours, {name for name, v in ours.items() if id(v) in filled})
     return dataclasses.replace(taken, notes=notes)
 
 

@@ -1,6 +1,7 @@
 """A run before its first step: everything the loop needs, new or taken up again."""
 
 import dataclasses
+import inspect
 import pathlib
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
 from ran_tf.data import pipeline, prepared
+from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import (
     checkpoints,
     initialise,
@@ -132,7 +134,7 @@ def start(
     if resumed:
         hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
     elif init_weights:
-        _initialise(state, init_weights, hooks=hooks)
+        _initialise(state, init_weights, labels=dataset.labels, hooks=hooks)
     workers.check_agreement(strategy, state.model.weights, step=progress.completed)
     return Run(
         config=config,
@@ -203,7 +205,9 @@ def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None
 def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
     identity = dataclasses.asdict(config)
-    del identity["deterministic"], identity["data"]["data_dir"]
+    del identity["deterministic"], identity["data"]["data_dir"], identity["data"]["cache"]
+    # What is left out has its default, and does not come from another version of the package.
+    identity["model"] = {**_model_defaults(), **config.model}
     return {
         **identity,
         "init_weights": init_weights,
@@ -213,8 +217,16 @@ def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | N
     }
 
 
-def _initialise(state, source: str, *, hooks: Hooks):
-    taken = initialise.init_weights(state.model, source)
+def _model_defaults() -> dict:
+    parameters = inspect.signature(RegionAttentionNetwork.__init__).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    for name in ("num_classes", "synchronized", "portable"):  # no choices of a run
+        del defaults[name]
+    return {**defaults, "dtype": keras.config.dtype_policy().name}
+
+
+def _initialise(state, source: str, *, labels, hooks: Hooks):
+    taken = initialise.init_weights(state.model, source, labels=labels)
     state.ema.set_weights(state.model.get_weights())
     hooks.on_message(
         f"{len(taken.loaded)} weights from {source}; "
