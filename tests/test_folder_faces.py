@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from ran_tf import config, specs
 from ran_tf.data import pipeline, prepared
+from ran_tf.images import read_image
 from ran_tf.launch.prepare import prepare
 from tests.exif_files import turned_jpeg
 from tfds_builders import images
@@ -225,6 +227,19 @@ def test_photos_are_turned_upright_as_the_detector_turns_them(tmp_path, raw):
     assert turned.shape == (32, 16, 3)
     assert turned[:14].mean() > 250
     assert turned[18:].mean() < 5
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tiff"])
+def test_what_is_transparent_is_white_as_for_a_predictor(tmp_path, raw, ending):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
+    pixels[0, 0, 3], pixels[0, 1, 3] = 0, 255
+    path = raw / "test" / "happy" / f"cut.{ending}"
+    options = {"lossless": True, "exact": True} if ending == "webp" else {}
+    Image.fromarray(pixels).save(path, **options)
+    build(raw, tmp_path)
+    found = examples(tmp_path)["test/happy/cut"]["image"]
+    np.testing.assert_array_equal(found[0, :2], [[255] * 3, pixels[0, 1, :3]])
+    np.testing.assert_array_equal(found, read_image(path))
 
 
 CONDITIONS = "id,occlusion,pose_30,pose_45\n"

@@ -1,10 +1,12 @@
 """Colour images from files, checked, as they are stored in a dataset."""
 
 import dataclasses
+import io
 
 import cv2
 import numpy as np
 from etils import epath
+from PIL import Image, ImageOps
 
 #: Files that count as images, by their ending in lower case.
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -30,7 +32,8 @@ class StoredImage:
 def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredImage:
     """Reads and checks an image.
 
-    A JPEG is kept as it is, which is small and loses nothing, unless it must be turned.
+    A JPEG is kept as it is, which is small and loses nothing, unless it must be turned. What is
+    transparent is put on white, as programs show it: under it may lie any colour.
 
     Args:
         path: the file.
@@ -51,9 +54,27 @@ def load_image(path: epath.PathLike, *, named_by: str, upright: bool) -> StoredI
             f"{path} (named by {named_by}) does not decode as an image: copy or unpack it again. "
             f"Received: a file of {len(data)} bytes"
         )
+    if not is_jpeg and _has_transparency(data):
+        pixels = _on_white(data, upright=upright)
     keep = is_jpeg and not (upright and b"Exif\0" in data[:65536])
     height, width = pixels.shape[:2]
     return StoredImage(encoded=data if keep else pixels, height=height, width=width)
+
+
+def _has_transparency(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.has_transparency_data
+    except Exception:  # Pillow reads no such file, and OpenCV did
+        return False
+
+
+def _on_white(data: bytes, *, upright: bool) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as file:
+        image = (ImageOps.exif_transpose(file) if upright else file).convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(image, mask=image.getchannel("A"))
+    return np.array(paper)
 
 
 def _has_jpeg_end(data: bytes) -> bool:
