@@ -209,6 +209,37 @@ def _post(port: int, body: bytes) -> tuple[int, dict]:
 SOUND = {"instances": [{"b64": base64.b64encode(PNG).decode()}]}
 IMAGES = {"signature_name": "images", "instances": [[[[1, 2, 3]]]]}
 COLUMN = {"signature_name": "images", "inputs": [[[[1, 2, 3]]]]}
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "closes"),
+    [
+        ("1.0", "", True),  # as ab sends without -k: it reads to the end of the connection
+        ("1.0", "Connection: keep-alive", False),
+        ("1.1", "", False),
+        ("1.1", "Connection: Close", True),
+    ],
+)
+def test_a_connection_is_kept_as_its_client_asks(port, version, header, closes):
+    body = json.dumps(SOUND).encode()
+    head = f"POST /v1/models/ran:predict HTTP/{version}\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(f"{head}{header}{header and chr(13) + chr(10)}\r\n".encode() + body)
+        answer = client.makefile("rb")
+        assert b" 200 " in answer.readline()
+        length = 0
+        while (line := answer.readline().strip()) != b"":
+            name, _, value = line.partition(b": ")
+            length = int(value) if name == b"Content-Length" else length
+        assert b"probabilities" in answer.read(length)
+        client.settimeout(1)
+        if closes:
+            assert answer.read(1) == b""
+        else:
+            with pytest.raises(TimeoutError):
+                answer.read(1)
+
+
 values = st.recursive(
     st.none()
     | st.booleans()

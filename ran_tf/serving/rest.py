@@ -114,7 +114,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _read_body(self) -> bytes:
         """Always all of it or an end of the connection: what is left would be the next request."""
         length = self.headers.get("Content-Length", "")
-        self.close_connection = True
+        closes, self.close_connection = self.close_connection, True
         # isdigit() is true of "\u00b2", and int() refuses thousands of digits.
         if not re.fullmatch("[0-9]{1,18}", length):
             raise _Refused(411, "the request must have a Content-Length")
@@ -128,7 +128,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise ConnectionError
-        self.close_connection = self.headers.get("Connection", "").lower() == "close"
+        self.close_connection = closes
         return body
 
     def _status(self, _: bytes) -> dict:
