@@ -37,9 +37,10 @@ def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) 
       u8[h, w, 3], RGB: on white, eight regions a row.
 
     Raises:
-      ValueError: if `face` is no such array.
+      ValueError: if `face` is no such array, or `tile` is below 16.
     """
     check_whole("tile", tile, low=16)
+    face = np.asarray(face)
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[-1] != 3 or 0 in face.shape:
         raise ValueError(
             "`face` must be u8[H, W, 3], RGB, with at least one pixel. "

@@ -197,10 +197,10 @@ class OptimizerConfig:
     def __post_init__(self):
         check_choice("optimizer.name", self.name, specs.OPTIMIZERS)
         check_choice("optimizer.schedule", self.schedule, specs.SCHEDULES)
-        if not 0 < self.learning_rate <= MAX_COUNT:
+        check_range("optimizer.learning_rate", self.learning_rate, low=0.0, high=MAX_COUNT)
+        if self.learning_rate == 0:
             raise ValueError(
-                f"`optimizer.learning_rate` must be positive and at most {MAX_COUNT:,}. "
-                f"Received: learning_rate={self.learning_rate}"
+                "`optimizer.learning_rate` must be above 0. Received: optimizer.learning_rate=0"
             )
         check_range("optimizer.warmup", self.warmup, low=0.0, high=1.0)
         check_range("optimizer.weight_decay", self.weight_decay, low=0.0, high=MAX_COUNT)

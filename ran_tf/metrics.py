@@ -74,7 +74,11 @@ def confusion_matrix(label, predicted, *, num_classes: int) -> np.ndarray:
 
 
 def accuracy(confusion) -> float:
-    """Fraction of faces on the diagonal of a confusion matrix i64[n, n]."""
+    """Fraction of faces on the diagonal of a confusion matrix i64[n, n].
+
+    Raises:
+      ValueError: for no square matrix, or one without a face.
+    """
     confusion = np.asarray(confusion)
     return float(np.trace(confusion) / _total(confusion))
 
@@ -87,7 +91,11 @@ def class_recalls(confusion) -> np.ndarray:
 
 
 def mean_class_accuracy(confusion) -> float:
-    """Mean of `class_recalls` over the classes that are present."""
+    """Mean of `class_recalls` over the classes that are present.
+
+    Raises:
+      ValueError: for no square matrix, or one without a face.
+    """
     _total(np.asarray(confusion))
     return float(np.nanmean(class_recalls(confusion)))
 
@@ -98,6 +106,9 @@ def wilson_interval(correct: int, count: int) -> Interval:
     Args:
       correct: successes.
       count: trials, at least 1.
+
+    Raises:
+      ValueError: for counts that cannot be.
     """
     check_whole("count", count, low=1)
     check_whole("correct", correct, low=0, high=count)
@@ -120,6 +131,9 @@ def expected_calibration_error(probabilities, label, *, bins: int = 15) -> float
       probabilities: f32[b, n], rows sum to 1.
       label: i64[b].
       bins: number of bins.
+
+    Raises:
+      ValueError: for shapes that do not fit, rows that are no probabilities, or no bin.
     """
     probabilities, label = _check_probabilities(probabilities, label)
     check_whole("bins", bins, low=1)
@@ -138,6 +152,9 @@ def negative_log_likelihood(probabilities, label) -> float:
     Args:
       probabilities: f32[b, n], rows sum to 1; zeros count as the smallest normal float32.
       label: i64[b].
+
+    Raises:
+      ValueError: for shapes that do not fit, or rows that are no probabilities.
     """
     probabilities, label = _check_probabilities(probabilities, label)
     of_label = probabilities[np.arange(len(label)), label]
@@ -157,6 +174,9 @@ def paired_bootstrap(
       baseline: f64[b], the baseline's score of the same faces in the same order.
       resamples: bootstrap resamples.
       seed: of the resampling: the same input gives the same interval.
+
+    Raises:
+      ValueError: for scores that are no vectors of one length, at least 1.
     """
     model, baseline = np.asarray(model, np.float64), np.asarray(baseline, np.float64)
     if model.ndim != 1 or model.shape != baseline.shape or model.size == 0:

@@ -22,8 +22,8 @@ class Predictor:
 
     Args:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
-        EXPORT_DIR/<version>, or the work directory of a training run (its best epoch); see
-        `ran_tf.sources`.
+        EXPORT_DIR/<version>, or the work directory of a training run (the weights it
+        keeps); see `ran_tf.sources`.
       align: the images of a call are photos: the largest face of each is found, turned upright and
         cut out as the faces that the model was trained on. False: they are face crops.
       detector: that finds faces, see `ran_tf.faces.detect`; MTCNN brings its weights along.
@@ -164,18 +164,12 @@ class Predictor:
                 problem.__cause__ = faces
                 results.fail(i, problem)
             else:
-                found[i] = sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+                found[i] = sorted(faces, key=lambda face: -face.area)
         return found
 
     def _cut(self, photo: np.ndarray, face: detect.Face) -> np.ndarray:
         """A face, upright and framed as the model's training faces: u8[s, s, 3]."""
-        return face_align.align_face(
-            photo,
-            face.landmarks,
-            size=max(8, *self.card.image_size),
-            margin=self.card.crop_margin,
-            drop=self.card.crop_drop,
-        ).image
+        return face_align.align_for(self.card, photo, face.landmarks).image
 
     def _predict(self, faces: list[np.ndarray]) -> list[Prediction]:
         predictions = []

@@ -55,7 +55,7 @@ def resolve(source: str | os.PathLike) -> Source:
     # A file of another kind is there, and no search for it helps.
     error = ValueError if path.is_file() else FileNotFoundError
     raise error(
-        "`source` must be the name of a preset "
+        "a model must be the name of a preset "
         f"({', '.join(presets.known_presets()) or 'none is packaged'}), a preset's folder or zip "
         "file, a folder written by ran_tf.launch.export or one of its versions, the work directory "
         "of a training run with at least one finished epoch, or, to start training from, a "
@@ -65,7 +65,7 @@ def resolve(source: str | os.PathLike) -> Source:
 
 
 def load_trained(source: Source | str | os.PathLike) -> presets.TrainedModel:
-    """Loads the network of a preset or of a work directory (its best epoch).
+    """Loads the network of a preset or of a work directory (the weights it keeps).
 
     Raises:
       FileNotFoundError: for a work directory without a finished epoch, or no such source.
@@ -77,6 +77,6 @@ def load_trained(source: Source | str | os.PathLike) -> presets.TrainedModel:
     if found.kind == "workdir":
         return records.load_workdir(found.path)
     raise ValueError(
-        "`source` must be a preset or the work directory of a training run; an export or a bare "
-        f"weights file cannot become a network. Received: source={found.name!r}"
+        "a network must come from a preset or the work directory of a training run; an export or "
+        f"a bare weights file cannot become a network. Received: source={found.name!r}"
     )

@@ -19,7 +19,7 @@ def numbered(tmp_path):
 @pytest.mark.filterwarnings("default")  # Beam's own
 @pytest.mark.parametrize("config", ["numbered_8", "original_7"])
 def test_a_beam_pipeline_makes_the_same_examples(tmp_path, caplog, config):
-    reason = "needs Apache Beam: pip install apache-beam 'protobuf<7' 'pyarrow<26'"
+    reason = "needs Apache Beam: pip install '.[beam]'"
     pytest.importorskip("apache_beam", reason=reason)
     raw = files.write_lists(files.write_original(files.write_numbered(tmp_path / "raw")))
     plain = build(raw, tmp_path / "plain", config=config)
@@ -37,7 +37,7 @@ def test_a_beam_pipeline_makes_the_same_examples(tmp_path, caplog, config):
 
 def test_a_runner_without_beam_is_refused_with_the_remedy(tmp_path, numbered, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
-    message = r"not installed: pip install apache-beam .*Received: beam_runner='DirectRunner'"
+    message = r"not installed: pip install .ran_tf\[beam\]., .*Received: beam_runner=.DirectRunner."
     with pytest.raises(ModuleNotFoundError, match=message):
         build(numbered, tmp_path / "out", config="numbered_8", beam_runner="DirectRunner")
 

@@ -25,6 +25,10 @@ CARD = ModelCard(
             lambda: TrainConfig(seed=1.5),
             "`train.seed` must be an integer.*train.seed=1.5",
         ),
+        (
+            lambda: config.OptimizerConfig(learning_rate=0.0),
+            "`optimizer.learning_rate` must be above 0.*optimizer.learning_rate=0",
+        ),
         (lambda: TrainConfig(margin=True), "`train.margin` must be in .*margin=True"),
         (lambda: TrainConfig(regions_per_step=1.5), "`train.regions_per_step` must be an integer"),
         (lambda: RegionAttentionNetwork(size=("a", "b")), "`size` must be an integer.*size='a'"),

@@ -84,7 +84,7 @@ def load_lists(
                 paths |= dl_manager.download({name: file.url for name, file in missing.items()})
         except Exception as error:  # TFDS and requests raise a dozen kinds; one remedy serves all.
             raise FileNotFoundError(
-                f"The RAN authors' lists ({names}) are not in {folder} and could not be "
+                f"the RAN authors' lists ({names}) are not in {folder} and could not be "
                 f"downloaded: get them by hand from {ran_lists.HOMEPAGE} (folder {authors_folder}) "
                 f"and put them into {folder}. Received: {type(error).__name__}: {error}"
             ) from error

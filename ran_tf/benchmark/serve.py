@@ -33,7 +33,7 @@ class ServePlan:
     """What is served.
 
     Attributes:
-      workdir: training run whose best epoch is served; None is a network with random weights, of
+      workdir: training run whose kept weights are served; None is a network with random weights, of
         the next four.
       backbone: name.
       size: side of a region, pixels.

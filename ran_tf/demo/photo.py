@@ -61,7 +61,7 @@ def analyse(data: bytes, *, cards: Sequence[ModelCard], find_faces: Callable) ->
     """
     image = decode_image(data)
     (found,) = find_faces([image])
-    found = sorted(found, key=_area)[-_MAX_FACES:]
+    found = sorted(found, key=lambda face: face.area)[-_MAX_FACES:]
     # The rightmost of the sorted by area is the largest; the page counts from left to right.
     largest = found[-1] if found else None
     found.sort(key=lambda face: float(face.box[1] + face.box[3]))
@@ -73,23 +73,13 @@ def analyse(data: bytes, *, cards: Sequence[ModelCard], find_faces: Callable) ->
     )
 
 
-def _area(face: detect.Face) -> float:
-    y0, x0, y1, x1 = face.box
-    return float((y1 - y0) * (x1 - x0))
-
-
 def _cut_face(image: np.ndarray, face: detect.Face, *, cards: Sequence[ModelCard]) -> Face:
-    def cut(card, size):
-        return align.align_face(
-            image, face.landmarks, size=size, margin=card.crop_margin, drop=card.crop_drop
-        ).image
-
     # Pixel centres lie at whole numbers: half a pixel more on every side is the outline.
     box = (face.box + np.array([-0.5, -0.5, 0.5, 0.5]) + 0.5) / np.tile(image.shape[:2], 2)
     return Face(
         box=box.clip(0.0, 1.0),
-        view=cut(cards[0], _FACE_SIDE),
-        crops=tuple(cut(card, _side(card)) for card in cards),
+        view=align.align_for(cards[0], image, face.landmarks, size=_FACE_SIDE).image,
+        crops=tuple(align.align_for(card, image, face.landmarks).image for card in cards),
     )
 
 
@@ -99,13 +89,8 @@ def _cut_whole(image: np.ndarray, *, cards: Sequence[ModelCard]) -> Face:
     return Face(
         box=np.concatenate([margin, 1.0 - margin]),
         view=align.centre_square(image, size=_FACE_SIDE),
-        crops=tuple(align.centre_square(image, size=_side(card)) for card in cards),
+        crops=tuple(align.centre_square(image, size=align.side_for(card)) for card in cards),
     )
-
-
-def _side(card: ModelCard) -> int:
-    """As `ran_tf.Predictor(align=True)` cuts faces."""
-    return max(8, *card.image_size)
 
 
 def _shrink(image: np.ndarray, *, side: int) -> np.ndarray:

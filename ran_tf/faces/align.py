@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from ran_tf.card import ModelCard
 from ran_tf.config import check_framing, check_whole
 
 # Where the five landmarks lie in an upright face, as x,y in 0..1 of a square from fringe to chin:
@@ -62,7 +63,8 @@ def align_face(
       An `AlignedFace`. Where the square leaves the photo, the photo's border is repeated.
 
     Raises:
-      ValueError: landmarks that are not finite, or all in one place.
+      ValueError: landmarks that are not finite, or all in one place; a size below 8, a margin
+        outside of -0.4..4 or a drop outside of -1..1.
     """
     check_whole("size", size, low=8)
     check_framing(margin, drop)
@@ -88,6 +90,24 @@ def align_face(
     return AlignedFace(image=aligned, landmarks=to_unit(points, shape=aligned.shape), matrix=matrix)
 
 
+def align_for(
+    card: ModelCard, image: np.ndarray, landmarks: np.ndarray, *, size: int | None = None
+) -> AlignedFace:
+    """`align_face`, framed as the faces that a model was trained on; by default of `side_for`."""
+    return align_face(
+        image,
+        landmarks,
+        size=size or side_for(card),
+        margin=card.crop_margin,
+        drop=card.crop_drop,
+    )
+
+
+def side_for(card: ModelCard) -> int:
+    """Side of the square that a face is cut into for a model, pixels."""
+    return max(8, *card.image_size)
+
+
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Least-squares rotation, one scale and shift (no mirroring) from points to points.
 
@@ -104,7 +124,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     (x, y), (u, v) = (source - centre_source).T, (target - centre_target).T
     spread = np.sum(x * x + y * y)
     if spread < 1e-6:
-        raise ValueError(f"The landmarks must not all be in one place. Received: {source.tolist()}")
+        raise ValueError(f"the landmarks must not all be in one place. Received: {source.tolist()}")
     a = np.sum(x * u + y * v) / spread
     b = np.sum(x * v - y * u) / spread
     linear = np.array([[a, -b], [b, a]])

@@ -29,6 +29,11 @@ class Face:
     score: float
     landmarks: np.ndarray
 
+    @property
+    def area(self) -> float:
+        """Of the box, square pixels."""
+        return float(np.prod(self.box[2:] - self.box[:2]))
+
 
 @dataclasses.dataclass(frozen=True)
 class DetectorConfig:
@@ -79,6 +84,8 @@ def create_detector(
 
     Raises:
       FileNotFoundError: retinaface's weights are missing; the message says where they belong.
+      ValueError: its weights cannot be read.
+      RuntimeError: retina-face was imported before, with its TensorFlow engine.
     """
     min_score = _MIN_SCORES[config.name] if config.min_score is None else config.min_score
     # Imported here because each brings its own framework.
@@ -128,17 +135,18 @@ def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "lar
       faces: at least one.
       shape: of the photo, [H,W,...].
       rule: "largest" (area of the box) or "centre" (box nearest to the photo's centre).
+
+    Raises:
+      ValueError: if there is no face, or no such rule.
     """
     check_choice("choose", rule, CHOICES)
     if not faces:
         raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
-    boxes = np.stack([face.box for face in faces])
-    y0, x0, y1, x1 = boxes.T
     if rule == "largest":
-        cost = -(y1 - y0) * (x1 - x0)
-    else:
-        cost = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
-    return faces[int(np.argmin(cost))]
+        return max(faces, key=lambda face: face.area)
+    y0, x0, y1, x1 = np.stack([face.box for face in faces]).T
+    distances = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
+    return faces[int(np.argmin(distances))]
 
 
 def order_landmarks(landmarks: np.ndarray) -> np.ndarray:

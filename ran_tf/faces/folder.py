@@ -78,7 +78,7 @@ def align_folder(
     Raises:
       FileNotFoundError: no folder, no photos, or no weights.
       ValueError: two photos, or faces, might get the same id; `output_dir` was begun with other
-        settings.
+        settings, or is `input_dir`.
       RuntimeError: processes die as they start, or at each of three photos in a row.
     """
     check_whole("processes", processes, low=1)

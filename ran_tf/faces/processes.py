@@ -87,7 +87,7 @@ def _run_one_by_one(items: list, start, task, lost):
                 process = _find_process(_submit(pool, os.getpid).result())
             except BrokenProcessPool as error:
                 raise RuntimeError(
-                    "A worker process died as it started: what it wrote above says why; "
+                    "a worker process died as it started: what it wrote above says why; "
                     f"processes=1 works without any. Received: {len(waiting):,} items to do"
                 ) from error
             with contextlib.suppress(BrokenProcessPool):
@@ -102,7 +102,7 @@ def _run_one_by_one(items: list, start, task, lost):
             yield [lost(item, ending)]
             if in_a_row == _MAX_DEATHS:
                 raise RuntimeError(
-                    f"A worker process died at each of {_MAX_DEATHS} items in a row, which is "
+                    f"a worker process died at each of {_MAX_DEATHS} items in a row, which is "
                     "hardly for the items: look for memory, or reinstall what finds faces. What is "
                     f"done is kept. Received: {item!r}, {ending}"
                 )

@@ -39,7 +39,7 @@ def find_weights() -> Path:
     old = path.with_suffix(".h5")
     remark = f" ({old} is there, but is for its TensorFlow engine.)" if old.exists() else ""
     raise FileNotFoundError(
-        f"The weights of retinaface must be at {path}.{remark} They are not downloaded without "
+        f"the weights of retinaface must be at {path}.{remark} They are not downloaded without "
         f"being asked, and no checksum of them is published: fetch {' or '.join(WEIGHTS_URLS)} if "
         "you trust it, and place the file there (another folder than the home folder: set "
         "DEEPFACE_HOME), or use --detector=mtcnn, which brings its own. Received: "

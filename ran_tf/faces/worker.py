@@ -194,7 +194,7 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         outputs = (Output(name, "", None),) if config.landmarks_only else ()
         return Record(path, "many_faces", faces=count, outputs=outputs, note="skipped")
     if count > 1 and config.many_faces == "all":
-        faces = sorted(faces, key=lambda face: -np.prod(face.box[2:] - face.box[:2]))
+        faces = sorted(faces, key=lambda face: -face.area)
         names = [face_id(name, i) for i in range(count)]
         note = "all written"
     else:

@@ -64,7 +64,7 @@ def evaluate_workdir(
     data_dir: str | None = None,
     strategy=None,
 ) -> dict:
-    """Evaluates the best weights of a run on the test split; see `evaluate`."""
+    """Evaluates the weights that a run keeps on the test split; see `evaluate`."""
     options = {"workdir": workdir, "dataset": dataset, "data_dir": data_dir, "out": out}
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     return evaluate(

@@ -5,8 +5,8 @@
     python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR \\
         [--workdir=DIR|--model=PRESET [--dtype=POLICY]]
 
-Writes a preset, or the best epoch of a training run, as EXPORT_DIR/<version>/: a SavedModel for
-TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
+Writes a preset, or the weights that a training run keeps, as EXPORT_DIR/<version>/: a SavedModel
+for TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
 reloaded in a fresh process without Keras and compared with the model. `--check` does that again
 with an export that is there; without its model, its signatures are compared with each other.
 """
@@ -48,15 +48,15 @@ def define_flags() -> None:
     )
 
 
-def export_workdir(
-    workdir: str | os.PathLike,
+def export_model(
+    source: str | os.PathLike,
     *,
     export_dir: str | os.PathLike,
     version: int | None = None,
     dtype: str | None = None,
     format: str = "saved_model",
 ) -> None:
-    """Exports a preset or the best epoch of a run, and says how far the export is from the model.
+    """Exports a preset or what a run keeps, and says how far the export is from the model.
 
     Raises:
       FileNotFoundError: if there is no such preset or run, or the run has no finished epoch.
@@ -64,7 +64,7 @@ def export_workdir(
     """
     from ran_tf import export, sources
 
-    trained = sources.load_trained(workdir)
+    trained = sources.load_trained(source)
     written = export.write_export(
         trained.model,
         trained.card,
@@ -116,7 +116,7 @@ def main() -> None:
         return
     if source is None:
         raise ValueError("--workdir or --model must say what is exported. Received: neither")
-    export_workdir(
+    export_model(
         source,
         export_dir=values.export_dir,
         version=values.version,

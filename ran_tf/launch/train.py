@@ -113,7 +113,7 @@ def _run(config, strategy) -> None:
             strategy=strategy,
         )
     if values.export and chief:
-        export.export_workdir(workdir, export_dir=workdir / "export")
+        export.export_model(workdir, export_dir=workdir / "export")
 
 
 def _check_test_split(dataset, *, data) -> None:

@@ -36,6 +36,7 @@ class RegionAttentionNetwork(keras.Model):
       preprocessing: what the backbone does to pixels first. "standard": mean and scale of the
         architecture's usual checkpoints; "unit": RGB in 0..1, which the authors' checkpoints were
         trained with.
+      name, dtype: as of every `keras.Model`; the attention computes in float32 under every dtype.
 
     Call, with a dict:
       image: u8 or f32 [b, H, W, 3] in 0..255, whole faces.
@@ -45,6 +46,10 @@ class RegionAttentionNetwork(keras.Model):
     Returns a dict, all float32:
       logits [b, n]; mu, nu, weights [b, k], where `weights` sum to 1 over the regions: mu nu / sum
       (mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
+
+    Raises:
+      ValueError: for an argument out of range, an unknown backbone, attention or trunk, or `split`
+        or `region_map` without a shared trunk; in a call, for inputs of other shapes or types.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ def _check(model: keras.Model, layers: list) -> None:
     for layer in layers:
         if layer.gamma is None or layer.beta is None:
             raise ValueError(
-                "Every BN of `model` must have gamma and beta, else its function cannot be kept. "
+                "every BN of `model` must have gamma and beta, else its function cannot be kept. "
                 f"Received: layer {layer.name!r} with scale={layer.scale}, center={layer.center}"
             )
         if layer.compute_dtype != "float32":

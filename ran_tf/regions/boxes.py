@@ -77,7 +77,11 @@ def boxes_from_draws(draws) -> np.ndarray:
 
 
 def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
-    """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes."""
+    """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes.
+
+    Raises:
+      ValueError: for fewer regions than one, or more than `config.MAX_REGIONS`.
+    """
     config.check_whole("k", k, low=1, high=config.MAX_REGIONS)
     return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
 

@@ -18,7 +18,7 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class NotServedError(LookupError):
-    """The request names a model, version or signature that is not served."""
+    """The request names a model or version that is not served."""
 
 
 class BadRequestError(ValueError):

@@ -1,9 +1,9 @@
 """Checkpoints: folders that appear whole, with checksums, and are read only if they still are.
 
 checkpoints/step-*/    full state: model, EMA, optimizer, dropout, step, sums of the running epoch;
-                       the run's identity; metrics.csv and the files of the best epoch
+                       the run's identity; metrics.csv and the files of the weights that are kept
 
-The metrics and best weights outside are copies of the newest checkpoint's, and are made again from
+The metrics and kept weights outside are copies of the newest checkpoint's, and are made again from
 it when a run is resumed: whatever a kill left, they then fit each other and the state.
 """
 
@@ -171,7 +171,7 @@ def save(
         manifest.write(partial)
         partial.rename(target)
         manifest.sync(store.folder)
-    with faults.writing_explained("metrics and the best weights", store.workdir):
+    with faults.writing_explained("metrics and the kept weights", store.workdir):
         records.publish(target, store.workdir)
         for old in _step_folders(store.folder)[_KEEP:]:
             _remove(old)
@@ -209,7 +209,7 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     for folder, error in broken.items():
         say(f"{folder} is broken ({error}) and was removed: going back to {whole.name}")
         _remove(folder)
-    with faults.writing_explained("metrics and the best weights", store.workdir):
+    with faults.writing_explained("metrics and the kept weights", store.workdir):
         records.publish(whole, store.workdir)
     return True
 

@@ -115,13 +115,12 @@ def _train_epoch(run: Run, epoch: int) -> None:
     last_save = time.monotonic()
     pending = None
     for number, batch in enumerate(batches, start=run.progress.completed):
-        rate = _learning_rate(run, number)
-        run.state.optimizer.learning_rate = rate
+        run.state.optimizer.learning_rate = _learning_rate(run, number)
         sums = run.step(batch, tf.constant(number, tf.int64))
         # Sums are read one step late, so that an accelerator never waits for the host.
         if pending is not None:
             run.hooks.on_step(epoch_meter.add(*pending))
-        pending = (number, rate, sums)
+        pending = (number, sums)
         stop = workers.any_asked(run.strategy, run.hooks.stop, step=number)
         # Not after the last step: the epoch's own checkpoint is about to come.
         due = number < last_step and time.monotonic() - last_save > run.checkpoint_seconds

@@ -21,7 +21,6 @@ class StepReport:
       epoch, epochs, step, steps: 1-based positions and totals (step within its epoch).
       loss, cross_entropy, region_loss, accuracy: means over the epoch so far.
       faces_per_second: of all workers, since this process took the epoch up.
-      learning_rate: of this step.
     """
 
     epoch: int
@@ -33,7 +32,6 @@ class StepReport:
     region_loss: float
     accuracy: float
     faces_per_second: float
-    learning_rate: float
 
 
 class Meter:
@@ -56,8 +54,8 @@ class Meter:
         self._faces_before = self._sums[0]
         self._start = time.monotonic()
 
-    def add(self, number: int, rate: float, sums: dict) -> StepReport:
-        """Takes in the sums of step `number`, which had the learning rate `rate`.
+    def add(self, number: int, sums: dict) -> StepReport:
+        """Takes in the sums of step `number`.
 
         Raises:
           NonFiniteLossError: if they are not finite; the progress stays where it was.
@@ -78,7 +76,6 @@ class Meter:
             step=number + 1 - self._epoch * self._steps,
             steps=self._steps,
             faces_per_second=self.faces_per_second(),
-            learning_rate=rate,
             **self.means(),
         )
 

@@ -1,4 +1,4 @@
-"""What a run tells of itself: its metrics, its best weights, and how both are read again.
+"""What a run tells of itself: its metrics, the weights that it keeps, and how both are read again.
 
 run.json               flags, versions, seed, dataset version: an entry for every start
 checkpoints/           see `checkpoints`

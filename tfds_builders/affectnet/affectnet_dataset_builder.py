@@ -118,8 +118,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self._use_beam = bool(download_config.beam_runner or download_config.beam_options)
         if self._use_beam and importlib.util.find_spec("apache_beam") is None:
             raise ModuleNotFoundError(
-                "Apache Beam is asked for but not installed: pip install apache-beam 'protobuf<7' "
-                "'pyarrow<26', or leave out beam_runner and beam_options to build without it. "
+                'Apache Beam is asked for but not installed: pip install "ran_tf[beam]", or leave '
+                "out beam_runner and beam_options to build without it. "
                 f"Received: beam_runner={download_config.beam_runner!r}"
             )
         super()._download_and_prepare(dl_manager, download_config)
