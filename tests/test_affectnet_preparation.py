@@ -37,7 +37,10 @@ def test_a_beam_pipeline_makes_the_same_examples(tmp_path, caplog, config):
 
 def test_a_runner_without_beam_is_refused_with_the_remedy(tmp_path, numbered, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)  # as if it were not installed
-    message = r"not installed: pip install .ran_tf\[beam\]., .*Received: beam_runner=.DirectRunner."
+    message = (
+        r'not installed: pip install "ran_tf\[beam\]", '
+        r".*Received: beam_runner='DirectRunner'"
+    )
     with pytest.raises(ModuleNotFoundError, match=message):
         build(numbered, tmp_path / "out", config="numbered_8", beam_runner="DirectRunner")
 
