@@ -127,6 +127,7 @@ def test_the_title_fits_and_is_written():
         np.zeros((8, 8, 4), np.uint8),
         np.zeros((0, 8, 3), np.uint8),
         np.zeros((8, 8, 3), np.float32),
+        [[1]],
     ],
 )
 def test_other_arrays_are_refused(face):

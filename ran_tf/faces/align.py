@@ -97,7 +97,7 @@ def align_for(
     return align_face(
         image,
         landmarks,
-        size=size or side_for(card),
+        size=side_for(card) if size is None else size,
         margin=card.crop_margin,
         drop=card.crop_drop,
     )

@@ -72,10 +72,10 @@ class _Stopped:
         self.asked, self.child, self.waiting = 0, None, None
 
     def ready(self) -> bool:
-        """Whether the child waits no more."""
+        """Whether there is a child that waits no more."""
         # Asked of the pipe each time: the child may train, and take its first signal well, before
         # its parent has woken to hear that it is ready.
-        return _ended(self.waiting, seconds=0)
+        return self.child is not None and _ended(self.waiting, seconds=0)
 
 
 def _pass_on_signals() -> _Stopped:
@@ -90,7 +90,7 @@ def _pass_on_signals() -> _Stopped:
 
     def ask(number, _):
         stopped.asked = number
-        if number == signal.SIGTERM or not (stopped.child and stopped.ready()):
+        if number == signal.SIGTERM or not stopped.ready():
             tell()
         else:
             # Ctrl-C reaches the whole process group without help, and twice would mean "at once";

@@ -60,13 +60,13 @@ def weights_by_path(model: RegionAttentionNetwork) -> dict[str, keras.Variable]:
     paths = {}
     seen = collections.Counter()
     for layer in model.backbone.layers:
-        kind, number = re.fullmatch(r"(.*?)((?:_\d+)?)", layer.name).groups()
+        kind = re.sub(r"_\d+$", "", layer.name)
         if not layer.weights or kind.replace("_", "") != type(layer).__name__.lower():
             continue
         name = f"{kind}_{seen[kind]}" if seen[kind] else kind
         seen[kind] += 1
         for weight in layer.weights:
-            paths[id(weight)] = weight.path.replace(kind + number, name, 1)
+            paths[id(weight)] = weight.path.replace(layer.name, name, 1)
     weights = float_weights(model)
     named = {paths.get(id(v), v.path): v for v in weights}
     if len(named) != len(weights):

@@ -93,8 +93,7 @@ def _from_network(model, trained, *, columns: list[int] | None, source: str) -> 
             old[name] = old[name][..., columns]
     new = weights_file.weights_by_path(model)
     fitting = {n for n, v in new.items() if n in old and old[n].shape == v.shape}
-    backbone = {id(v) for v in model.backbone.weights}
-    if not any(id(new[name]) in backbone for name in fitting):
+    if not fitting & _names_in(model.backbone, new):
         raise ValueError(
             "`init_weights` must be of the same backbone; no weight of it fits "
             f"{model.backbone.name!r}. Received: init_weights={source!r}"
@@ -102,6 +101,12 @@ def _from_network(model, trained, *, columns: list[int] | None, source: str) -> 
     for name in fitting:
         new[name].assign(old[name])
     return _sorted_out(new, fitting)
+
+
+def _names_in(part, weights: dict) -> set[str]:
+    """Those of named weights that a part of their network has."""
+    there = {id(v) for v in part.weights}
+    return {name for name, v in weights.items() if id(v) in there}
 
 
 def _from_file(model, path) -> Initialised:
@@ -113,9 +118,8 @@ def _from_file(model, path) -> Initialised:
             notes = _notes(model, file.arguments, source=str(path))
     except OSError as error:
         raise _unfit(model, path, error) from error
-    filled = {id(v) for v in target.weights}
     ours = weights_file.weights_by_path(model)
-    taken = _sorted_out(ours, {name for name, v in ours.items() if id(v) in filled})
+    taken = _sorted_out(ours, _names_in(target, ours))
     return dataclasses.replace(taken, notes=notes)
 
 
