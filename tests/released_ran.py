@@ -130,6 +130,13 @@ def save_checkpoint(model: nn.Module, path, *, zipped: bool = True, beside=True)
     """As the authors' training script saves, from under `DataParallel`."""
     state = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
     if beside:
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9).state_dict()
+        # What SGD says of itself, by hand: to make one imports Triton where PyTorch's CUDA build
+        # brought it, and beside TensorFlow that ends the process.
+        optimizer = {
+            "state": {},
+            "param_groups": [
+                {"lr": 0.1, "momentum": 0.9, "params": list(range(len([*model.parameters()])))}
+            ],
+        }
         state = {"epoch": 40, "arch": "resnet18", "state_dict": state, "optimizer": optimizer}
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
