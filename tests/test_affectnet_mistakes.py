@@ -27,6 +27,12 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+def repeat(path, old, new):
+    """Adds the row that holds `old` once more, with `new` in its place."""
+    row = next(line for line in path.read_text().splitlines() if old in line)
+    path.write_text(f"{path.read_text()}{row.replace(old, new)}\n")
+
+
 def train_row(index):
     return files.original_path("train", index)
 
@@ -52,7 +58,7 @@ ORIGINAL_MISTAKES = {
     "a row cut off": (
         lambda raw: edit(raw / TRAIN, ",0.9\n", "\n"),
         ValueError,
-        r"training\.csv, row 2: has 8 columns, expected 9: get the table again.*Received: row=",
+        r"training\.csv, row 2: has 8 columns, expected 9 .*use the table as pub.*Received: row=",
     ),
     "a landmark too few": (
         lambda raw: edit(raw / TRAIN, ";", ";1.5;2.5;"),
@@ -102,6 +108,47 @@ ORIGINAL_MISTAKES = {
         ),
         ValueError,
         r"validation\.csv, row 2: repeats the image of .*validation\.csv, row 1: delete one",
+    ),
+    "an image in both tables": (
+        lambda raw: edit(raw / TRAIN, train_row(3), files.original_path("validation", 0)),
+        ValueError,
+        r"training\.csv, row 5: names the image of .*validation\.csv, row 1: no image .* delete",
+    ),
+    "a face with two expressions": (
+        lambda raw: repeat(raw / TRAIN, ",0,-0.5,", ",3,-0.5,"),
+        ValueError,
+        r"training\.csv, row 10: gives a face another expression than .*training\.csv, row 2: del"
+        r".*Received: expression=3 and 0",
+    ),
+    "a table twice": (
+        lambda raw: shutil.copy(raw / TRAIN, raw),
+        ValueError,
+        r"raw holds training\.csv twice: move one of the two away.*raw/training\.csv and .*lists/",
+    ),
+    "a folder of images twice": (
+        lambda raw: (raw / "Manually_Annotated" / IMAGES).mkdir(parents=True),
+        ValueError,
+        r"raw holds Manually_Annotated_Images/ twice: move one",
+    ),
+    "a path that climbs": (
+        lambda raw: edit(raw / TRAIN, train_row(0), "../../" + train_row(0)),
+        ValueError,
+        r"training\.csv, row 2: must name an image below .*Manually_Annotated_Images: .*\.\./\.\./",
+    ),
+    "an absolute path": (
+        lambda raw: edit(raw / TRAIN, train_row(0), str(raw / IMAGES / train_row(0))),
+        ValueError,
+        r"training\.csv, row 2: must name an image below .*Received: subDirectory_filePath='/",
+    ),
+    "a quote that is not closed": (
+        lambda raw: edit(raw / TRAIN, train_row(1), '"' + train_row(1)),
+        ValueError,
+        r"training\.csv, row 3: is not a row of a CSV file",
+    ),
+    "a column twice": (
+        lambda raw: edit(raw / TRAIN, ",arousal", ",valence,arousal"),
+        ValueError,
+        r"training\.csv, row 1: the header has twice valence: use the table as published",
     ),
     "a list row that names no image": (
         lambda raw: edit(raw / POSE, files.hashed("validation", 3), files.hashed("train", 0)),
@@ -188,6 +235,14 @@ def cut_off(path):
 @pytest.mark.parametrize("mistake", ORIGINAL_MISTAKES)
 def test_a_mistake_in_the_original_release_is_named(tmp_path, original, mistake):
     assert_named(ORIGINAL_MISTAKES[mistake], tmp_path, config="original_8")
+
+
+def test_an_image_of_two_faces_and_a_row_given_twice_are_no_mistakes(tmp_path, original):
+    repeat(original / TRAIN, ",20,10,40,40,", ",30,10,40,40,")
+    repeat(original / TRAIN, ",-5,30,50,50,", ",-5,30,50,50,")
+    build(original, tmp_path / "out", config="original_8")
+    builder = tfds.builder("affectnet/original_8", data_dir=tmp_path / "out")
+    assert builder.info.splits["train"].num_examples == 5 + 2
 
 
 @pytest.mark.parametrize("mistake", NUMBERED_MISTAKES)

@@ -300,6 +300,10 @@ MISTAKES = {
         lambda raw: (raw / "conditions.csv").write_text("id,occlusion,pose_30\n"),
         r"conditions\.csv, row 1: the header lacks pose_45: write it as id,occlusion,pose_30,pose",
     ),
+    "a short row of conditions": (
+        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,glasses\n"),
+        r"conditions\.csv, row 2: has 2 columns, expected 4 as in the header: write it as id,occ",
+    ),
     "an unknown occlusion": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,hat,0,0\n"),
         r"conditions\.csv, row 2: occlusion must be one of none, upper.*occlusion='hat'",

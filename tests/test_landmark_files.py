@@ -84,14 +84,25 @@ MISTAKES = {
     ),
     "infinite": ((HEADER, FACE.replace("0.7", "inf")), r"row 2: must give ten numbers in 0\.\.1"),
     "a word": ((HEADER, FACE.replace("0.7", "?")), r"row 2: must give ten numbers in 0\.\.1"),
-    "a short row": ((HEADER, FACE[:-2]), r"row 2: must give ten numbers in 0\.\.1"),
+    "a short row": (
+        (HEADER, FACE[:-2]),
+        r"x\.csv, row 2: has 10 columns, expected 11 .*write the file again",
+    ),
+    "a column twice": (
+        (f"{HEADER},nose_x", f"{FACE},0.9"),
+        r"x\.csv, row 1: the header has twice nose_x: write the file again",
+    ),
+    "a quote that is not closed": (
+        (HEADER, f'"{FACE}', NO_FACE, f'{LEFT_OUT}"'),
+        r"x\.csv, row 2: is not a row of a CSV file .*Received: .*fer0032220",
+    ),
     "half a landmark": (
         (HEADER, FACE.replace("0.7", "nan")),
         r"row 2: a landmark must have both x and y, or nan for both",
     ),
     "a face twice": (
         (HEADER, FACE, NO_FACE, FACE),
-        r"x\.csv, row 4: repeats fer0032220 of row 2: delete one of the two.*id='fer0032220'",
+        r"x\.csv, row 4: repeats fer0032220 of .*row 2: delete one of the two.*id='fer0032220'",
     ),
 }
 

@@ -101,10 +101,10 @@ def _read(path: epath.Path, *, ids: Mapping[str, str | None]) -> dict[str, np.nd
     }
 
 
-def _parse(cells: list[str | None], *, source: str) -> np.ndarray:
+def _parse(cells: list[str], *, source: str) -> np.ndarray:
     try:
         points = np.array([float(cell) for cell in cells], dtype=np.float32).reshape(-1, 2)
-    except (TypeError, ValueError):  # a short row has None
+    except ValueError:
         points = None
     # Written so that an infinity is outside and a nan is inside.
     if points is None or not np.all(np.isnan(points) | ((points >= 0) & (points <= 1))):

@@ -1,7 +1,6 @@
 """CSV files that say something of faces, by id: read, checked and joined."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from etils import epath
@@ -15,12 +14,12 @@ class Row:
 
     Attributes:
         face_id: the face in its dataset.
-        cells: text by column; None in a row that is too short.
+        cells: text by column.
         source: file and row, for errors.
     """
 
     face_id: str
-    cells: Mapping[str, str | None]
+    cells: Mapping[str, str]
     source: str
 
 
@@ -38,35 +37,25 @@ def read_table(
         ids: id of the face by each name that the column `id` may have for it; None for a name that
           several faces have.
         columns: needed besides `id`, in any order.
-        remedy: what to do about a missing column, for the error.
+        remedy: what to do about a header or a row of another form, for the error.
 
     Yields:
         Its rows, in file order.
 
     Raises:
-        ValueError: a column is missing, or a row names no face, several, or one named before.
+        ValueError: the file is no such table (see `text_files.read_records`), or a row names no
+          face, several, or one named before.
     """
-    path = epath.Path(path)
-    rows = ((line, cells) for line, cells in text_files.read_csv(path) if cells)
-    _, header = next(rows, (1, []))
-    missing = [name for name in ("id", *columns) if name not in header]
-    if missing:
-        raise ValueError(
-            f"{path}, row 1: the header lacks {', '.join(missing)}: {remedy}. "
-            f"Received: {','.join(header)[:80]!r}"
-        )
     seen = {}
-    for line, values in rows:
-        source = f"{path}, row {line}"
-        cells = dict(itertools.zip_longest(header, values[: len(header)]))
-        face_id = _face_id(cells["id"], ids=ids, source=source)
+    for record in text_files.read_records(path, columns=("id", *columns), remedy=remedy):
+        face_id = _face_id(record.cells["id"], ids=ids, source=record.source)
         if face_id in seen:
             raise ValueError(
-                f"{source}: repeats {face_id} of row {seen[face_id]}: delete one of the two rows. "
-                f"Received: id={cells['id']!r}"
+                f"{record.source}: repeats {face_id} of {seen[face_id]}: delete one of the two "
+                f"rows. Received: id={record.cells['id']!r}"
             )
-        seen[face_id] = line
-        yield Row(face_id=face_id, cells=cells, source=source)
+        seen[face_id] = record.source
+        yield Row(face_id=face_id, cells=record.cells, source=record.source)
 
 
 def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:

@@ -4,13 +4,16 @@ Bytes that are no UTF-8 become the replacement character and so show in the erro
 """
 
 import csv
+import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from etils import epath
 
 # Bytes. The longest list that is read at once has fewer than a million; what is larger is none.
 MAX_BYTES = 2**26
+# Characters of a line of a table: those of FER2013 have some ten thousand.
+_MAX_LINE = 2**20
 
 
 def read_text(path: epath.PathLike) -> str:
@@ -31,19 +34,97 @@ def read_text(path: epath.PathLike) -> str:
 
 
 def read_csv(path: epath.PathLike) -> Iterator[tuple[int, list[str]]]:
-    """Yields line number (where a row ends, from 1) and cells of every row, however many.
+    """Yields number (from 1) and cells of every line that holds any text, however many.
+
+    A row is a line: no file that is read here has a line break in a cell, and a quote that is never
+    closed would swallow the rows behind it.
 
     Raises:
-        ValueError: a cell is longer than the `csv` module reads, or a quote is never closed.
+        ValueError: a cell is longer than the `csv` module reads, or a quote is not closed.
     """
     # `epath` cannot open text with replacement characters.
     with epath.Path(path).open("rb") as file:
-        rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline=""))
-        try:
-            for cells in rows:
-                yield rows.line_num, cells
-        except csv.Error as error:
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+        for number, line in enumerate(iter(lambda: text.readline(_MAX_LINE), ""), start=1):
+            try:
+                (cells,) = csv.reader([line], strict=True)
+            except csv.Error as error:
+                raise ValueError(
+                    f"{path}, row {number}: is not a row of a CSV file (a quote is not closed, or "
+                    f"a cell is too long): correct it, or get the file again. "
+                    f"Received: {line[:80]!r}: {error}"
+                ) from error
+            if any(cell.strip() for cell in cells):
+                yield number, cells
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One row of a CSV file.
+
+    Attributes:
+        cells: text by column.
+        number: of its line, from 1.
+        source: file and row, for errors.
+    """
+
+    cells: Mapping[str, str]
+    number: int
+    source: str
+
+
+def read_records(
+    path: epath.PathLike,
+    *,
+    columns: Sequence[str],
+    remedy: str,
+    lacks_header: Callable[[list[str]], bool] = lambda first: False,
+) -> Iterator[Record]:
+    """Reads a CSV file by the names of its columns.
+
+    Args:
+        path: the file. Spaces around the header's names are ignored.
+        columns: needed, in any order; further ones may be there.
+        remedy: what to do about a header or a row of another form, for the error.
+        lacks_header: whether the first row is one of cells already, which then are `columns`.
+
+    Yields:
+        Its rows, in file order.
+
+    Raises:
+        ValueError: a column is missing or there twice, or a row is of another length than the
+          header.
+    """
+    header = None
+    for number, cells in read_csv(path):
+        source = f"{path}, row {number}"
+        if header is None and lacks_header(cells):
+            header = columns
+        if header is None:
+            header = _header(cells, columns=columns, remedy=remedy, source=source)
+            continue
+        if len(cells) != len(header):
             raise ValueError(
-                f"{path}, row {rows.line_num}: is not a row of a CSV file: get the file again. "
-                f"Received: {error}"
-            ) from error
+                f"{source}: has {len(cells)} columns, expected {len(header)} as in the header: "
+                f"{remedy}. Received: row={','.join(cells)[:80]!r}"
+            )
+        yield Record(cells=dict(zip(header, cells, strict=True)), number=number, source=source)
+    if header is None:
+        _header([], columns=columns, remedy=remedy, source=f"{path}, row 1")
+
+
+def _header(
+    cells: Sequence[str], *, columns: Sequence[str], remedy: str, source: str
+) -> tuple[str, ...]:
+    header = tuple(cell.strip() for cell in cells)
+    wrong = {
+        "lacks": [name for name in columns if name not in header],
+        "has twice": [name for name in dict.fromkeys(header) if name and header.count(name) > 1],
+    }
+    for how, names in wrong.items():
+        if names:
+            raise ValueError(
+                f"{source}: the header {how} {', '.join(names)[:200]}: {remedy}. "
+                f"Received: {','.join(cells)[:80]!r}"
+            )
+    return header

@@ -129,6 +129,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self.builder_config.release == "original":
             lists = conditions.load_lists(ran_lists.AFFECTNET_LISTS, dl_manager=dl_manager)
             known = _by_id(splits["validation"])
+            original.check_train(splits["train"], validation=known)
             conditions.check_lists(
                 lists,
                 faces=known,

@@ -8,14 +8,18 @@ Tables are read row by row, so memory does not grow with them. Copies of `valida
 header are about; its columns are then those of `COLUMNS`.
 """
 
+import array
 import dataclasses
-from collections.abc import Iterator, Sequence
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from etils import epath
 
 from tfds_builders import text_files
 from tfds_builders.affectnet import face
+from tfds_builders.conditions import Known
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -31,7 +35,9 @@ COLUMNS = (
 TABLES = {"train": "training.csv", "validation": "validation.csv"}
 _TABLE_FOLDERS = (".", "Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
+_AS_PUBLISHED = f"use the table as published ({','.join(COLUMNS)})"
 _CHUNK = 1 << 20  # bytes
+_EXPRESSION_BITS = (len(face.EXPRESSIONS) - 1).bit_length()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +56,7 @@ class Row:
     key: str
     id: str
     expression: int
-    cells: dict[str, str]
+    cells: Mapping[str, str]
     images: epath.Path
     source: str
 
@@ -139,46 +145,29 @@ class Rows:
         return max(0, lines + (last != b"\n") - has_header)
 
     def __iter__(self) -> Iterator[Row]:
-        columns = None
-        for line, cells in text_files.read_csv(self.table):
-            if not cells:
-                continue
-            source = f"{self.table}, row {line}"
-            if columns is None:
-                columns = _columns(cells, source=source)
-                if columns == tuple(cells):
-                    continue
-            if len(cells) != len(columns):
-                raise ValueError(
-                    f"{source}: has {len(cells)} columns, expected {len(columns)}: get the "
-                    f"table again. Received: row={','.join(cells)[:80]!r}"
-                )
-            yield self._row(dict(zip(columns, cells, strict=True)), line, source)
+        records = text_files.read_records(
+            self.table, columns=COLUMNS, remedy=_AS_PUBLISHED, lacks_header=_is_face
+        )
+        for record in records:
+            yield self._row(record)
 
-    def _row(self, cells: dict[str, str], number: int, source: str) -> Row:
-        name = cells["subDirectory_filePath"]
+    def _row(self, record: text_files.Record) -> Row:
+        name = record.cells["subDirectory_filePath"]
+        path = pathlib.PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.stem:
+            raise ValueError(
+                f"{record.source}: must name an image below {self.images}: {_AS_PUBLISHED}. "
+                f"Received: subDirectory_filePath={name[:200]!r}"
+            )
         return Row(
-            # Not the id: nothing says that an image has one row in training.csv.
-            key=str(number),
-            id=epath.Path(name).stem,
-            expression=face.parse_expression(cells["expression"], source=source),
-            cells=cells,
+            # Not the id: an image with several faces has a row for each.
+            key=str(record.number),
+            id=path.stem,
+            expression=face.parse_expression(record.cells["expression"], source=record.source),
+            cells=record.cells,
             images=self.images,
-            source=source,
+            source=record.source,
         )
-
-
-def _columns(cells: Sequence[str], *, source: str) -> tuple[str, ...]:
-    """Names of the columns: the first row, or those of `COLUMNS` where it is a face already."""
-    if _is_face(cells):
-        return COLUMNS
-    missing = [name for name in COLUMNS if name not in cells]
-    if missing:
-        raise ValueError(
-            f"{source}: the header lacks {', '.join(missing)}: use the table as published "
-            f"({','.join(COLUMNS)}). Received: {','.join(cells)[:200]!r}"
-        )
-    return tuple(cells)
 
 
 def _is_face(cells: Sequence[str]) -> bool:
@@ -190,17 +179,24 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
 
     Raises:
         FileNotFoundError: a table or the folder of images is not there.
+        ValueError: one of them is there twice.
     """
     manual_dir = epath.Path(manual_dir)
-    images = [manual_dir / name for name in _IMAGE_FOLDERS if (manual_dir / name).is_dir()]
-    tables = {
-        split: path
-        for folder in reversed(_TABLE_FOLDERS)
-        for split, name in TABLES.items()
-        if (path := manual_dir / folder / name).is_file()
+    places = {
+        **{
+            name: [manual_dir / folder / name for folder in _TABLE_FOLDERS]
+            for name in TABLES.values()
+        },
+        f"{_IMAGE_FOLDERS[0]}/": [manual_dir / name for name in _IMAGE_FOLDERS],
     }
-    missing = [name for split, name in TABLES.items() if split not in tables]
-    missing += [] if images else [f"{_IMAGE_FOLDERS[0]}/"]
+    found = {name: [path for path in paths if path.exists()] for name, paths in places.items()}
+    for name, paths in found.items():
+        if len(paths) > 1:
+            raise ValueError(
+                f"{manual_dir} holds {name} twice: move one of the two away. "
+                f"Received: {paths[0]} and {paths[1]}"
+            )
+    missing = [name for name, paths in found.items() if not paths]
     if missing:
         numbered = (manual_dir / "train_set").is_dir()
         raise FileNotFoundError(
@@ -209,4 +205,47 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
             + "put them there (see the README of tfds_builders/affectnet for how to get them). "
             f"Received: manual_dir={str(manual_dir)!r}"
         )
-    return {split: Rows(table=tables[split], images=images[0]) for split in TABLES}
+    *tables, images = (paths[0] for paths in found.values())
+    return {
+        split: Rows(table=table, images=images) for split, table in zip(TABLES, tables, strict=True)
+    }
+
+
+def check_train(rows: Rows, *, validation: Mapping[str, Known]) -> None:
+    """Checks that no image is in both tables, and that no face has two expressions.
+
+    Of a row eight bytes are kept, whatever the number of rows.
+
+    Args:
+        rows: of the training table.
+        validation: what the other table says of its images, by id.
+
+    Raises:
+        ValueError: naming both rows.
+    """
+    marks = array.array("Q")
+    for row in rows:
+        if row.id in validation:
+            raise ValueError(
+                f"{row.source}: names the image of {validation[row.id].source}: no image can be in "
+                f"both tables; delete one of the two rows. Received: id={row.id!r}"
+            )
+        marks.append(_face_mark(row) << _EXPRESSION_BITS | row.expression)
+    faces = np.unique(np.array(marks, np.uint64)) >> np.uint64(_EXPRESSION_BITS)
+    doubled = faces[1:][faces[1:] == faces[:-1]]
+    if doubled.size:
+        same = (row for row in rows if _face_mark(row) == doubled[0])
+        first = next(same)
+        other = next(row for row in same if row.expression != first.expression)
+        raise ValueError(
+            f"{other.source}: gives a face another expression than {first.source}: delete one of "
+            f"the two rows. Received: expression={other.expression} and {first.expression}, "
+            f"id={other.id!r}"
+        )
+
+
+def _face_mark(row: Row) -> int:
+    """A number for an image and the box in it."""
+    face_cells = "\n".join(row.cells[name].strip() for name in COLUMNS[:5])
+    digest = hashlib.blake2b(face_cells.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> _EXPRESSION_BITS

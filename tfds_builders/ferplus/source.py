@@ -3,10 +3,10 @@
 Folders (Microsoft's): `FER2013{Train,Valid,Test}/` with the images `ferNNNNNNN.png` and a
 `label.csv` without header, rows `name,"(box)",` and ten votes.
 
-CSV: Kaggle's `fer2013.csv` (`emotion,pixels,Usage`) beside Microsoft's `fer2013new.csv`
-(`Usage,Image name,` and ten votes), joined row by row as Microsoft's own script does. A row
-without an image name is a picture they withdrew; the four names that the published file has twice
-count once, with their first row.
+CSV: Kaggle's `fer2013.csv` or `icml_face_data.csv` (`emotion`, `pixels`, `Usage`) beside
+Microsoft's `fer2013new.csv` (`Usage`, `Image name` and ten votes), joined row by row as Microsoft's
+own script does; columns go by name. A row without an image name is a picture they withdrew; the
+four names that the published file has twice count once, with their first row.
 
 The votes of the two are not of the same round: they give different faces. Both are read whole and
 checked before the first example is written.
@@ -25,7 +25,9 @@ from tfds_builders import text_files
 from tfds_builders.ferplus import votes as votes_lib
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
-PIXELS_CSV, VOTES_CSV = "fer2013.csv", "fer2013new.csv"
+# Kaggle has the same rows under two names.
+PIXELS_CSVS = ("fer2013.csv", "icml_face_data.csv")
+VOTES_CSV = "fer2013new.csv"
 _USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 _SIDE = 48  # pixels
 _VOTES = re.compile(r"[ \t]*[0-9]{1,6}[ \t]*")
@@ -77,8 +79,8 @@ def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
     """Reads every face below `manual_dir`, before any selection.
 
     Args:
-        manual_dir: holds `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or `fer2013.csv` and
-          `fer2013new.csv`. The folders are taken where both are there.
+        manual_dir: holds `FER2013Train/`, `FER2013Valid/` and `FER2013Test/`, or `fer2013.csv` (or
+          `icml_face_data.csv`) and `fer2013new.csv`. The folders are taken where both are there.
 
     Returns:
         The name of the file that the votes are from ("label.csv" or "fer2013new.csv"), and the
@@ -90,18 +92,22 @@ def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
     """
     manual_dir = epath.Path(manual_dir)
     present = [name for name in FOLDERS.values() if (manual_dir / name).is_dir()]
-    tables = [name for name in (PIXELS_CSV, VOTES_CSV) if (manual_dir / name).exists()]
+    pixels_csv = next(
+        (name for name in PIXELS_CSVS if (manual_dir / name).exists()), PIXELS_CSVS[0]
+    )
+    tables = [name for name in (pixels_csv, VOTES_CSV) if (manual_dir / name).exists()]
     if present:
         _require_all(manual_dir, expected=list(FOLDERS.values()), present=present)
         protocol, faces = "label.csv", _read_folders(manual_dir)
     elif tables:
-        _require_all(manual_dir, expected=[PIXELS_CSV, VOTES_CSV], present=tables)
-        protocol, faces = VOTES_CSV, _read_tables(manual_dir)
+        _require_all(manual_dir, expected=[pixels_csv, VOTES_CSV], present=tables)
+        protocol, faces = VOTES_CSV, _read_tables(manual_dir, pixels_csv)
     else:
         raise FileNotFoundError(
             f"{manual_dir} holds no FERPlus: expected the folders {', '.join(FOLDERS.values())} "
-            f"(images and label.csv in each), or the files {PIXELS_CSV} and {VOTES_CSV}. Give the "
-            f"folder that holds them as manual_dir. Received: manual_dir={str(manual_dir)!r}"
+            f"(images and label.csv in each), or the files {' or '.join(PIXELS_CSVS)} and "
+            f"{VOTES_CSV}. Give the folder that holds them as manual_dir. "
+            f"Received: manual_dir={str(manual_dir)!r}"
         )
     faces = sorted(faces, key=lambda face: face.id)
     for first, second in itertools.pairwise(faces):
@@ -140,7 +146,7 @@ def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
                 raise ValueError(
                     f"{source}: names an image that is not in {folder}: put the images beside "
                     "label.csv (Microsoft's generate_training_data.py writes them from "
-                    f"{PIXELS_CSV}). Received: name={row[0]!r}"
+                    f"{PIXELS_CSVS[0]}). Received: name={row[0]!r}"
                 )
             yield Face(
                 id=row[0].rsplit(".", 1)[0],
@@ -151,35 +157,30 @@ def _read_folders(manual_dir: epath.Path) -> Iterator[Face]:
             )
 
 
-def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
-    header = ("Usage", "Image name", *votes_lib.COLUMNS)
+def _read_tables(manual_dir: epath.Path, pixels_csv: str) -> Iterator[Face]:
+    images, votes = manual_dir / pixels_csv, manual_dir / VOTES_CSV
     pixel_rows, vote_rows = (
-        (cells for _, cells in text_files.read_csv(manual_dir / name))
-        for name in (PIXELS_CSV, VOTES_CSV)
+        text_files.read_records(path, columns=columns, remedy="use the file as published")
+        for path, columns in (
+            (images, ("pixels", "Usage")),
+            (votes, ("Usage", "Image name", *votes_lib.COLUMNS)),
+        )
     )
-    _check_header(next(pixel_rows, []), ("emotion", "pixels", "Usage"), manual_dir / PIXELS_CSV)
-    # The order of the vote columns decides what every class means.
-    _check_header(next(vote_rows, []), header, manual_dir / VOTES_CSV)
     seen = set()
     pairs = itertools.zip_longest(pixel_rows, vote_rows)
-    for number, (pixel_row, vote_row) in enumerate(pairs, start=2):
-        source = f"{manual_dir / VOTES_CSV}, row {number}"
+    for number, (pixel_row, vote_row) in enumerate(pairs):
         if pixel_row is None or vote_row is None:
-            shorter = PIXELS_CSV if pixel_row is None else VOTES_CSV
+            shorter, longer = (images, vote_row) if pixel_row is None else (votes, pixel_row)
             raise ValueError(
-                f"{manual_dir / shorter} ends before row {number}, which the other of "
-                f"{PIXELS_CSV} and {VOTES_CSV} still has: the rows of the two belong together; "
-                f"get the shorter file again. Received: {number - 2} faces"
+                f"{shorter} ends before {longer.source}: the rows of the two files belong "
+                f"together; get the shorter file again. Received: {number} faces"
             )
-        _check_columns(vote_row, expected=len(header), source=source)
-        pixel_source = f"{manual_dir / PIXELS_CSV}, row {number}"
-        _check_columns(pixel_row, expected=3, source=pixel_source)
-        usage, name = vote_row[0], vote_row[1].strip()
-        if usage not in _USAGES or usage != pixel_row[2].strip():
+        usage, name = (vote_row.cells[column].strip() for column in ("Usage", "Image name"))
+        if usage not in _USAGES or usage != pixel_row.cells["Usage"].strip():
             raise ValueError(
-                f"{source}: it and the same row of {PIXELS_CSV} must agree in Usage (one of "
+                f"{vote_row.source}: it and {pixel_row.source} must agree in Usage (one of "
                 f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
-                f"Received: {usage!r} and {pixel_row[2]!r}"
+                f"Received: {usage!r} and {pixel_row.cells['Usage']!r}"
             )
         if not name or name in seen:
             continue
@@ -187,17 +188,11 @@ def _read_tables(manual_dir: epath.Path) -> Iterator[Face]:
         yield Face(
             id=name.rsplit(".", 1)[0],
             split=_USAGES[usage],
-            votes=_parse_votes(vote_row[2:], source=source),
-            source=source,
-            image=_parse_pixels(pixel_row[1], source=pixel_source),
-        )
-
-
-def _check_header(row: Sequence[str], expected: Sequence[str], path: epath.Path):
-    if tuple(row) != tuple(expected):
-        raise ValueError(
-            f"{path}, row 1, must be the header {','.join(expected)}: use the file as published. "
-            f"Received: {','.join(row)!r}"
+            votes=_parse_votes(
+                [vote_row.cells[column] for column in votes_lib.COLUMNS], source=vote_row.source
+            ),
+            source=vote_row.source,
+            image=_parse_pixels(pixel_row.cells["pixels"], source=pixel_row.source),
         )
 
 
@@ -225,7 +220,7 @@ def _parse_pixels(text: str, *, source: str) -> np.ndarray:
         pixels = np.array([-1])
     if pixels.size != _SIDE * _SIDE or pixels.min() < 0 or pixels.max() > 255:
         raise ValueError(
-            f"{source}: must give {_SIDE * _SIDE} grey values of 0..255: get {PIXELS_CSV} again. "
+            f"{source}: must give {_SIDE * _SIDE} grey values of 0..255: get the file again. "
             f"Received: {len(text.split())} values, {text[:40]!r}..."
         )
     return pixels.astype(np.uint8).reshape(_SIDE, _SIDE)

@@ -37,7 +37,7 @@ def load_conditions(
 
 
 def _parse(row: Row) -> dict[str, str | bool]:
-    cells = {name: (row.cells[name] or "").strip().lower() for name in CLEAR}
+    cells = {name: row.cells[name].strip().lower() for name in CLEAR}
     occlusion = cells["occlusion"] or "none"
     if occlusion not in OCCLUSIONS:
         raise ValueError(
