@@ -1,4 +1,4 @@
-"""A tiny RAF-DB in the official layout, and the authors' lists for it."""
+"""A tiny RAF-DB, in the official layout and as a copy in class folders, and the authors' lists."""
 
 import pathlib
 
@@ -42,6 +42,24 @@ def write(root: pathlib.Path) -> pathlib.Path:
         write_image(root / f"Image/original/{name}.jpg", level=number, size=SIZE)
     for name, text in MANUAL.items():
         (root / f"Annotation/manual/{name}_manu_attri.txt").write_text(text)
+    return root
+
+
+#: Of a copy, which has folders for all classes.
+COPY_LABELS = LABELS | {f"{split}_{n + 50}": n for split in ("train", "test") for n in range(1, 8)}
+
+
+def write_copy(root: pathlib.Path, *, first: int = 1) -> pathlib.Path:
+    """Writes class folders, of which `first` is that of surprise, and tables; without lists."""
+    rows = {"train": "image,label\n", "test": "image,label\n"}
+    for number, (name, label) in enumerate(COPY_LABELS.items()):
+        split = name.partition("_")[0]
+        folder = root / "DATASET" / split / str(label - 1 + first)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_image(folder / f"{name}_aligned.jpg", level=number, size=(100, 100))
+        rows[split] += f"{name}_aligned.jpg,{label}\n"
+    for split, text in rows.items():
+        (root / f"{split}_labels.csv").write_text(text)
     return root
 
 

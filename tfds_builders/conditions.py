@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -138,6 +138,31 @@ def by_face(lists: Mapping[str, Sequence[ListRow]]) -> dict[str, dict[str, str |
             value = row.occlusion if condition == "occlusion" else True
             faces.setdefault(row.id, dict(CLEAR))[condition] = value
     return faces
+
+
+def present(
+    lists: Mapping[str, Sequence[ListRow]], *, faces: Collection[str], of: str
+) -> dict[str, list[ListRow]]:
+    """The rows of the faces that a copy has; the log says how many it has not.
+
+    Args:
+        lists: rows by condition.
+        faces: ids of the faces that lists may name.
+        of: what `faces` are all of, for the log.
+    """
+    kept = {name: [row for row in rows if row.id in faces] for name, rows in lists.items()}
+    for name, rows in lists.items():
+        if len(kept[name]) < len(rows):
+            logging.warning(
+                "%d of the %d faces in the authors' list %s are not among the %d of %s: numbers on "
+                "this subset will not compare.",
+                len(rows) - len(kept[name]),
+                len(rows),
+                name,
+                len(faces),
+                of,
+            )
+    return kept
 
 
 def check_lists(

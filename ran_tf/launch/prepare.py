@@ -167,6 +167,8 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     splits = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
     subsets = ", ".join(f"{name} {count:,}" for name, count in info.metadata["subsets"].items())
     line = f"{info.full_name}: {splits} faces" + (f"; among them {subsets}" * bool(subsets))
+    if "layout" in info.metadata:
+        line += f"; from {info.metadata['layout']}"
     if "protocol" in info.metadata:
         line += f"; votes of {info.metadata['protocol']}"
     if "landmarks" in info.metadata:

@@ -12,6 +12,12 @@ from tfds_builders.features import RAF_DB_EMOTIONS, face_features
 from tfds_builders.held_out import held_out
 from tfds_builders.raf_db import annotation, source
 
+NO_SUBSETS = (
+    "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). "
+    "The test images of this copy do not have them: nothing joins the two, every face counts as "
+    "neither occluded nor turned, and results on those subsets cannot be had from it."
+)
+
 _ALIGNED_SIDE = 100  # pixels
 
 
@@ -30,7 +36,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     manual_dir is RAF-DB's folder `basic`, with EmoLabel/list_patition_label.txt and the unpacked
-    Image/aligned/ (or, for the config `original`, Image/original/ and Annotation/manual/). Ask its
+    Image/aligned/ (or, for the config `original`, Image/original/ and Annotation/manual/), or a
+    copy of the aligned faces in class folders (train/1 to train/7, test/1 to test/7). Ask its
     authors for it: http://www.whdeng.cn/RAF/model1.html. The RAN authors' lists are downloaded
     unless they lie in it too: rafdb_occlusion_list.txt, val_raf_db_list.txt,
     val_raf_db_list_45.txt.
@@ -55,22 +62,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         form = self.builder_config.name
-        root = source.find_root(dl_manager.manual_dir)
-        faces = source.read_faces(root, form=form)
-        lists = conditions.load_lists(ran_lists.RAF_DB_LISTS, dl_manager=dl_manager)
-        conditions.check_lists(
-            lists,
-            faces={
-                face.id: conditions.Known(
-                    label=face.label, cell=f"label={face.label + 1}", source=face.source
-                )
-                for face in faces
-                if face.split == "test"
-            },
-            emotions=RAF_DB_EMOTIONS,
-            of="the test part of the list of labels",
-        )
-        if source.count(faces) != source.PUBLISHED:
+        found = source.read_source(dl_manager.manual_dir, form=form)
+        faces = found.faces
+        lists = self._read_lists(found, dl_manager=dl_manager)
+        if not found.is_copy and source.count(faces) != source.PUBLISHED:
             logging.warning(
                 "raf_db: the list of labels names %s, the published one %s: numbers will not "
                 "compare.",
@@ -79,13 +74,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
         landmarks = landmarks_lib.load_landmarks(
             self.landmarks,
-            manual_dir=source.image_folder(root, form=form),
+            manual_dir=found.images,
             ids={name: f.id for f in faces for name in (f.id, f"{f.id}_aligned")},
         )
-        annotations = annotation.find(root) if form == "original" and landmarks is None else {}
+        annotations = (
+            annotation.find(found.root) if form == "original" and landmarks is None else {}
+        )
+        self.info.metadata["layout"] = found.layout
         self._describe(lists, faces=faces, landmarks=landmarks, annotations=annotations)
 
-        validation = held_out({face.id: face.label for face in faces if face.split == "train"})
+        # Only a copy may have such a split of its own.
+        validation = {face.id for face in faces if face.split == "validation"} or held_out(
+            {face.id: face.label for face in faces if face.split == "train"}
+        )
         splits = {
             "train": [f for f in faces if f.split == "train" and f.id not in validation],
             "validation": [f for f in faces if f.id in validation],
@@ -98,6 +99,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split, faces in splits.items()
             if faces  # a tiny part of RAF-DB has none to hold out
         }
+
+    def _read_lists(self, found: source.Source, *, dl_manager) -> dict[str, list]:
+        """The authors' lists, held against the labels; none where no name joins them."""
+        if not found.joins:
+            logging.warning("raf_db: %s", NO_SUBSETS)
+            return {}
+        known = {
+            face.id: conditions.Known(
+                label=face.label, cell=f"label={face.label + 1}", source=face.source
+            )
+            for face in found.faces
+            if face.split == "test"
+        }
+        lists = conditions.load_lists(ran_lists.RAF_DB_LISTS, dl_manager=dl_manager)
+        if found.is_copy:
+            lists = conditions.present(lists, faces=known, of="the test faces of this copy")
+        conditions.check_lists(
+            lists, faces=known, emotions=RAF_DB_EMOTIONS, of="the test part of the list of labels"
+        )
+        return lists
 
     def _describe(self, lists, *, faces, landmarks, annotations):
         """Puts what was read into the metadata and the log."""

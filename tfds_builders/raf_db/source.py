@@ -1,8 +1,9 @@
-"""The raw files of RAF-DB's basic emotions, in the official layout.
+"""The raw files of RAF-DB's basic emotions, in the official layout, else as a copy.
 
 `EmoLabel/list_patition_label.txt` (spelled so) has rows `train_00001.jpg 5`, with the label 1..7.
 The images are `Image/aligned/train_00001_aligned.jpg` (100x100) and `Image/original/
-train_00001.jpg`. The list is read whole and checked before the first example is written.
+train_00001.jpg`. The list is read whole and checked before the first example is written. Copies in
+class folders (`copied`) are read where `EmoLabel/` is missing.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tfds_builders import text_files
+from tfds_builders import copies, text_files
 from tfds_builders.features import RAF_DB_EMOTIONS
+from tfds_builders.raf_db import copied
 
 #: Faces of the published list.
 PUBLISHED = {"train": 12271, "test": 3068}
@@ -41,21 +43,84 @@ class Face:
     image: epath.Path
 
 
-def find_root(manual_dir: epath.PathLike) -> epath.Path:
-    """The folder that holds `EmoLabel/` and `Image/`: `manual_dir`, or `basic/` in it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """What `manual_dir` holds.
+
+    Attributes:
+        layout: what it looks like, for people.
+        root: folder that holds `Annotation/`, if there is any.
+        images: folder of the images, where a `landmarks.csv` may lie.
+        faces: every face, sorted by id.
+        is_copy: whether it is a copy in class folders.
+        joins: whether the test faces have their official names, by which the authors' lists name
+          them.
+    """
+
+    layout: str
+    root: epath.Path
+    images: epath.Path
+    faces: Sequence[Face]
+    is_copy: bool
+    joins: bool
+
+
+def read_source(manual_dir: epath.PathLike, *, form: str) -> Source:
+    """Finds out which layout `manual_dir` has, and reads its faces.
+
+    Args:
+        manual_dir: that the user gave.
+        form: "aligned" or "original".
 
     Raises:
-        FileNotFoundError: there is no list of labels in either.
+        FileNotFoundError: there is no RAF-DB, or a part of it is missing.
+        ValueError: a row or folder is not as it should be.
     """
     manual_dir = epath.Path(manual_dir)
+    root = _find_official(manual_dir)
+    if root is not None:
+        return Source(
+            layout=f"EmoLabel/ and Image/{form}/, as released",
+            root=root,
+            images=image_folder(root, form=form),
+            faces=read_faces(root, form=form),
+            is_copy=False,
+            joins=True,
+        )
+    root = copies.find_root(manual_dir)
+    if root is None:
+        raise FileNotFoundError(
+            f"{manual_dir} holds no RAF-DB: expected EmoLabel/{_LABELS[0]} and Image/ in it "
+            "(officially in `basic`), or class folders train/1 to train/7 and test/1 to test/7. "
+            f"Give the folder that holds them as manual_dir, or {_GET_RAF_DB}. "
+            f"Received: manual_dir={str(manual_dir)!r}"
+        )
+    if form != "aligned":
+        raise FileNotFoundError(
+            f"{root} holds a copy in class folders, which has no original images: build "
+            f"raf_db/aligned, or {_GET_RAF_DB}. Received: manual_dir={str(manual_dir)!r}"
+        )
+    copy = copied.read_copy(root, manual_dir=manual_dir)
+    faces = [
+        Face(id=face.id, split=face.split, label=face.label, source=face.source, image=face.image)
+        for face in copy.faces
+    ]
+    return Source(
+        layout=copy.layout,
+        root=root,
+        images=root,
+        faces=_require_both(faces, path=root),
+        is_copy=True,
+        joins=copy.joins("test"),
+    )
+
+
+def _find_official(manual_dir: epath.Path) -> epath.Path | None:
+    """The folder that holds `EmoLabel/` and `Image/`: `manual_dir`, or `basic/` in it."""
     for root in (manual_dir, manual_dir / "basic"):
         if any((root / "EmoLabel" / name).exists() for name in _LABELS):
             return root
-    raise FileNotFoundError(
-        f"{manual_dir} holds no RAF-DB: expected EmoLabel/{_LABELS[0]} and Image/ in it. Give the "
-        f"folder that holds them (officially `basic`) as manual_dir, or {_GET_RAF_DB}. "
-        f"Received: manual_dir={str(manual_dir)!r}"
-    )
+    return None
 
 
 def image_folder(root: epath.Path, *, form: str) -> epath.Path:
@@ -77,7 +142,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
     """Reads the list of labels.
 
     Args:
-        root: from `find_root`.
+        root: holds `EmoLabel/` and `Image/`.
         form: "aligned" or "original".
 
     Returns:

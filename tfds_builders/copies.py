@@ -1,0 +1,394 @@
+"""Copies of published datasets that circulate as class folders, held against the official release.
+
+    train/3/image.jpg, test/3/image.jpg     or train/fear/..., whatever the case; see `_SPLITS`
+    3/image.jpg                             without splits
+
+Images may lie up to two folders below `manual_dir` (`DATASET/train/3/...`). Where they kept their
+official names, the name says which face it is and of which official split, whatever folder it lies
+in. Else a face is known by its path, and nothing joins it to lists of others.
+"""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import logging
+from etils import epath
+
+from tfds_builders import class_folders, doubles
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "train_set": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "val_set": "validation",
+    "publictest": "validation",
+    "test": "test",
+    "test_set": "test",
+    "privatetest": "test",
+}
+_DEPTH = 2
+_WORDS = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happy": "happiness",
+    "neutrality": "neutral",
+    "sad": "sadness",
+    "suprise": "surprise",
+    "surprised": "surprise",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Release:
+    """What the official release has.
+
+    Attributes:
+        title: of the dataset, for errors.
+        classes: names in index order.
+        numbers: the ways in which folders are numbered by the official labels, in index order.
+        other_numbers: ways that are read only where names or counts prove the order.
+        name: pattern of an official image's name without its ending; its group `id` is the face.
+        split: official split of a face, None where the id does not say.
+        counts: faces of each class, by official split.
+    """
+
+    title: str
+    classes: Sequence[str]
+    numbers: Sequence[Sequence[int]]
+    other_numbers: Sequence[Sequence[int]] = ()
+    name: re.Pattern
+    split: Callable[[str], str | None]
+    counts: Mapping[str, Sequence[int]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Face:
+    """One image of a copy.
+
+    Attributes:
+        id: the official one where `named`, else the path below the copy without its ending.
+        split: the official one where the name says it, else that of its folder.
+        label: index into the classes.
+        image: its file.
+        named: whether it has its official name.
+    """
+
+    id: str
+    split: str
+    label: int
+    image: epath.Path
+    named: bool
+
+    @property
+    def source(self) -> str:
+        """What the label is from, for errors."""
+        return f"the folder {self.image.parent}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A copy that was read.
+
+    Attributes:
+        root: folder of the splits, or of the classes.
+        layout: what it looks like, for people.
+        faces: sorted by id.
+    """
+
+    root: epath.Path
+    layout: str
+    faces: Sequence[Face]
+
+    def joins(self, split: str) -> bool:
+        """Whether the faces of a split have their official names, by which lists name them."""
+        faces = [face for face in self.faces if face.split == split]
+        return bool(faces) and all(face.named for face in faces)
+
+
+def find_root(manual_dir: epath.PathLike) -> epath.Path | None:
+    """The folder of a copy: `manual_dir` or one of the two levels below it; None if there is none.
+
+    Raises:
+        ValueError: several folders of one level are copies.
+    """
+    level = [epath.Path(manual_dir)]
+    for _ in range(_DEPTH + 1):
+        roots = [folder for folder in level if _is_root(folder)]
+        if len(roots) > 1:
+            raise ValueError(
+                f"{', '.join(map(str, roots))} all hold class folders: give one of them as "
+                f"manual_dir. Received: manual_dir={str(manual_dir)!r}"
+            )
+        if roots:
+            return roots[0]
+        level = [inner for folder in level for inner in class_folders.subfolders(folder)]
+    return None
+
+
+def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release) -> Copy:
+    """Reads a copy, and warns of what differs from the official release.
+
+    Args:
+        root: from `find_root`.
+        manual_dir: that the user gave.
+        release: the official one.
+
+    Raises:
+        FileNotFoundError: a folder of a class has no image.
+        ValueError: a folder of no class, labels that cannot be told, or a face in two places.
+    """
+    folders = _split_folders(root)
+    labels, are_official = _read_labels(
+        {split: class_folders.subfolders(folder) for split, folder in folders.items()},
+        release=release,
+    )
+    faces: dict[str, Face] = {}
+    moved, strangers = [], []
+    for split, folder in folders.items():
+        class_folders.refuse_loose_images(folder, classes=release.classes)
+        for inner in class_folders.subfolders(folder):
+            found = class_folders.read_class(inner, manual_dir=root)
+            if not found:
+                raise FileNotFoundError(
+                    f"{inner} holds no images: unpack the copy again, or delete the folder. "
+                    f"Received: manual_dir={str(manual_dir)!r}"
+                )
+            for image in found:
+                face = _face(image, split=split, label=labels[inner], release=release)
+                if face.id in faces:
+                    raise ValueError(
+                        f"{face.image} and {faces[face.id].image} are the same face by their "
+                        f"names: delete one of the two. Received: {face.id!r} twice"
+                    )
+                faces[face.id] = face
+                if not face.named:
+                    strangers.append(face)
+                elif folder != root and _contradicts(split, face=face, folders=folders):
+                    moved.append(face)
+    copy = Copy(
+        root=root,
+        layout=_describe(folders, labels=labels, manual_dir=epath.Path(manual_dir)),
+        faces=[faces[name] for name in sorted(faces)],
+    )
+    _warn_of_names(copy.faces, moved=moved, strangers=strangers, title=release.title)
+    doubles.warn_of_doubles({f.image: f.split for f in copy.faces}, title=release.title)
+    are_published = check_counts(
+        count(copy.faces, classes=release.classes), release=release, where=root
+    )
+    if not (are_official or are_published or all(face.named for face in copy.faces)):
+        raise ValueError(
+            f"{root}: its folders are not numbered by the labels of {release.title}, and neither "
+            "the names of the images nor their number shows which class is which: name the folders "
+            f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
+        )
+    return copy
+
+
+def count(faces: Sequence[Face], *, classes: Sequence[str]) -> dict[str, list[int]]:
+    """Faces of each class by split, in the order of train, validation and test."""
+    counted = Counter((face.split, face.label) for face in faces)
+    return {
+        split: [counted[split, label] for label in range(len(classes))]
+        for split in dict.fromkeys(_SPLITS.values())
+        if any(face.split == split for face in faces)
+    }
+
+
+def check_counts(
+    counts: Mapping[str, Sequence[int]], *, release: Release, where: epath.PathLike
+) -> bool:
+    """Warns where the faces of each class are not as many as in the official release.
+
+    Args:
+        counts: faces of each class, by split.
+        release: the official one.
+        where: the copy, for errors.
+
+    Returns:
+        Whether all are.
+
+    Raises:
+        ValueError: a split has the published counts, of other classes.
+    """
+    width = min(map(len, release.counts.values()))
+    counts = {split: list(numbers[:width]) for split, numbers in counts.items()}
+    published = {split: list(numbers) for split, numbers in release.counts.items()}
+    other = {split: n for split, n in counts.items() if n != published.get(split)}
+    for split, numbers in other.items():
+        if sorted(numbers) == sorted(published.get(split, ())):
+            raise ValueError(
+                f"{where}: {split} has as many faces of each class as published, but of other "
+                f"classes: the folders are in another order than {', '.join(release.classes)}; "
+                f"name them by class. Received: {numbers}, published {published[split]}"
+            )
+    if not other and len(counts) == len(published):
+        return True
+    totals = [sum(sum(numbers) for numbers in splits.values()) for splits in (counts, published)]
+    logging.warning(
+        "%s: %s, published %s (of the classes %s and %s): %s; results will not compare.",
+        release.title,
+        _totals(counts),
+        _totals(published),
+        counts,
+        published,
+        "as many in all: a reshuffled copy" if totals[0] == totals[1] else "not the whole release",
+    )
+    return False
+
+
+def _totals(counts: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{split} {sum(numbers):,}" for split, numbers in counts.items())
+
+
+def _is_root(folder: epath.Path) -> bool:
+    """Whether a folder holds folders of classes, or of splits that do."""
+    inner = class_folders.subfolders(folder) if folder.is_dir() else []
+    splits = [path for path in inner if path.name.lower() in _SPLITS]
+    if splits:
+        return any(_is_class(path.name) for s in splits for path in class_folders.subfolders(s))
+    return sum(_is_class(path.name) for path in inner) > 1
+
+
+def _is_class(name: str) -> bool:
+    word = _word(name)
+    return name.isdecimal() or word in _WORDS.values() or word == "contempt"
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name.lower(), name.lower())
+
+
+def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
+    folders: dict[str, epath.Path] = {}
+    others = []
+    for folder in class_folders.subfolders(root):
+        split = _SPLITS.get(folder.name.lower())
+        if split is None:
+            others.append(folder)
+        elif split in folders:
+            raise ValueError(
+                f"{folder} and {folders[split]} are both the split {split}: give a folder with one "
+                f"of them. Received: {folder.name!r} beside {folders[split].name!r}"
+            )
+        else:
+            folders[split] = folder
+    if not folders:
+        return {"train": root}
+    for folder in others:
+        if _is_class(folder.name):
+            raise ValueError(
+                f"{folder} is a folder of a class beside folders of splits: two layouts are mixed; "
+                f"move it away, or into its split. Received: {folder.name!r} beside "
+                f"{', '.join(folder.name for folder in folders.values())}"
+            )
+        logging.warning("%s is neither a split nor a class: left out", folder)
+    return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
+
+
+def _read_labels(
+    folders: Mapping[str, Sequence[epath.Path]], *, release: Release
+) -> tuple[dict[epath.Path, int], bool]:
+    """Class index of each folder, and whether their order is beyond doubt."""
+    every = [folder for of_split in folders.values() for folder in of_split]
+    numbered = [folder for folder in every if folder.name.isdecimal()]
+    if not numbered:
+        return _read_words(folders, release=release), True
+    if len(numbered) < len(every):
+        other = next(folder for folder in every if folder not in numbered)
+        raise ValueError(
+            f"{other} is named by a word and {numbered[0]} by a number: two layouts are mixed; use "
+            f"one of the two. Received: {other.name!r} and {numbered[0].name!r}"
+        )
+    found = {
+        split: sorted(int(folder.name) for folder in of_split)
+        for split, of_split in folders.items()
+    }
+    for numbers in (*release.numbers, *release.other_numbers):
+        if all(of_split == sorted(numbers) for of_split in found.values()):
+            labels = {folder: list(numbers).index(int(folder.name)) for folder in every}
+            return labels, numbers in release.numbers
+    wanted = ", or ".join(f"{n[0]}..{n[-1]}" for n in (*release.numbers, *release.other_numbers))
+    raise ValueError(
+        f"{every[0].parent}: the folders of {release.title}'s classes must be numbered {wanted}, "
+        "alike in every split, or be named by class: which class is which cannot be told else. "
+        f"Received: {', '.join(f'{split} {numbers}' for split, numbers in found.items())}"
+    )
+
+
+def _read_words(
+    folders: Mapping[str, Sequence[epath.Path]], *, release: Release
+) -> dict[epath.Path, int]:
+    classes = [_word(name) for name in release.classes]
+    labels = {}
+    for of_split in folders.values():
+        seen: dict[str, epath.Path] = {}
+        for folder in of_split:
+            word = _word(folder.name)
+            if word not in classes:
+                raise ValueError(
+                    f"{folder} is no class of {release.title} ({', '.join(release.classes)}): "
+                    f"rename it, or move it away. Received: {folder.name!r}"
+                )
+            if word in seen:
+                raise ValueError(
+                    f"{folder} and {seen[word]} are the same class: join them. "
+                    f"Received: {folder.name!r} and {seen[word].name!r}"
+                )
+            seen[word] = folder
+            labels[folder] = classes.index(word)
+    return labels
+
+
+def _face(image: class_folders.Face, *, split: str, label: int, release: Release) -> Face:
+    match = release.name.fullmatch(image.image.stem)
+    if not match:
+        return Face(id=image.id, split=split, label=label, image=image.image, named=False)
+    name = match["id"]
+    official = release.split(name) or split
+    return Face(id=name, split=official, label=label, image=image.image, named=True)
+
+
+def _contradicts(split: str, *, face: Face, folders: Mapping[str, epath.Path]) -> bool:
+    """Whether a face lies in the folder of a split that is not its own."""
+    # Copies without a folder for validation have its faces in that of test.
+    together = (split, face.split) == ("test", "validation") and "validation" not in folders
+    return face.split != split and not together
+
+
+def _warn_of_names(
+    faces: Sequence[Face], *, moved: Sequence[Face], strangers: Sequence[Face], title: str
+):
+    if moved:
+        logging.warning(
+            "%s: %d of %d images lie in the folder of another split than their names say, such as "
+            "%s, which is of %s: a reshuffled copy. The splits are those of the names.",
+            title,
+            len(moved),
+            len(faces),
+            moved[0].image,
+            moved[0].split,
+        )
+    if strangers:
+        logging.warning(
+            "%s: %d of %d images do not have an official name, such as %s: they were renamed, "
+            "added or augmented, and cannot be joined to lists of the original faces.",
+            title,
+            len(strangers),
+            len(faces),
+            strangers[0].image,
+        )
+
+
+def _describe(
+    folders: Mapping[str, epath.Path], *, labels: Mapping[epath.Path, int], manual_dir: epath.Path
+) -> str:
+    names = sorted(folder.name for folder in labels)
+    kind = f"{names[0]} to {names[-1]}" if names[0].isdecimal() else "named by class"
+    where = ", ".join(str(folder.relative_to(manual_dir)) for folder in folders.values())
+    return f"class folders {kind}" + (f" in {where}" if where != "." else "")
