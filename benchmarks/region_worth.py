@@ -41,16 +41,16 @@ def readings(model, features) -> dict[str, np.ndarray]:
         pairs = tf.concat([own, anchor], axis=-1) if model.relation else own
         return tf.argmax(model.classifier(pairs), axis=-1).numpy()
 
-    mu = model.self_attention(features)
-    anchor = attention.weighted_mean(mu, features)
-    weights = mu
+    log_weights = model.self_attention.log_weights(features)
+    anchor = attention.weighted_sum(attention.normalise(log_weights), features)
     if model.relation:
         around = tf.broadcast_to(anchor[:, tf.newaxis], tf.shape(features))
-        weights = mu * model.relation_attention(tf.concat([features, around], axis=-1))
-    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+        pairs = tf.concat([features, around], axis=-1)
+        log_weights += model.relation_attention.log_weights(pairs)
+    weights = attention.normalise(log_weights)
     equal = tf.reduce_mean(features, axis=1)
     return {
-        "own": classes(attention.weighted_mean(weights, features), anchor),
+        "own": classes(attention.weighted_sum(weights, features), anchor),
         "equal": classes(equal, equal),
         "single": classes(features, features),
         "weights": weights.numpy(),

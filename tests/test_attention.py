@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ran_tf
 
@@ -107,6 +108,76 @@ def test_masked_regions_change_nothing(batch):
         np.testing.assert_allclose(value, again[name], atol=1e-6, err_msg=name)
     seen = model({**moved, "mask": np.ones_like(batch["mask"])})
     assert np.abs(seen["logits"][1] - said["logits"][1]).max() > 1e-3, "it shows where it is seen"
+
+
+def exact_weights(features, mask, weights, *, attention):
+    """Normalised weights in float64, of logarithms."""
+    q0, c0, q1, c1, *_ = weights
+
+    def logs(scores):
+        scores = scores[..., 0]
+        own = -np.logaddexp(0, -scores)
+        return np.where(mask, np.exp(own) if attention == "softmax" else own, -np.inf)
+
+    mu = logs(features @ q0 + c0)
+    anchor = (softmax(mu)[..., None] * features).sum(axis=1, keepdims=True)
+    pairs = np.concatenate([features, np.broadcast_to(anchor, features.shape)], axis=-1)
+    return softmax(mu + logs(pairs @ q1 + c1))
+
+
+@pytest.mark.parametrize("attention", ["sigmoid", "softmax"])
+@pytest.mark.parametrize(
+    ("scale", "bias"),
+    [(1, -60), (1, 60), (100, 0), (100, -1000)],
+    ids=["all saturated low", "all saturated high", "features x 100", "far beyond float32"],
+)
+def test_weights_are_exact_where_sigmoids_saturate(batch, attention, scale, bias):
+    """A sigmoid at -104 is 0 in float32, and a quotient of such products 0/0."""
+    model = make_model(batch, attention=attention)
+    for layer in (model.self_attention, model.relation_attention):
+        layer.query.kernel.assign(layer.query.kernel * scale)
+        layer.query.bias.assign(layer.query.bias + bias)
+    features = np.asarray(model.region_features(batch["image"], batch["boxes"]), np.float64)
+    weights = [np.asarray(w, np.float64) for w in model.weights[model_start(model) :]]
+    want = exact_weights(features, batch["mask"], weights, attention=attention)
+    got = model(batch)
+    # Scores in the hundreds have a last place of 3e-5.
+    np.testing.assert_allclose(got["weights"], want, atol=2e-5 if scale == 1 else 1e-3)
+    assert (np.asarray(got["weights"])[~batch["mask"]] == 0).all()
+    np.testing.assert_allclose(np.sum(got["weights"], axis=1), 1, atol=1e-6)
+    assert all(np.isfinite(value).all() for value in got.values())
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_saturates_no_weight(batch, dtype):
+    model = make_model(batch)
+    for layer in (model.self_attention, model.relation_attention):
+        layer.query.bias.assign(layer.query.bias - 60)
+    half = model.twin(dtype=dtype)
+    features = np.asarray(half.region_features(batch["image"], batch["boxes"]), np.float64)
+    weights = [np.asarray(w, np.float64) for w in model.weights[model_start(model) :]]
+    want = exact_weights(features, batch["mask"], weights, attention="sigmoid")
+    np.testing.assert_allclose(half(batch)["weights"], want, atol=2e-5)
+
+
+@pytest.mark.parametrize("relation", [True, False])
+@pytest.mark.parametrize("k", [1, 6])
+def test_a_face_of_which_nothing_is_left_is_finite(batch, relation, k):
+    model = make_model(batch, relation=relation)
+    inputs = {**batch, "boxes": batch["boxes"][:, :k], "mask": batch["mask"][:, :k].copy()}
+    inputs["mask"][0] = False
+    got = model(inputs)
+    assert (np.asarray(got["weights"])[0] == 0).all()
+    assert all(np.isfinite(value).all() for value in got.values())
+
+
+def test_gradients_pass_where_every_region_saturates(batch):
+    model = make_model(batch)
+    model.self_attention.query.bias.assign([-150.0])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(batch)["logits"][:, 0])
+    gradient = tape.gradient(loss, model.self_attention.query.kernel.value).numpy()
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 1e-4
 
 
 def test_wrong_choices_are_named():

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import export
+from ran_tf.models import presets
 from ran_tf.serving import check, portable
 from tests import (
     real_data,
@@ -91,6 +92,39 @@ def test_the_file_agrees_with_the_model_on_faces(folder, faces, name):
         assert sorted(answer) == ["label", "probabilities", "weights"]
         np.testing.assert_array_equal(answer["label"], want["label"][:batch])
         np.testing.assert_allclose(answer["weights"], want["weights"][:batch], atol=1e-4)
+
+
+PRESETS = presets.known_presets()
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        pytest.param(
+            preset,
+            name,
+            # One of the six costs seconds; the shared trunk's weights are the smallest.
+            marks=[] if ("shared" in preset, name) == (True, "onnx") else pytest.mark.large,
+        )
+        for preset in PRESETS
+        for name in (*FORMATS, "saved_model")
+    ],
+)
+def test_a_packaged_network_is_itself_in_every_runtime(preset, name, faces, tmp_path):
+    if name in FORMATS and portable.missing(name):
+        pytest.skip(f"{name} needs {portable.missing(name)}")
+    trained = presets.load_preset(presets.find_preset(preset))
+    written = export.write_export(
+        trained.model, trained.card, export_dir=tmp_path, format=name, check=name == "saved_model"
+    )
+    if name == "saved_model":
+        assert written.difference < 1e-5
+        return
+    for some in (faces, check.example_faces()):
+        difference = portable.compare_file(
+            written.path, model=trained.model, card=trained.card, format=name, faces=some
+        )
+        assert difference < 1e-5
 
 
 def test_notes_are_in_the_files(folder):

@@ -1,10 +1,14 @@
 """Self-attention and relation-attention over the regions of a face (RAN, section III-B).
 
-Both in float32 whatever the policy: they are small, and their weighted means divide by sums that
-may be small. Masked regions have weight exactly 0. Two modes:
+Both in float32 whatever the policy: they are small. Masked regions have weight exactly 0. Two
+modes:
 
 - "sigmoid", the paper: weights in 0..1, independent of each other;
 - "softmax", the authors' released code: a softmax over the unmasked regions after each sigmoid.
+
+Weights may be tiny (a sigmoid at -20), and what a network reads of them is quotients:
+`mu_i nu_i / sum_j mu_j nu_j`. Those are computed from logarithms, as a softmax of
+`log mu + log nu`: the same function, without 0/0, and exact in runtimes whose sigmoid is not.
 """
 
 import keras
@@ -12,17 +16,33 @@ from keras import layers, ops
 
 from ran_tf import config, specs
 
+# The logarithm of the weight of a masked region: finite, and its exponential is 0.
+_MASKED = -1e9
 
-def weighted_mean(weights, features):
-    """`sum_i w_i f_i / sum_i w_i`: f32[b, k] and f32[b, k, d] -> f32[b, d]."""
-    total = ops.sum(weights, axis=1, keepdims=True)
+
+def normalise(log_weights, region_mask=None):
+    """`w_i / sum_j w_j` of the logarithms of weights.
+
+    Args:
+      log_weights: f32[b, k], up to a summand of each face.
+      region_mask: bool[b, k] or None; False regions get 0, all of them where none is left.
+
+    Returns:
+      f32[b, k].
+    """
+    if log_weights.shape[-1] == 1:  # Keras warns of a softmax over one value.
+        weights = ops.ones_like(log_weights)
+    else:
+        weights = ops.softmax(log_weights, axis=-1)
+    if region_mask is None:
+        return weights
+    return ops.where(ops.cast(region_mask, "bool"), weights, 0.0)
+
+
+def weighted_sum(weights, features):
+    """`sum_i w_i f_i`: f32[b, k] and f32[b, k, d] -> f32[b, d]."""
     # Not an einsum: for one face its matrix product is slower than this, by threads that wake up.
-    return ops.sum((weights / total)[..., None] * features, axis=1)
-
-
-def _softmax(weights):
-    """Over regions. Keras warns of a softmax over a single value, which the baseline has."""
-    return ops.ones_like(weights) if weights.shape[-1] == 1 else ops.softmax(weights, axis=-1)
+    return ops.sum(weights[..., None] * features, axis=1)
 
 
 class _RegionWeights(layers.Layer):
@@ -38,24 +58,39 @@ class _RegionWeights(layers.Layer):
         self.query.build(features_shape)
 
     def call(self, features, region_mask=None):
-        """`sigmoid(f . q + c)`, then the mode's normalisation over unmasked regions."""
+        return ops.exp(self.log_weights(features, region_mask))
+
+    def log_weights(self, features, region_mask=None):
+        """Logarithms of what a call returns; of masked regions a number whose exponential is 0."""
         features = ops.cast(features, "float32")
         # Flat, as a product over three axes is a dozen small operators on TensorFlow.
         _, k, d = ops.shape(features)
-        flat = self.query(ops.reshape(features, (-1, d)))
-        weights = ops.reshape(ops.sigmoid(flat), (-1, k))
-        if region_mask is None:
-            return _softmax(weights) if self.attention == "softmax" else weights
-        region_mask = ops.cast(region_mask, "bool")
-        if self.attention == "softmax":
-            weights = _softmax(ops.where(region_mask, weights, -1e9))
-        return ops.where(region_mask, weights, 0.0)
+        scores = ops.reshape(self.query(ops.reshape(features, (-1, d))), (-1, k))
+        if self.attention == "sigmoid":
+            return _mask(_log_sigmoid(scores), region_mask)
+        weights = _mask(ops.sigmoid(scores), region_mask)
+        return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
 
     def compute_output_shape(self, features_shape, **_):
         return features_shape[:2]
 
     def get_config(self):
         return {**super().get_config(), "attention": self.attention}
+
+
+def _log_sigmoid(x):
+    """As `ops.log_sigmoid`, of operators that no runtime takes the liberty to simplify.
+
+    LiteRT makes `log(1 + exp(-x))` of Keras' own, which overflows at -89.
+    """
+    largest = ops.stop_gradient(ops.maximum(-x, 0.0))
+    return -(largest + ops.log(ops.exp(-largest) + ops.exp(-x - largest)))
+
+
+def _mask(log_weights, region_mask):
+    if region_mask is None:
+        return log_weights
+    return ops.where(ops.cast(region_mask, "bool"), log_weights, _MASKED)
 
 
 @keras.saving.register_keras_serializable("ran_tf")

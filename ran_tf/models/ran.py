@@ -153,20 +153,22 @@ class RegionAttentionNetwork(keras.Model):
     def classify_regions(self, regions, boxes, *, mask=None, training=None):
         """What a call returns, of what `cut_regions` returns."""
         features = self._features(regions, boxes, training=training)
-        mu = self.self_attention(features, region_mask=mask)
-        anchor = region_attention.weighted_mean(mu, features)
+        log_mu = self.self_attention.log_weights(features, mask)
+        own = region_attention.normalise(log_mu, mask)
+        anchor = region_attention.weighted_sum(own, features)
+        mu = ops.exp(log_mu)
         if self.relation:
             pairs = ops.concatenate(
                 [features, ops.broadcast_to(anchor[:, None], ops.shape(features))], axis=-1
             )
-            nu = self.relation_attention(pairs, region_mask=mask)
-            face = region_attention.weighted_mean(mu * nu, pairs)
+            log_nu = self.relation_attention.log_weights(pairs, mask)
+            nu = ops.exp(log_nu)
+            weights = region_attention.normalise(log_mu + log_nu, mask)
+            face = region_attention.weighted_sum(weights, pairs)
         else:
             nu = ops.ones_like(mu) if mask is None else ops.cast(mask, "float32")
-            face = anchor
+            weights, face = own, anchor
         logits = self.classifier(self.dropout(face, training=training))
-        product = mu * nu
-        weights = product / ops.sum(product, axis=1, keepdims=True)
         return {"logits": logits, "mu": mu, "nu": nu, "weights": weights}
 
     def region_features(self, image, boxes, *, training=None):
