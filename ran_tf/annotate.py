@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ran_tf.config import check_whole
+from ran_tf.checks import check_whole
 from ran_tf.prediction import Prediction
 
 # Outlines of the regions that counted most and least.

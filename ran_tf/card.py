@@ -4,7 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
-from ran_tf.config import RegionConfig, check_choice, check_framing, check_size
+from ran_tf.checks import check_choice, check_framing, check_size
+from ran_tf.config import RegionConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,14 +38,13 @@ import tensorflow as tf
 
 from ran_tf import files, settings
 from ran_tf.card import ModelCard
-from ran_tf.config import check_choice
+from ran_tf.checks import check_choice
 from ran_tf.serving import check as export_check
 from ran_tf.serving import portable, warmup
 from ran_tf.serving.signatures import (
     SAVED_MODEL,
     FaceClassifier,
     prepare_faces,
-    serving_boxes,
 )
 
 __all__ = [
@@ -56,7 +55,6 @@ __all__ = [
     "find_version",
     "prepare_faces",
     "read_card",
-    "serving_boxes",
     "write_export",
 ]
 

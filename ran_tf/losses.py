@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from ran_tf import config
+from ran_tf import checks
 
 
 def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
@@ -61,7 +61,7 @@ class RegionBiasedLoss(keras.losses.Loss):
     """
 
     def __init__(self, margin: float = 0.02, *, name="region_biased_loss", **kwargs):
-        config.check_range("margin", margin, low=0.0, high=1.0)
+        checks.check_range("margin", margin, low=0.0, high=1.0)
         super().__init__(name=name, **kwargs)
         self.margin = margin
 

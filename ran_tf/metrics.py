@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ran_tf.config import check_whole
+from ran_tf.checks import check_whole
 
 # The standard normal's 97.5 % point: two-sided 95 %.
 _Z_95 = 1.959963984540054

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import config, export, sources
+from ran_tf import checks, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image, group, read_image
@@ -46,8 +46,8 @@ class Predictor:
         detector: str = "mtcnn",
         batch_size: int = 32,
     ):
-        config.check_whole("batch_size", batch_size, low=1)
-        config.check_choice("detector", detector, detect.DETECTORS)
+        checks.check_whole("batch_size", batch_size, low=1)
+        checks.check_choice("detector", detector, detect.DETECTORS)
         source = sources.resolve(name_or_dir)
         if source.kind == "export":
             self.card = export.read_card(source.path)
@@ -198,7 +198,7 @@ class _Results:
     """One value for each image of a call, and what becomes of an error."""
 
     def __init__(self, name: str, images, *, on_error: str):
-        config.check_choice("on_error", on_error, ON_ERROR)
+        checks.check_choice("on_error", on_error, ON_ERROR)
         _check_sequence(images, name=name)
         self.name, self.on_error = name, on_error
         self.values: list = [None] * len(images)

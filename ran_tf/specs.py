@@ -37,17 +37,14 @@ OCCLUSION_KINDS = (*OCCLUSIONS, "unspecified")
 # Columns of the paper's tables. "occlusion" are the faces whose occlusion is not "none".
 SUBSETS = ("all", "occlusion", "pose_30", "pose_45")
 
-ATTENTIONS = ("sigmoid", "softmax")
 # Whether the whole backbone sees every region, or its early layers the whole face only.
 TRUNKS = ("full", "shared")
 # Of pixels in 0..255, before the first convolution: "standard" is what the usual checkpoints of an
 # architecture were trained with, "unit" is RGB in 0..1, as the authors' loader made it.
 PREPROCESSINGS = ("standard", "unit")
-REGION_KINDS = ("fixed", "random", "landmarks")
 # Numbers of fixed regions that each variant has, the whole face included; 1 is the baseline.
 REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
 TARGETS = ("votes", "label")
-OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step", "constant")
 # Which epoch's weights a run leaves.
 KEEPS = ("best", "last")

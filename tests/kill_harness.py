@@ -26,7 +26,15 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import files
-from ran_tf.config import AugmentConfig, DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.config import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    RegionConfig,
+    TrainConfig,
+)
 from ran_tf.training import checkpoints, loop, manifest, records
 from tests import tiny_backbone  # noqa: F401, registers it
 
@@ -39,8 +47,8 @@ CONFIG = TrainConfig(
         validation_split="validation[:12]",
         regions=RegionConfig(kind="random", k=3),
     ),
-    augment=AugmentConfig(erase=0.5, degrade=0.5),
-    model={"backbone": "tiny", "size": (16, 16), "dropout": 0.3},
+    objective=ObjectiveConfig(augment=AugmentConfig(erase=0.5, degrade=0.5)),
+    model=ModelConfig(backbone="tiny", size=(16, 16), dropout=0.3),
     optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
     epochs=EPOCHS,
     batch_size=-(-FACES // STEPS),

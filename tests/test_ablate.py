@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, ObjectiveConfig, RegionConfig, TrainConfig
 from ran_tf.launch import ablate, prepare
 from ran_tf.launch import flags as launch_flags
 from ran_tf.training import ablation
@@ -17,8 +17,8 @@ from ran_tf.training import ablation
 RECIPES = sorted((pathlib.Path(__file__).parents[1] / "launch").glob("*.flags"))
 BASE = TrainConfig(
     data=DataConfig(regions=RegionConfig(k=1, radius=0.3)),
-    model={"backbone": "mobilenet_v1", "attention": "softmax", "relation": False},
-    regions_per_step=1,
+    model=ModelConfig(backbone="mobilenet_v1", attention="softmax", relation=False),
+    objective=ObjectiveConfig(regions_per_step=1),
 )
 
 
@@ -26,19 +26,20 @@ def test_rows_change_one_thing_each():
     rows = ablation.make_rows(BASE, landmarks=True)
     assert len(rows) == 14
     paper = rows["self_relation_rb"].config
-    assert paper.model == {"backbone": "mobilenet_v1", "attention": "sigmoid", "relation": True}
+    assert paper.model == ModelConfig(backbone="mobilenet_v1", attention="sigmoid", relation=True)
     for row in rows.values():
-        assert row.config.optimizer == BASE.optimizer and row.config.augment == BASE.augment
+        assert row.config.optimizer == BASE.optimizer
+        assert row.config.objective.augment == BASE.objective.augment
         assert row.config.epochs == BASE.epochs
-    assert rows["self"].config.region_loss_weight == 0
-    assert rows["self_rb"].config.region_loss_weight == 1
-    assert not rows["self_rb"].config.model["relation"]
-    assert not rows["self"].config.model["relation"]
-    assert rows["self_relation"].config.model["relation"]
-    assert rows["softmax"].config.model["attention"] == "softmax"
+    assert rows["self"].config.objective.region_loss_weight == 0
+    assert rows["self_rb"].config.objective.region_loss_weight == 1
+    assert not rows["self_rb"].config.model.relation
+    assert not rows["self"].config.model.relation
+    assert rows["self_relation"].config.model.relation
+    assert rows["softmax"].config.model.attention == "softmax"
     assert rows["random"].config.data.regions == RegionConfig(kind="random", k=6)
-    assert rows["self_relation"].config.region_loss_weight == 0
-    assert rows["softmax"].config.margin == 0.1
+    assert rows["self_relation"].config.objective.region_loss_weight == 0
+    assert rows["softmax"].config.objective.margin == 0.1
     assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6, radius=0.3)
     numbers = {k: rows[f"regions_{k}"].config.data.regions for k in (1, 2, 3, 4, 5, 7, 8)}
     assert all(regions.k == k for k, regions in numbers.items())
@@ -118,7 +119,7 @@ def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
     assert (tmp_path / "regions_1" / "seed-0" / "best.weights.h5").is_file()
     other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--margin=0.5")
     assert other.returncode == 1
-    assert "the row regions_1 with other settings (config.margin is 0.02 there" in other.stderr
+    assert "the row regions_1 with other settings (objective.margin is 0.02 there" in other.stderr
 
 
 def test_a_setting_of_a_newer_version_stops_no_table(tmp_path):

@@ -32,7 +32,7 @@ def frequencies(batches):
 
 def test_balanced_training_draws_every_class_alike(uneven):
     dataset = prepared.open_dataset(uneven)
-    train = pipeline.TrainingData(uneven, dataset, batch_size=25, num_draws=1, seed=0)
+    train = pipeline.TrainingData(uneven, dataset, batch_size=25, seed=0)
     epochs = [frequencies(train.epoch(epoch)) for epoch in range(6)]
     assert all(sum(epoch.values()) == 100 for epoch in epochs)  # an epoch is no longer for it
     for expression in UNEVEN:
@@ -53,5 +53,5 @@ def test_training_is_as_released_unless_asked_and_validation_always(uneven):
         assert not np.concatenate([batch[name].numpy() for batch in batches]).any()
 
     plain = DataConfig(**{**vars(uneven), "balanced": False})
-    train = pipeline.TrainingData(plain, dataset, batch_size=25, num_draws=1, seed=0)
+    train = pipeline.TrainingData(plain, dataset, batch_size=25, seed=0)
     assert frequencies(train.epoch(0)) == UNEVEN

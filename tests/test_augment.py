@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from ran_tf.augment import faces as augment
+from ran_tf.augment.draws import make_draw
 from ran_tf.config import AugmentConfig
-from ran_tf.training import augment
 
 NOTHING = AugmentConfig(
     flip=False, rotate=0.0, scale=0.0, shift=0.0, erase=0.0, erase_max=0.4, light=0.0
@@ -15,11 +16,12 @@ NOTHING = AugmentConfig(
 
 def draws(batch=1, **chosen):
     """Draws in the middle (no change, no flip, no erasing) but for those chosen."""
-    values = np.full((batch, augment.NUM_DRAWS), 0.5, np.float32)
-    values[:, [i for i, name in enumerate(augment._DRAWS) if name.endswith("chance")]] = 1.0
-    for name, value in chosen.items():
-        values[:, augment._DRAWS.index(name)] = value
-    return values
+
+    def draw(name):
+        usual = 1.0 if name.endswith("chance") else 0.5
+        return np.zeros(batch, np.float32) + np.float32(chosen.get(name.replace("/", "_"), usual))
+
+    return draw
 
 
 @pytest.fixture
@@ -27,15 +29,15 @@ def faces():
     return np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
 
 
-def run(image, drawn, *, boxes=None, move_boxes=False, **changes):
+def run(image, draw, *, boxes=None, follows=None, **changes):
     boxes = np.zeros((len(image), 1, 4), np.float32) if boxes is None else boxes
     config = dataclasses.replace(NOTHING, **changes)
-    out = augment.augment(image, boxes, drawn, config=config, move_boxes=move_boxes)
+    out = augment.augment(image, boxes, draw, config=config, follows=follows)
     return {name: np.asarray(value) for name, value in out.items()}
 
 
 def test_nothing_changes_nothing(faces):
-    image = run(faces, np.random.default_rng(0).uniform(size=(3, augment.NUM_DRAWS)))["image"]
+    image = run(faces, make_draw(np.arange(3)))["image"]
     np.testing.assert_allclose(image, faces, atol=1e-3)
 
 
@@ -106,9 +108,9 @@ def test_landmark_boxes_follow_the_face(height, width):
     whole = np.tile(np.array([0, 0, 1, 1], np.float32), (batch, 1, 1))
     out = run(
         image,
-        rng.uniform(size=(batch, augment.NUM_DRAWS)).astype(np.float32),
+        make_draw(np.arange(batch)),
         boxes=np.concatenate([whole, box], axis=1),
-        move_boxes=True,
+        follows=np.tile([False, True], (batch, 1)),
         flip=True,
         rotate=30.0,
         scale=0.2,

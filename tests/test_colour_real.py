@@ -9,8 +9,8 @@ import pytest
 
 from ran_tf import metrics
 from ran_tf.evaluation import classifier
-from ran_tf.export import serving_boxes
 from ran_tf.models import presets
+from ran_tf.regions.kinds import serving_boxes
 from tests import real_data
 
 COUNT = 800
@@ -60,7 +60,7 @@ def test_colour_taken_out_is_no_worse(name):
     for colour in ("rgb", "grey"):
         card = dataclasses.replace(trained.card, colour=colour)
         predict = classifier.from_network(trained.model, card, name=name).predict
-        boxes = np.tile(serving_boxes(card), (80, 1, 1))
+        boxes = np.tile(serving_boxes(card.regions), (80, 1, 1))
         batch = {"boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)}
         for kind, images in kinds.items():
             said = [

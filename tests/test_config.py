@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ran_tf import config, metrics
+from ran_tf import checks, config, metrics
 from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
 from ran_tf.faces import align
@@ -17,20 +17,23 @@ CARD = ModelCard(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DataConfig(image_size=64), r"`data.image_size` must be \(height, width\).*=64"),
-        (lambda: DataConfig(image_size=(64,)), r"`data.image_size` must be \(height, width\)"),
-        (lambda: DataConfig(image_size=(64, 64.5)), "`data.image_size` must be an integer.*64.5"),
-        (lambda: TrainConfig(model={"size": 224}), r"`model.size` must be \(height, width\)"),
+        (lambda: DataConfig(image_size=64), r"`image_size` must be \(height, width\).*=64"),
+        (lambda: DataConfig(image_size=(64,)), r"`image_size` must be \(height, width\)"),
+        (lambda: DataConfig(image_size=(64, 64.5)), "`image_size` must be an integer.*64.5"),
+        (lambda: config.ModelConfig(size=224), r"`size` must be \(height, width\)"),
         (
             lambda: TrainConfig(seed=1.5),
-            "`train.seed` must be an integer.*train.seed=1.5",
+            "`seed` must be an integer.*seed=1.5",
         ),
         (
             lambda: config.OptimizerConfig(learning_rate=0.0),
-            "`optimizer.learning_rate` must be above 0.*optimizer.learning_rate=0",
+            "`learning_rate` must be .*learning_rate=0",
         ),
-        (lambda: TrainConfig(margin=True), "`train.margin` must be in .*margin=True"),
-        (lambda: TrainConfig(regions_per_step=1.5), "`train.regions_per_step` must be an integer"),
+        (lambda: config.ObjectiveConfig(margin=True), "`margin` must be in .*margin=True"),
+        (
+            lambda: config.ObjectiveConfig(regions_per_step=1.5),
+            "`regions_per_step` must be an int",
+        ),
         (lambda: RegionAttentionNetwork(size=("a", "b")), "`size` must be an integer.*size='a'"),
         (
             lambda: RegionAttentionNetwork(size=(0, 9)),
@@ -67,5 +70,5 @@ def test_what_cannot_be_is_named(make, message):
 
 
 def test_sizes_are_plain_integers():
-    assert config.check_size("size", np.array([3, 4])) == (3, 4)
-    assert all(type(side) is int for side in config.check_size("size", np.array([3, 4])))
+    assert checks.check_size("size", np.array([3, 4])) == (3, 4)
+    assert all(type(side) is int for side in checks.check_size("size", np.array([3, 4])))

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
+from ran_tf.augment import draws, faces, mixup
 from ran_tf.config import AugmentConfig
 from ran_tf.data import pipeline, prepared
-from ran_tf.training import augment, mixup
 
 SMALL = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (32, 32)}
 MODELS = {
@@ -146,9 +146,7 @@ def test_fit_on_our_batches(synthetic_dir):
     from ran_tf.config import DataConfig
 
     data = DataConfig(data_dir=synthetic_dir, image_size=(24, 24), train_split="train[:64]")
-    train = pipeline.TrainingData(
-        data, prepared.open_dataset(data), batch_size=32, num_draws=0, seed=0
-    )
+    train = pipeline.TrainingData(data, prepared.open_dataset(data), batch_size=32, seed=0)
     model = compiled({**SMALL, "backbone": "tiny", "num_classes": 8})
     history = model.fit(
         train.epoch(0).map(pipeline.fit_arguments), epochs=4, shuffle=False, verbose=0
@@ -164,7 +162,7 @@ sys.modules["tensorflow"] = None  # as on a machine without it
 import keras
 import ran_tf
 from ran_tf.config import AugmentConfig
-from ran_tf.training import augment, mixup
+from ran_tf.augment import draws, faces, mixup
 from tests import tiny_backbone
 assert keras.backend.backend() == "jax"
 data = np.load("batch.npz")
@@ -194,10 +192,11 @@ for backbone, (rate, steps) in STEPS.items():
         shared.load_weights(f"{backbone}.weights.h5")
         for name, value in shared.predict_on_batch(batch).items():
             results[f"shared {name}"] = np.asarray(value)
-augmented = augment.augment(
-    batch["image"], batch["boxes"], data["draws"], config=AugmentConfig(degrade=0.5)
+draw = draws.make_draw(data["key"])
+augmented = faces.augment(
+    batch["image"], batch["boxes"], draw, config=AugmentConfig(degrade=0.5)
 )
-mixed = mixup.mix(augmented["image"], data["labels"], data["draws"][:, 0], alpha=0.2)
+mixed = mixup.mix(augmented["image"], data["labels"], draw("mixup"), alpha=0.2)
 np.savez("on_jax.npz", **results, mixed=mixed["image"], targets=mixed["targets"])
 """
 
@@ -221,11 +220,10 @@ np.savez("on_jax.npz", **results, mixed=mixed["image"], targets=mixed["targets"]
 )
 def test_jax_gives_the_same_outputs_and_losses(steps, tmp_path):
     """And neither the model nor the augmentation needs TensorFlow to be there."""
-    rng = np.random.default_rng(0)
     batch = {
         **make_batch(faces=16),
         "labels": np.eye(5, dtype=np.float32)[np.arange(16) % 5],
-        "draws": rng.uniform(size=(16, augment.NUM_DRAWS)).astype(np.float32),
+        "key": draws.face_keys(0, np.arange(16)),
     }
     np.savez(tmp_path / "batch.npz", **batch)
     inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
@@ -259,10 +257,11 @@ def test_jax_gives_the_same_outputs_and_losses(steps, tmp_path):
         timeout=300,
     )
     on_jax = np.load(tmp_path / "on_jax.npz")
-    augmented = augment.augment(
-        batch["image"], batch["boxes"], batch["draws"], config=AugmentConfig(degrade=0.5)
+    draw = draws.make_draw(batch["key"])
+    augmented = faces.augment(
+        batch["image"], batch["boxes"], draw, config=AugmentConfig(degrade=0.5)
     )
-    mixed = mixup.mix(augmented["image"], batch["labels"], batch["draws"][:, 0], alpha=0.2)
+    mixed = mixup.mix(augmented["image"], batch["labels"], draw("mixup"), alpha=0.2)
     np.testing.assert_allclose(on_jax["targets"], mixed["targets"], atol=1e-5)
     # A pixel at an occluder's edge may fall on the other side.
     far = np.abs(on_jax["mixed"] - mixed["image"].numpy()).max(axis=-1) > 0.05

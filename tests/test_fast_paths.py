@@ -1,27 +1,25 @@
 """The fast paths train as the plain ones do: the same losses, step by step."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
+from ran_tf.config import AugmentConfig, ObjectiveConfig, OptimizerConfig, TrainConfig
 from ran_tf.models import norm
-from ran_tf.training import augment
-from ran_tf.training import step as train_step
+from ran_tf.training.state import create_state
+from ran_tf.training.tensorflow_engine import make_train_step
 
 FACES, STEPS = 8, 8
 STILL = AugmentConfig(flip=False, rotate=0, scale=0, shift=0, erase=0, light=0)
 
 
-def losses_of(config, *, start, batch) -> np.ndarray:
+def losses_of(config, *, model, start, batch) -> np.ndarray:
     """Cross-entropy a face of each step, from given weights."""
-    state = train_step.create_state(config.model, optimizer=config.optimizer)
+    state = create_state(model, config=config)
     state.model.set_weights(start)
-    step = train_step.make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
+    step = make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
     sums = [step(batch, tf.constant(i, tf.int64)) for i in range(STEPS)]
     return np.array([float(s["cross_entropy"]) / FACES for s in sums])
 
@@ -33,9 +31,7 @@ def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
     keras.utils.set_random_seed(0)
     model = {"backbone": backbone, "num_classes": 4, "size": (64, 64)}
     optimizer = OptimizerConfig(learning_rate=rate, ema=0.0)
-    plain = TrainConfig(model={**model, "portable": True}, augment=STILL, optimizer=optimizer)
-    fast = dataclasses.replace(plain, model=model)
-    bfloat16 = dataclasses.replace(plain, model={**model, "dtype": "mixed_bfloat16"})
+    config = TrainConfig(objective=ObjectiveConfig(augment=STILL), optimizer=optimizer)
     start = ran_tf.RegionAttentionNetwork(**model).get_weights()
     rng = np.random.default_rng(0)
     faces = rng.integers(0, 256, (FACES, 32, 32, 3)).astype(np.uint8)
@@ -46,13 +42,15 @@ def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
         "boxes": tf.constant(np.tile(ran_tf.fixed_boxes(6)[:2], (FACES, 1, 1))),
         "mask": tf.ones([FACES, 2], tf.bool),
         "labels": tf.constant(labels),
-        "draws": tf.zeros([FACES, augment.NUM_DRAWS + 1]),
+        "key": tf.range(FACES),
     }
-    got = losses_of(fast, start=start, batch=batch)
-    rounded = losses_of(bfloat16, start=start, batch=batch)
+    got = losses_of(config, model=model, start=start, batch=batch)
+    rounded = losses_of(
+        config, model={**model, "dtype": "mixed_bfloat16"}, start=start, batch=batch
+    )
     with monkeypatch.context() as patch:
         patch.setattr(norm.BatchNorm, "_can_fuse", lambda self, inputs, *, mask: False)
-        want = losses_of(plain, start=start, batch=batch)
+        want = losses_of(config, model={**model, "portable": True}, start=start, batch=batch)
     assert want[-1] < 0.9 * want[0], "a curve that does not fall shows nothing"
     np.testing.assert_allclose(got, want, rtol=0.01)
     # Batch norm over few faces amplifies bfloat16's rounding from step to step.

@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, OptimizerConfig, RegionConfig, TrainConfig
 from ran_tf.data import damage, pipeline, prepared
 from ran_tf.launch import prepare
-from ran_tf.training import checkpoints, faults, lock, loop, records
-from ran_tf.training import step as train_step
+from ran_tf.training import checkpoints, faults, lock, loop, records, tensorflow_engine
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def config(synthetic_dir):
             validation_split="validation[:12]",
             regions=RegionConfig(kind="random", k=2),
         ),
-        model={"backbone": "tiny", "size": (16, 16)},
+        model=ModelConfig(backbone="tiny", size=(16, 16)),
         optimizer=OptimizerConfig(learning_rate=1e-3, ema=0.9),
         epochs=2,
         batch_size=7,
@@ -113,7 +112,7 @@ def test_a_second_run_in_the_directory_and_one_of_other_settings_are_refused(con
         config,
         batch_size=8,
         seed=1,
-        model={**config.model, "backbone": "mobilenet_v1"},
+        model=dataclasses.replace(config.model, backbone="mobilenet_v1"),
         data=dataclasses.replace(config.data, train_split="train[:21]"),
     )
 
@@ -141,7 +140,7 @@ def test_where_the_data_are_may_change(config, whole, tmp_path):
 
 
 def test_no_memory_names_the_setting_to_lower(config, tmp_path, monkeypatch):
-    make = train_step.make_train_step
+    make = tensorflow_engine.make_train_step
 
     def make_greedy(*args, **kwargs):
         step = make(*args, **kwargs)
@@ -154,7 +153,7 @@ def test_no_memory_names_the_setting_to_lower(config, tmp_path, monkeypatch):
         greedy.get_concrete_function = step.get_concrete_function
         return greedy
 
-    monkeypatch.setattr(train_step, "make_train_step", make_greedy)
+    monkeypatch.setattr(tensorflow_engine, "make_train_step", make_greedy)
     with pytest.raises(faults.OutOfMemoryError) as caught:
         run(config, tmp_path)
     assert str(caught.value).startswith("out of memory (")

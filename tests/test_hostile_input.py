@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as st_numpy
 from PIL import Image
 
 import ran_tf
-from ran_tf import config, images
+from ran_tf import checks, config, images
 from ran_tf.launch import cluster, command
 from ran_tf.launch import flags as launch_flags
 from ran_tf.regions import boxes as region_boxes
@@ -288,7 +288,7 @@ def test_a_flagfile(data, training_flags, tmp_path):
     if found is not None:
         assert all(math.isfinite(n) and abs(n) <= 2**31 for n in _numbers(found))
         # In float32, too.
-        assert max(map(abs, _numbers(dataclasses.replace(found, seed=0)))) <= config.MAX_COUNT
+        assert max(map(abs, _numbers(dataclasses.replace(found, seed=0)))) <= checks.MAX_COUNT
 
 
 RECIPE = (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ran_tf import config, files
+from ran_tf import checks, files
 from ran_tf.card import ModelCard
 from ran_tf.models import presets
 from ran_tf.models.convert import tfjs
@@ -47,11 +47,11 @@ def _card_or_refuse(data: bytes) -> None:
         return
     height, width = card.image_size
     assert type(height) is type(width) is int
-    assert 2 <= height <= config.MAX_SIDE and 2 <= width <= config.MAX_SIDE
+    assert 2 <= height <= checks.MAX_SIDE and 2 <= width <= checks.MAX_SIDE
     assert len(set(card.labels)) == len(card.labels) and all(
         isinstance(n, str) for n in card.labels
     )
-    assert card.regions.k <= config.MAX_REGIONS
+    assert card.regions.k <= checks.MAX_REGIONS
     assert -0.4 <= card.crop_margin <= 4
 
 

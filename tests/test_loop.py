@@ -10,7 +10,14 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import losses
-from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.config import (
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    RegionConfig,
+    TrainConfig,
+)
 from ran_tf.data import pipeline, prepared
 from ran_tf.training import (
     checkpoints,
@@ -19,8 +26,8 @@ from ran_tf.training import (
     meter,
     records,
     schedule,
-    validation,
 )
+from ran_tf.training.tensorflow_engine import TensorFlowEngine
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def config(synthetic_dir):
             validation_split="validation[:16]",
             regions=RegionConfig(kind="random", k=2),
         ),
-        model={"backbone": "tiny", "size": (32, 32)},
+        model=ModelConfig(backbone="tiny", size=(32, 32)),
         optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
         epochs=2,
         batch_size=16,
@@ -100,10 +107,10 @@ def test_a_killed_run_goes_on_where_it_was(config, tmp_path):
 def test_the_epoch_that_is_kept(config, tmp_path, monkeypatch, keep, epoch):
     accuracies = iter([0.9, 0.1])
 
-    def make_evaluate(*args, **kwargs):
-        return lambda: {"validation_accuracy": next(accuracies), "validation_cross_entropy": 1.0}
+    def validate(*args, **kwargs):
+        return {"validation_accuracy": next(accuracies), "validation_cross_entropy": 1.0}
 
-    monkeypatch.setattr(validation, "make_evaluate", make_evaluate)
+    monkeypatch.setattr(TensorFlowEngine, "validate", validate)
     kept = run(dataclasses.replace(config, keep=keep), tmp_path)
     assert kept["epoch"] == epoch
     # Weights and numbers are of one epoch: the checkpoint's copies are those of the folder.
@@ -124,13 +131,15 @@ def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path,
     trained = records.load_workdir(tmp_path / "two")
     assert trained.card.labels == ran_tf.LABELS["synthetic_faces"]
     card = json.loads((tmp_path / "two" / "card.json").read_text())
-    assert card["regions"]["kind"] == "random" and card["model"]["synchronized"]
+    assert card["regions"]["kind"] == "random"
 
 
-def test_each_replica_may_have_its_own_batch_statistics(config, tmp_path, two_replicas):
-    config = dataclasses.replace(config, epochs=1, sync_batch_norm=False)
-    run(config, tmp_path, strategy=two_replicas)
-    assert not json.loads((tmp_path / "card.json").read_text())["model"]["synchronized"]
+@pytest.mark.parametrize("together", [True, False])
+def test_replicas_share_their_batch_statistics_if_asked(config, two_replicas, together):
+    arguments = {**dataclasses.asdict(config.model), "num_classes": 8}
+    config = dataclasses.replace(config, sync_batch_norm=together)
+    engine = TensorFlowEngine(config, arguments, strategy=two_replicas)
+    assert engine.state.model.get_config()["synchronized"] == together
 
 
 def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monkeypatch):
@@ -184,7 +193,7 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     messages = []
     frozen = dataclasses.replace(
         short,
-        model={**config.model, "relation": False, "attention": "softmax"},
+        model=dataclasses.replace(config.model, relation=False, attention="softmax"),
         optimizer=OptimizerConfig(learning_rate=1e-12, weight_decay=0.0, ema=0.9),
     )
     hooks = loop.Hooks(on_message=messages.append)
@@ -202,12 +211,20 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
 
 def test_the_loss_that_is_shown_is_the_one_that_is_minimised():
     epoch_meter = meter.Meter(
-        checkpoints.Progress(), epoch=0, epochs=1, steps=1, region_loss_weight=0.5
+        checkpoints.Progress(sums=np.zeros(4)),
+        epoch=0,
+        epochs=1,
+        steps=1,
+        config=ObjectiveConfig(region_loss_weight=0.5),
     )
     sums = {"faces": 4.0, "cross_entropy": 8.0, "region_loss": 2.0, "correct": 1.0}
     told = epoch_meter.add(0, sums)
-    said = (told.loss, told.cross_entropy, told.region_loss, told.accuracy)
-    assert said == (2.25, 2.0, 0.5, 0.25)
+    assert told.means == {
+        "loss": 2.25,
+        "cross_entropy": 2.0,
+        "region_loss": 0.5,
+        "accuracy": 0.25,
+    }
 
 
 def test_what_is_kept_is_what_was_measured(config, tmp_path):
@@ -226,8 +243,8 @@ def test_what_is_kept_is_what_was_measured(config, tmp_path):
 
 def test_of_equal_epochs_the_first_is_kept(config, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        validation,
-        "make_evaluate",
-        lambda *_, **__: lambda: {"validation_accuracy": 0.5, "validation_cross_entropy": 1.0},
+        TensorFlowEngine,
+        "validate",
+        lambda *_, **__: {"validation_accuracy": 0.5, "validation_cross_entropy": 1.0},
     )
     assert run(config, tmp_path)["epoch"] == 1

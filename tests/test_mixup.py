@@ -1,15 +1,13 @@
 """Mixup: its shares against the beta distribution, its blends against NumPy, and in a step."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import augment, mixup
-from ran_tf.training import step as train_step
+from ran_tf.augment import draws, mixup
+from ran_tf.config import DataConfig, ObjectiveConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.settings import replaced
 from tests import test_step
 
 
@@ -72,25 +70,20 @@ def test_the_same_inside_tf_data():
 def test_a_step_on_mixed_faces_is_the_step_on_faces_mixed_before(regions_per_step):
     config = TrainConfig(
         data=DataConfig(regions=RegionConfig(kind="random", k=3)),
-        model=test_step.MODEL,
-        augment=test_step.STILL,
+        model=test_step.TINY,
+        objective=ObjectiveConfig(
+            augment=test_step.STILL, margin=0.3, regions_per_step=regions_per_step
+        ),
         optimizer=OptimizerConfig(ema=0.0),
-        margin=0.3,
-        regions_per_step=regions_per_step,
     )
-    mixing = dataclasses.replace(config, mixup=0.7)
+    mixing = replaced(config, {"objective.mixup": 0.7})
     batch = test_step.make_batch()
-    share = np.random.default_rng(1).uniform(size=(len(batch["draws"]), 1)).astype(np.float32)
-    drawn = {**batch, "draws": np.concatenate([batch["draws"], share], axis=1)}
-    assert drawn["draws"].shape[1] == train_step.num_draws(mixing)
-    assert batch["draws"].shape[1] == train_step.num_draws(config) == augment.NUM_DRAWS + 2
-    mixed = mixup.mix(
-        batch["image"].astype(np.float32), batch["labels"], share[:, 0], alpha=mixing.mixup
-    )
+    share = draws.make_draw(batch["key"])("mixup")
+    mixed = mixup.mix(batch["image"].astype(np.float32), batch["labels"], share, alpha=0.7)
     before = {**batch, "image": mixed["image"].numpy(), "labels": mixed["targets"].numpy()}
-    start = ran_tf.RegionAttentionNetwork(**config.model).get_weights()
+    start = ran_tf.RegionAttentionNetwork(**test_step.MODEL).get_weights()
     device = tf.distribute.get_strategy()
-    got, got_sums = test_step.run_steps(mixing, device, [drawn], start)
+    got, got_sums = test_step.run_steps(mixing, device, [batch], start)
     want, want_sums = test_step.run_steps(config, device, [before], start)
     np.testing.assert_allclose([*got_sums[0].values()], [*want_sums[0].values()], rtol=1e-4)
     test_step.assert_same_movement(got.model.weights, want.model.weights, start)
@@ -98,5 +91,5 @@ def test_a_step_on_mixed_faces_is_the_step_on_faces_mixed_before(regions_per_ste
 
 def test_without_mixup_or_with_a_usual_parameter_only():
     for wrong in (0.001, -1.0, 5.0):
-        with pytest.raises(ValueError, match=f"train.mixup.*Received: train.mixup={wrong}"):
-            TrainConfig(mixup=wrong)
+        with pytest.raises(ValueError, match=f"mixup.*Received: mixup={wrong}"):
+            ObjectiveConfig(mixup=wrong)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.training import occlude
+from ran_tf.augment import occlude
 
 SIDE = 24
+OCCLUDER_DRAWS = ("chance", "height", "width", "y", "x", "angle", "shape", "fill", "colour")
+DEGRADE_DRAWS = ("chance", "blur", "noise", "texture")
 
 
 @pytest.fixture
@@ -62,8 +64,8 @@ def occluded_by_hand(image, draw, *, chance, largest):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_occluders_pixel_by_pixel(faces, seed):
-    draw = random_draws(occlude.OCCLUDER_DRAWS, faces=len(faces), seed=seed)
-    out = np.asarray(occlude.occlude(faces, draw, chance=0.8, largest=0.7))
+    draw = random_draws(OCCLUDER_DRAWS, faces=len(faces), seed=seed)
+    out = np.asarray(occlude.occlude(faces, draw.__getitem__, chance=0.8, largest=0.7))
     covered = 0
     for i, face in enumerate(faces):
         one = {name: values[i] for name, values in draw.items()}
@@ -74,9 +76,9 @@ def test_occluders_pixel_by_pixel(faces, seed):
 
 
 def test_blur_is_opencv_blur(faces):
-    draw = {name: np.zeros(len(faces), np.float32) for name in occlude.DEGRADE_DRAWS}
+    draw = {name: np.zeros(len(faces), np.float32) for name in DEGRADE_DRAWS}
     draw["blur"] += 1.0
-    out = np.asarray(occlude.degrade(faces, draw, chance=0.5))
+    out = np.asarray(occlude.degrade(faces, draw.__getitem__, chance=0.5))
     kernel = np.array([1, 8, 28, 56, 70, 56, 28, 8, 1]) / 256
     for face, blurred in zip(faces, out, strict=True):
         expected = cv2.sepFilter2D(face, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT)
@@ -84,11 +86,11 @@ def test_blur_is_opencv_blur(faces):
 
 
 def test_noise_is_bounded_and_chance_is_heeded(faces):
-    draw = {name: np.zeros(len(faces), np.float32) for name in occlude.DEGRADE_DRAWS}
+    draw = {name: np.zeros(len(faces), np.float32) for name in DEGRADE_DRAWS}
     draw["noise"] += 1.0
     draw["texture"] += 0.3
     draw["chance"][::2] = 0.9
-    out = np.asarray(occlude.degrade(faces, draw, chance=0.5))
+    out = np.asarray(occlude.degrade(faces, draw.__getitem__, chance=0.5))
     np.testing.assert_array_equal(out[::2], faces[::2])
     change = np.abs(out - faces)[1::2]
     assert 20 < change.mean() < 30
@@ -105,18 +107,22 @@ def test_hash_noise_is_spread_over_the_range():
 
 
 def test_the_same_inside_tf_data(faces):
-    draw = random_draws(occlude.OCCLUDER_DRAWS, faces=len(faces), seed=5)
-    eager = np.asarray(occlude.occlude(faces, draw, chance=0.8, largest=0.6))
+    draw = random_draws(OCCLUDER_DRAWS, faces=len(faces), seed=5)
+    eager = np.asarray(occlude.occlude(faces, draw.__getitem__, chance=0.8, largest=0.6))
     data = tf.data.Dataset.from_tensors((faces, draw))
-    (out,) = data.map(lambda image, d: occlude.occlude(image, d, chance=0.8, largest=0.6))
+    (out,) = data.map(
+        lambda image, d: occlude.occlude(image, d.__getitem__, chance=0.8, largest=0.6)
+    )
     np.testing.assert_allclose(out.numpy(), eager, atol=1e-2)
 
 
 def test_half_of_the_largest_noise_draw_is_a_quarter_of_the_noise():
     flat = np.full((1, 24, 24, 3), 128.0, np.float32)
-    draw = {name: np.zeros(1, np.float32) for name in occlude.DEGRADE_DRAWS}
+    draw = {name: np.zeros(1, np.float32) for name in DEGRADE_DRAWS}
     weak, strong = (
-        np.asarray(occlude.degrade(flat, {**draw, "noise": np.float32([noise])}, chance=1.0))
+        np.asarray(
+            occlude.degrade(flat, {**draw, "noise": np.float32([noise])}.__getitem__, chance=1.0)
+        )
         for noise in (0.5, 1.0)
     )
     np.testing.assert_allclose(weak - flat, (strong - flat) / 4, atol=1e-3)

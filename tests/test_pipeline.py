@@ -25,7 +25,7 @@ def data(synthetic_dir):
 
 def training_data(data, *, batch_size=16, seed=0):
     return pipeline.TrainingData(
-        data, prepared.open_dataset(data), batch_size=batch_size, num_draws=5, seed=seed
+        data, prepared.open_dataset(data), batch_size=batch_size, seed=seed
     )
 
 
@@ -41,7 +41,7 @@ def test_an_epoch_is_every_face_once_and_the_last_batch_is_small(data):
     first = batches[0]
     assert first["image"].shape == (16, 24, 24, 3) and first["image"].dtype == tf.uint8
     assert first["boxes"].shape == (16, 6, 4) and first["mask"].dtype == tf.bool
-    assert first["labels"].shape == (16, 8) and first["draws"].shape == (16, 5)
+    assert first["labels"].shape == (16, 8) and first["key"].shape == (16,)
     faces = together(batches, "image").reshape(50, -1)
     assert len(np.unique(faces, axis=0)) == 50
 
@@ -60,7 +60,7 @@ def test_an_epoch_can_be_taken_up_in_the_middle(data, kind):
     data = dataclasses.replace(data, regions=RegionConfig(kind=kind, k=6))
     train = training_data(data)
     whole, rest = list(train.epoch(2)), list(train.epoch(2, first_step=2))
-    for name in ("image", "boxes", "draws", "labels"):
+    for name in ("image", "boxes", "key", "labels"):
         np.testing.assert_array_equal(together(whole[2:], name), together(rest, name))
 
 
@@ -104,7 +104,7 @@ def test_evaluation_keeps_the_order_and_the_conditions(data):
 def test_balanced_sampling_draws_classes_equally(data):
     data = dataclasses.replace(data, balanced=True, train_split="train[:300]")
     dataset = prepared.open_dataset(data)
-    train = pipeline.TrainingData(data, dataset, batch_size=300, num_draws=1, seed=0)
+    train = pipeline.TrainingData(data, dataset, batch_size=300, seed=0)
     drawn = np.concatenate([together(train.epoch(e), "labels") for e in range(4)]).sum(0)
     assert drawn.sum() == 1200
     # Binomial with p = 1/8 of 1,200: 150 +- 4 standard deviations of 11.5.
@@ -117,19 +117,6 @@ def test_grey_faces_get_three_channels_eagerly_and_in_tf_data():
     mapped = tf.data.Dataset.from_tensors(grey).map(lambda x: ops.to_face(x, size=(4, 4)))
     np.testing.assert_array_equal(eager, np.repeat(grey, 3, axis=-1))
     np.testing.assert_array_equal(mapped.get_single_element(), eager)
-
-
-def test_draws_depend_on_seed_stream_and_position_only():
-    def draw(position, seed, stream):
-        drawn = ops.uniform_draws(
-            tf.constant([position], tf.int64), count=9, seed=seed, stream=stream
-        )
-        return tuple(drawn.numpy()[0])
-
-    positions = (0, 1, 63, 64, 2**40)
-    combinations = [(p, s, t) for p in positions for s in (0, 1) for t in (0, 1, 2)]
-    assert len({draw(*c) for c in combinations}) == len(combinations)
-    assert draw(5, 1, 2) == draw(5, 1, 2)
 
 
 def test_errors_name_what_is_wrong(data, tmp_path):
@@ -160,35 +147,10 @@ def test_the_uncached_path_gives_the_same_batches(data, balanced):
         changed = dataclasses.replace(data, cache=cache, balanced=balanced)
         return list(training_data(changed).epoch(0))
 
-    for name in ("image", "labels", "draws"):
+    for name in ("image", "labels", "key"):
         np.testing.assert_array_equal(
             together(batches(True), name), together(batches(False), name), err_msg=name
         )
-
-
-def test_draws_of_a_batch_are_those_of_its_faces():
-    """Whatever other faces are in it, and in whatever order."""
-    positions = np.array([63, 0, 7, 64, 123_456_789_012], np.int64)
-
-    def draw(positions, count=5):
-        positions = tf.convert_to_tensor(positions)
-        return ops.uniform_draws(positions, count=count, seed=3, stream=1)
-
-    batch = draw(positions)
-    faces = [draw(positions[i : i + 1])[0] for i in range(len(positions))]
-    np.testing.assert_array_equal(batch, np.stack(faces))
-    assert draw(positions, count=0).shape == (5, 0)
-    # A share of a last batch may hold no face.
-    assert draw(positions[:0]).shape == (0, 5)
-    mapped = tf.data.Dataset.from_tensors(positions).map(draw).get_single_element()
-    np.testing.assert_array_equal(mapped, batch)
-
-
-def test_draws_are_uniform():
-    drawn = np.sort(ops.uniform_draws(tf.range(4096, dtype=tf.int64), count=8, seed=0, stream=0))
-    assert drawn.min() >= 0 and drawn.max() < 1 and np.unique(drawn).size > 0.99 * drawn.size
-    # Means of 8 sorted draws: i / 9.
-    np.testing.assert_allclose(drawn.mean(axis=0), np.arange(1, 9) / 9, atol=0.01)
 
 
 @pytest.mark.parametrize(("cache", "per_process"), [(True, [2, 1]), (False, [1, 4])])
@@ -198,7 +160,7 @@ def test_shares_of_a_batch_are_disjoint_and_whole(data, cache, per_process):
     train = training_data(data)
     total = sum(per_process)
     whole = list(train.epoch(1, first_step=1))
-    for name in ("image", "labels", "draws", "boxes"):
+    for name in ("image", "labels", "key", "boxes"):
         rebuilt = [np.full_like(batch[name], 77) for batch in whole]
         for process, count in enumerate(per_process):
             share = reader.Share(first=sum(per_process[:process]), count=count, total=total)
@@ -240,7 +202,9 @@ def test_runs_of_different_seeds_do_not_meet_in_different_epochs(data):
 @pytest.mark.parametrize("k", [6, 8])
 def test_fixed_regions_are_those_of_the_variant(k):
     regions = RegionConfig(k=k, variant="released")
-    boxes, _ = ops.batch_regions(np.zeros((2, 5, 2)), np.zeros((2, 0)), regions=regions)
+    boxes = ops.batch_regions(
+        np.zeros((2, 5, 2), np.float32), np.zeros(2, np.int32), regions=regions
+    )["boxes"]
     np.testing.assert_array_equal(boxes, np.stack([ran_tf.fixed_boxes(k, variant="released")] * 2))
 
 

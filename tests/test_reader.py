@@ -49,9 +49,7 @@ def folder_faces(data_dir, **changes):
 def small_training(data_dir, *, split, **changes):
     """Batches of four, of a few faces of `sharded_dir` or its copy."""
     data = folder_faces(data_dir, train_split=split, **changes)
-    return pipeline.TrainingData(
-        data, prepared.open_dataset(data), batch_size=4, num_draws=1, seed=0
-    )
+    return pipeline.TrainingData(data, prepared.open_dataset(data), batch_size=4, seed=0)
 
 
 @pytest.mark.parametrize("split", ["train", "train[7%:81%]", "train[:3]", "train+test"])

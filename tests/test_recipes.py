@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import ran_tf
+from ran_tf import registry
 from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
@@ -26,8 +27,8 @@ def test_recipe_is_a_run(parse, recipe):
     assert not any("flagfile" in line for line in given)
     config = launch_flags.train_config(parse("--workdir=x", *given))
     assert config.epochs >= 1
-    arguments = {**config.model, "num_classes": len(ran_tf.LABELS[config.data.name.split("/")[0]])}
-    assert arguments["size"][0] >= 32
+    assert config.data.name.split("/")[0] in ran_tf.LABELS
+    assert config.model.size[0] >= 32
 
 
 def test_the_long_recipe_is_the_plan_of_the_preset(parse):
@@ -38,13 +39,18 @@ def test_the_long_recipe_is_the_plan_of_the_preset(parse):
     plan = json.loads((ROOT / "benchmarks" / "ferplus_plan.json").read_text())
     common, (run,) = plan["common"], [r for r in plan["runs"] if r["name"] == "ran_long"]
     step = {**common["step"], **run["step"]}
-    assert config.augment == AugmentConfig(**step["augment"])
+    assert config.objective.augment == AugmentConfig(**step["augment"])
     assert config.optimizer == OptimizerConfig(**step["optimizer"])
-    assert (config.mixup, config.regions_per_step) == (step["mixup"], step["regions_per_step"])
-    assert config.data.regions.k == step["regions"] and config.margin == TrainConfig().margin
+    assert config.objective == dataclasses.replace(
+        TrainConfig().objective,
+        augment=config.objective.augment,
+        mixup=step["mixup"],
+        regions_per_step=step["regions_per_step"],
+    )
+    assert config.data.regions.k == step["regions"]
     assert (config.epochs, config.seed) == (run["epochs"], run["seed"])
     assert config.batch_size == common["batch_size"]
-    assert config.model["size"] == (common["size"], common["size"])
+    assert config.model.size == (common["size"], common["size"])
     assert config.data.train_split == "train+ambiguous" and common["unsure"]
 
 
@@ -67,14 +73,15 @@ def test_flags_reach_the_configuration(parse):
     )
     config = launch_flags.train_config(values)
     assert config.data.regions.k == 8 and config.data.regions.variant == "released"
-    assert config.model["attention"] == "softmax" and config.model["relation"] is False
-    assert config.model["preprocessing"] == "unit"
+    assert config.model.attention == "softmax" and config.model.relation is False
+    assert config.model.preprocessing == "unit"
     assert config.optimizer.milestones == (0.3, 0.5)
-    assert config.model["size"] == (96, 96) and config.margin == 0.1 and config.mixup == 0.2
-    assert config.model["trunk"] == "shared" and config.model["split"] == "layer2_1_relu"
-    assert config.model["region_map"] == (7, 7) and not config.sync_batch_norm
+    assert config.model.size == (96, 96)
+    assert config.objective.margin == 0.1 and config.objective.mixup == 0.2
+    assert config.model.trunk == "shared" and config.model.split == "layer2_1_relu"
+    assert config.model.region_map == (7, 7) and not config.sync_batch_norm
     config = launch_flags.train_config(parse("--workdir=x"))
-    assert config.model["split"] is None and config.model["region_map"] is None
+    assert config.model.split is None and config.model.region_map is None
 
 
 def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch):
@@ -112,7 +119,10 @@ def run_train(*arguments, cwd):
     [
         (["--flagfile=launch/nope.flags"], "Received: 'launch/nope.flags'"),
         (["--flagfile=launch/quickstart.flags", "--num_regions=7"], "Received: --num_regions=7"),
-        (["--workdir=x", "--regions_per_step=9"], "`--regions_per_step` must be in 0..6. Received"),
+        (
+            ["--workdir=x", "--regions_per_step=9"],
+            "`--regions_per_step` must be at most the number",
+        ),
         (["--flagfile=launch/quickstart.flags", "extra"], "takes flags only. Received: extra"),
         (["--flagfile=launch/quickstart.flags", "--learning_rate=-1"], "learning_rate=-1"),
         (["--dataset=synthetic_faces"], "--workdir"),
@@ -179,7 +189,16 @@ OTHER = {
     "keep": "last",
     "seed": 4,
     "deterministic": True,
+    "losses": "spread:0.2",
+    "augmentations": "negative:0.1",
 }
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """A loss and an augmentation of a user's."""
+    monkeypatch.setitem(registry.LOSSES._theirs, "spread", None)
+    monkeypatch.setitem(registry.AUGMENTATIONS._theirs, "negative", None)
 
 
 def settings(parse, *flags):
@@ -193,7 +212,8 @@ def test_a_flag_changes_its_setting_and_no_other(parse, flag):
     assert [launch_flags.flag_of(name) for name in changed] == [f"--{flag}"]
     (value,) = (after[name] for name in changed)
     value = value[0] if flag in ("image_size", "region_size", "region_map") else value
-    assert value == ((0.1, 0.2) if flag == "milestones" else OTHER[flag])
+    lists = {"milestones": (0.1, 0.2), **{n: (OTHER[n],) for n in ("losses", "augmentations")}}
+    assert value == lists.get(flag, OTHER[flag])
 
 
 def test_every_setting_is_tried(parse):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.training import region_dropout
+from ran_tf.augment import region_dropout
 
 
 def example(seed=0, faces=200, k=6):

@@ -14,6 +14,7 @@ from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import classifier, joined, markdown, predictions, report
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.regions import kinds
 from ran_tf.training import workers
 from tests import test_export as export_files
 
@@ -272,7 +273,7 @@ def test_a_network_and_its_export_agree(tmp_path):
     card = make_card()
     model = RegionAttentionNetwork(**card.model)
     batch = next(make_batches(k=1))
-    batch["boxes"] = np.tile(export.serving_boxes(card), (3, 1, 1))
+    batch["boxes"] = np.tile(kinds.serving_boxes(card.regions), (3, 1, 1))
     batch["mask"] = np.ones((3, 6), bool)
     # One training pass leaves the batch statistics of these faces: without, features vanish.
     for layer in model.backbone.layers:

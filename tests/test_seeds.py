@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.training import loop, run
 
@@ -23,7 +23,7 @@ def runs(synthetic_dir, tmp_path_factory):
             validation_split="validation[:12]",
             regions=RegionConfig(kind="random", k=3),
         ),
-        model={"backbone": "tiny", "size": (16, 16), "dropout": 0.5},
+        model=ModelConfig(backbone="tiny", size=(16, 16), dropout=0.5),
         epochs=1,
         batch_size=20,
     )
@@ -44,14 +44,16 @@ def _start(config, workdir):
         checkpoint_seconds=300,
         check=lambda: None,
     )
-    batch = next(iter(made.data.epoch(0)))
-    (dropout,) = (x for x in made.state.model.layers if isinstance(x, keras.layers.Dropout))
-    # `draws` are all that augmentation knows (`test_augment`).
+    batch, model = next(iter(made.data.epoch(0))), made.engine.state.model
+    (dropout,) = (x for x in model.layers if isinstance(x, keras.layers.Dropout))
+    # All that augmentation draws from (`test_augment`).
     return {
         "order": batch["image"].numpy(),
-        "augmentation": batch["draws"].numpy(),
+        "augmentation": batch["key"].numpy(),
         "regions": batch["boxes"].numpy(),
-        "initialisation": np.concatenate([w.numpy().ravel() for w in made.state.model.weights]),
+        "initialisation": np.concatenate(
+            [w.numpy().ravel() for w in made.engine.state.model.weights]
+        ),
         "dropout": dropout(np.ones((8, 16), np.float32), training=True).numpy(),
     }
 

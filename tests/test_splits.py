@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf import specs
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import damage, prepared, reader
 from ran_tf.evaluation import classifier
 from ran_tf.evaluation import split as evaluation_split
@@ -45,7 +45,7 @@ def plain_dir(tmp_path_factory):
 def config(plain_dir):
     return TrainConfig(
         data=DataConfig(name="folder_faces", data_dir=plain_dir, image_size=(8, 8)),
-        model={"backbone": "tiny", "size": (32, 32)},
+        model=ModelConfig(backbone="tiny", size=(32, 32)),
         epochs=1,
         batch_size=6,
     )

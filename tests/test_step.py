@@ -9,12 +9,24 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import losses
-from ran_tf.config import AugmentConfig, DataConfig, OptimizerConfig, RegionConfig, TrainConfig
-from ran_tf.training import augment, region_dropout, update
-from ran_tf.training import step as train_step
+from ran_tf.augment import draws, region_dropout
+from ran_tf.config import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    RegionConfig,
+    TrainConfig,
+)
+from ran_tf.settings import replaced
+from ran_tf.training import optimizers
+from ran_tf.training.state import create_state
+from ran_tf.training.tensorflow_engine import make_train_step
 from tests import tiny_backbone as tiny_backbone  # registers "tiny"
 
 STILL = AugmentConfig(flip=False, rotate=0, scale=0, shift=0, erase=0, light=0)
+TINY = ModelConfig(backbone="tiny", size=(32, 32))
 MODEL = {"backbone": "tiny", "num_classes": 4, "size": (32, 32)}
 
 
@@ -43,19 +55,17 @@ def make_batch(faces=7, k=3, seed=0):
         "boxes": np.tile(ran_tf.fixed_boxes(6)[:k], (faces, 1, 1)),
         "mask": mask,
         "labels": rng.dirichlet(np.ones(4), size=faces).astype(np.float32),
-        "draws": rng.uniform(size=(faces, augment.NUM_DRAWS + k - 1)).astype(np.float32),
+        "key": draws.face_keys(seed, np.arange(faces)),
     }
 
 
 def run_steps(config, strategy, batches, weights=None, *, synchronized=False):
     with strategy.scope():
-        state = train_step.create_state(
-            {**config.model, "synchronized": synchronized}, optimizer=config.optimizer
-        )
+        state = create_state({**MODEL, "synchronized": synchronized}, config=config)
     if weights is not None:
         state.model.set_weights(weights)
         state.ema.set_weights(weights)
-    step = train_step.make_train_step(state, config=config, strategy=strategy)
+    step = make_train_step(state, config=config, strategy=strategy)
     sums = []
     for number, batch in enumerate(batches):
         dataset = tf.data.Dataset.from_tensor_slices(batch).batch(len(batch["mask"]))
@@ -71,7 +81,9 @@ def test_sgd_is_pytorchs():
     """Weight decay joins the gradient before momentum; biases and norms are not decayed."""
     rate = 1e-4  # so that the second gradient is taken almost where the first was
     optimizer = OptimizerConfig(learning_rate=rate, weight_decay=0.1, momentum=0.9, ema=0.0)
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer, margin=0.05)
+    config = TrainConfig(
+        model=TINY, optimizer=optimizer, objective=ObjectiveConfig(augment=STILL, margin=0.05)
+    )
     reference = ran_tf.RegionAttentionNetwork(**MODEL)
     start = reference.get_weights()
     batches = [make_batch(seed=s) for s in (0, 1)]
@@ -96,7 +108,7 @@ def test_sgd_is_pytorchs():
 def test_two_replicas_equal_one_device(two_replicas):
     """Masks, region loss, weight decay, clipping, EMA and an uneven batch (4 + 3 faces)."""
     optimizer = OptimizerConfig(learning_rate=0.01, weight_decay=0.05, clip_norm=0.5, ema=0.9)
-    config = TrainConfig(model=MODEL, optimizer=optimizer, margin=0.3)
+    config = TrainConfig(model=TINY, optimizer=optimizer, objective=ObjectiveConfig(margin=0.3))
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     batches = [make_batch(faces=7, seed=s) for s in (0, 1)]
     one, one_sums = run_steps(config, tf.distribute.get_strategy(), batches, start)
@@ -111,7 +123,9 @@ def test_two_replicas_equal_one_device(two_replicas):
 def test_without_synchronised_batch_norm_a_step_is_the_mean_of_each_replicas_own(two_replicas):
     """Of the gradients, hence of the weights after a plain step, and of the moving statistics."""
     optimizer = OptimizerConfig(learning_rate=0.1, weight_decay=0.0, momentum=0.0, ema=0.0)
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer, margin=0.3)
+    config = TrainConfig(
+        model=TINY, optimizer=optimizer, objective=ObjectiveConfig(augment=STILL, margin=0.3)
+    )
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     batch = make_batch(faces=8)
     halves = [
@@ -132,7 +146,7 @@ def test_without_synchronised_batch_norm_a_step_is_the_mean_of_each_replicas_own
 def test_adamw_decays_kernels_only_and_apart_from_the_gradient():
     """Adam's first step is at most the learning rate, whatever the gradient."""
     optimizer = OptimizerConfig(name="adamw", learning_rate=0.01, weight_decay=5.0, ema=0.0)
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer)
+    config = TrainConfig(model=TINY, optimizer=optimizer, objective=ObjectiveConfig(augment=STILL))
     start = ran_tf.RegionAttentionNetwork(**MODEL)
     state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start.get_weights())
     for new, old in zip(state.model.trainable_variables, start.trainable_variables, strict=True):
@@ -145,7 +159,7 @@ def test_clipping_bounds_the_update():
     optimizer = OptimizerConfig(
         learning_rate=1.0, weight_decay=0.0, momentum=0.0, clip_norm=1e-3, ema=0.0
     )
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=optimizer)
+    config = TrainConfig(model=TINY, optimizer=optimizer, objective=ObjectiveConfig(augment=STILL))
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start)
     before = ran_tf.RegionAttentionNetwork(**MODEL)
@@ -158,7 +172,9 @@ def test_clipping_bounds_the_update():
 
 
 def test_ema_follows_the_weights():
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.9))
+    config = TrainConfig(
+        model=TINY, optimizer=OptimizerConfig(ema=0.9), objective=ObjectiveConfig(augment=STILL)
+    )
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     state, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], start)
     for mean, value, old in zip(state.ema.weights, state.model.weights, start, strict=True):
@@ -167,11 +183,11 @@ def test_ema_follows_the_weights():
 
 
 def test_region_loss_weight_and_sums():
-    config = TrainConfig(model=MODEL, augment=STILL, margin=0.9)
+    config = TrainConfig(model=TINY, objective=ObjectiveConfig(augment=STILL, margin=0.9))
     state, sums = run_steps(config, tf.distribute.get_strategy(), [make_batch()])
     assert sums[0]["faces"] == 7
     assert sums[0]["region_loss"] > 0
-    without = dataclasses.replace(config, region_loss_weight=0.0)
+    without = replaced(config, {"objective.region_loss_weight": 0.0})
     weights = state.model.get_weights()
     a, _ = run_steps(config, tf.distribute.get_strategy(), [make_batch()], weights)
     b, _ = run_steps(without, tf.distribute.get_strategy(), [make_batch()], weights)
@@ -181,13 +197,20 @@ def test_region_loss_weight_and_sums():
 
 def test_a_step_on_some_regions_is_the_step_on_those_alone():
     """Region dropout and the region loss, against a step that never had the other regions."""
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.0), margin=0.3)
+    config = TrainConfig(
+        model=TINY,
+        optimizer=OptimizerConfig(ema=0.0),
+        objective=ObjectiveConfig(augment=STILL, margin=0.3),
+    )
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     batch = make_batch()
     kept = region_dropout.choose_regions(
-        batch["boxes"], batch["mask"], batch["draws"][:, augment.NUM_DRAWS :], count=2
+        batch["boxes"],
+        batch["mask"],
+        draws.make_draw(batch["key"])("region_dropout", 2),
+        count=2,
     )
-    some = dataclasses.replace(config, regions_per_step=2)
+    some = replaced(config, {"objective.regions_per_step": 2})
     device = tf.distribute.get_strategy()
     got, got_sums = run_steps(some, device, [batch], start)
     want, want_sums = run_steps(
@@ -198,10 +221,12 @@ def test_a_step_on_some_regions_is_the_step_on_those_alone():
 
 
 def test_frozen_layers_keep_weights_and_statistics():
-    config = TrainConfig(model=MODEL, augment=STILL, optimizer=OptimizerConfig(ema=0.0))
-    state = train_step.create_state(MODEL, optimizer=config.optimizer, freeze="relu0")
+    config = TrainConfig(
+        model=TINY, optimizer=OptimizerConfig(ema=0.0), objective=ObjectiveConfig(augment=STILL)
+    )
+    state = create_state(MODEL, config=dataclasses.replace(config, freeze="relu0"))
     before = {v.path: v.numpy() for v in state.model.weights}
-    step = train_step.make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
+    step = make_train_step(state, config=config, strategy=tf.distribute.get_strategy())
     step({k: tf.constant(v) for k, v in make_batch().items()}, tf.constant(0, tf.int64))
     moved = {v.path for v in state.model.weights if (v.numpy() != before[v.path]).any()}
     frozen = ("conv0/", "bn0/")
@@ -211,7 +236,7 @@ def test_frozen_layers_keep_weights_and_statistics():
 
 def test_freezing_names_the_layers():
     with pytest.raises(ValueError, match="conv1"):
-        train_step.create_state(MODEL, optimizer=OptimizerConfig(), freeze="conv_9")
+        create_state(MODEL, config=TrainConfig(freeze="conv_9"))
 
 
 @pytest.mark.parametrize("kind", ["landmarks", "fixed"])
@@ -219,15 +244,18 @@ def test_landmark_regions_move_with_the_face_and_others_stay(kind):
     """A step on faces that are all mirrored is that on faces mirrored before."""
     still = TrainConfig(
         data=DataConfig(regions=RegionConfig(kind=kind, k=6)),
-        model=MODEL,
-        augment=STILL,
+        model=TINY,
+        objective=ObjectiveConfig(augment=STILL),
         optimizer=OptimizerConfig(ema=0.0),
     )
-    flipping = dataclasses.replace(still, augment=dataclasses.replace(STILL, flip=True))
+    flipping = replaced(still, {"objective.augment.flip": True})
     batch = make_batch()
-    batch["draws"][:, 0] = 0.0
+    keys = draws.face_keys(0, np.arange(1000))
+    batch["key"] = keys[np.asarray(draws.make_draw(keys)("flip")) < 0.5][: len(batch["key"])]
     before = {**batch, "image": batch["image"][:, :, ::-1]}
     if kind == "landmarks":
+        for some in (batch, before):
+            some["follows"] = np.tile(np.arange(batch["boxes"].shape[1]) > 0, (7, 1))
         y0, x0, y1, x1 = np.moveaxis(batch["boxes"], -1, 0)
         before["boxes"] = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
@@ -240,4 +268,4 @@ def test_landmark_regions_move_with_the_face_and_others_stay(kind):
 
 @pytest.mark.parametrize(("number", "keep"), [(0, 0.1), (8, 0.5), (1000, 0.9)])
 def test_the_average_follows_quickly_at_first(number, keep):
-    assert float(update.averaging_decay(number, ema=0.9)) == pytest.approx(keep)
+    assert float(optimizers.averaging_decay(number, ema=0.9)) == pytest.approx(keep)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, OptimizerConfig, RegionConfig, TrainConfig
 from ran_tf.launch import evaluate
 from ran_tf.training import loop
 from tests import worker_process
@@ -28,7 +28,7 @@ CONFIG = TrainConfig(
         validation_split="validation[:17]",
         regions=RegionConfig(kind="random", k=3),
     ),
-    model={"backbone": "tiny", "size": (32, 32)},
+    model=ModelConfig(backbone="tiny", size=(32, 32)),
     optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
     epochs=2,
     batch_size=8,

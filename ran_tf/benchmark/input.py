@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf.benchmark import machine, pillow_loader, step
-from ran_tf.config import DataConfig, TrainConfig
+from ran_tf.config import DataConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.regions import crop
-from ran_tf.training import step as train_step
 
 # Points of an epoch at which memory is read.
 _READINGS = 20
@@ -68,7 +67,6 @@ def _training_data(plan: InputPlan, dataset, *, cache: bool) -> pipeline.Trainin
         dataclasses.replace(plan.data, cache=cache),
         dataset,
         batch_size=plan.batch,
-        num_draws=train_step.num_draws(TrainConfig(data=plan.data)),
         seed=0,
     )
 

@@ -17,6 +17,7 @@ from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.faces.processes import available_cpus
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.regions import kinds
 from ran_tf.serving import portable, signatures
 from ran_tf.specs import LABELS
 
@@ -106,7 +107,7 @@ def _settle(model, card: ModelCard) -> None:
     for layer in norms:
         layer.momentum = 0.0
     faces = np.random.default_rng(0).integers(0, 256, (4, *card.image_size, 3), np.uint8)
-    boxes = np.repeat(export.serving_boxes(card)[np.newaxis], len(faces), axis=0)
+    boxes = np.repeat(kinds.serving_boxes(card.regions)[np.newaxis], len(faces), axis=0)
     model({"image": faces, "boxes": boxes}, training=True)
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 from ran_tf.benchmark import flops, machine, timing
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
 from ran_tf.regions import boxes
-from ran_tf.training import step as train_step
+from ran_tf.training.state import create_state
+from ran_tf.training.tensorflow_engine import make_train_step
 
 _CLASSES = 8
 
@@ -79,24 +80,23 @@ def make_step(
         "dtype": dtype,
         "synchronized": sync_batch_norm and strategy.num_replicas_in_sync > 1,
     }
-    config = TrainConfig(model=arguments, data=_data(k=k, image_size=image_size))
+    config = TrainConfig(data=_data(k=k, image_size=image_size))
     with strategy.scope():
-        state = train_step.create_state(arguments, optimizer=config.optimizer)
+        state = create_state(arguments, config=config)
     # Random weights must survive a few steps on noise.
     state.optimizer.learning_rate = 1e-4
-    return state, train_step.make_train_step(state, config=config, strategy=strategy)
+    return state, make_train_step(state, config=config, strategy=strategy)
 
 
 def random_batch(*, faces: int, k: int, image_size: int) -> dict[str, np.ndarray]:
     """A training batch as `ran_tf.data.pipeline` makes it, of noise."""
     rng = np.random.default_rng(0)
-    num_draws = train_step.num_draws(TrainConfig(data=_data(k=k, image_size=image_size)))
     return {
         "image": rng.integers(0, 256, (faces, image_size, image_size, 3), np.uint8),
         "boxes": np.stack([boxes.random_boxes(k, seed=i) for i in range(faces)]),
         "mask": np.ones((faces, k), bool),
         "labels": np.eye(_CLASSES, dtype=np.float32)[rng.integers(0, _CLASSES, faces)],
-        "draws": rng.uniform(size=(faces, num_draws)).astype(np.float32),
+        "key": np.arange(faces, dtype=np.int32),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ran_tf import config
+from ran_tf import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +61,10 @@ def time_in_turns(
     Returns:
       name -> Timing.
     """
-    config.check_whole("warmup", warmup, low=0)
-    config.check_whole("repeats", repeats, low=1)
-    config.check_whole("in_a_row", in_a_row, low=1)
-    config.check_range("pause", pause, low=0.0)
+    checks.check_whole("warmup", warmup, low=0)
+    checks.check_whole("repeats", repeats, low=1)
+    checks.check_whole("in_a_row", in_a_row, low=1)
+    checks.check_range("pause", pause, low=0.0)
     seconds = {name: [] for name in calls}
     for turn in range(warmup + repeats):
         for name, call in calls.items():

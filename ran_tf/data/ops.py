@@ -1,13 +1,10 @@
 """Operations of the data pipeline on examples and batches (TensorFlow, in tf.data or eager)."""
 
-import numpy as np
 import tensorflow as tf
 
+from ran_tf.augment import draws
 from ran_tf.config import RegionConfig
-from ran_tf.regions import boxes as region_boxes
-
-# Positions whose random numbers are drawn together.
-_BLOCK = 64
+from ran_tf.regions import kinds
 
 
 def to_face(image, *, size: tuple[int, int]):
@@ -36,61 +33,36 @@ def to_target(example, *, target: str, num_classes: int):
     return tf.one_hot(example["label"], num_classes)
 
 
-def uniform_draws(positions, *, count: int, seed: int, stream: int):
-    """Uniform numbers that depend on nothing but seed, stream and position: f32[b, count] in 0..1.
-
-    So every replica, and every resumed run, draws the same for the same example.
-
-    Args:
-      positions: i64[b], how many examples came before each since training began.
-      count: how many numbers of each.
-      seed: the run's seed.
-      stream: tells apart the uses of randomness (see `pipeline`).
-    """
-    if count == 0:
-        return tf.zeros([tf.shape(positions)[0], 0])
-    # By blocks: neighbours share a call of the generator, which costs more than its numbers.
-    blocks, block = tf.unique(positions // _BLOCK, out_idx=tf.int64)
-    drawn = tf.map_fn(
-        lambda number: tf.random.stateless_uniform(
-            [_BLOCK, count], seed=tf.stack([tf.cast(seed, tf.int64) * 16 + stream, number])
-        ),
-        blocks,
-        fn_output_signature=tf.TensorSpec([_BLOCK, count], tf.float32),
+def face_keys(positions, *, seed: int):
+    """`draws.face_keys` in a graph: i32[b] of positions i64[b]."""
+    keys = tf.numpy_function(
+        lambda numbers: draws.face_keys(seed, numbers), [positions], tf.int32, stateful=False
     )
-    return tf.gather(tf.reshape(drawn, [-1, count]), block * _BLOCK + positions % _BLOCK)
+    return tf.ensure_shape(keys, [None])
 
 
-def batch_regions(landmarks, draws, *, regions: RegionConfig):
-    """Boxes and mask of a batch of faces.
+def batch_regions(landmarks, keys, *, regions: RegionConfig) -> dict:
+    """The regions of a batch of faces.
 
     Args:
-      landmarks: f32[b, 5, 2], read with kind="landmarks" only.
-      draws: f32[b, 3 (k-1)], read with kind="random" only.
+      landmarks: f32[b, 5, 2].
+      keys: i32[b], of `face_keys`.
       regions: which regions.
 
     Returns:
-      boxes f32[b, k, 4], mask bool[b, k].
+      dict: boxes f32[b, k, 4], mask bool[b, k]; follows bool[b, k] where regions move with the
+      face.
     """
-    batch = tf.shape(landmarks)[0]
-    k = regions.k
+    boxes, mask = tf.numpy_function(
+        lambda points, keys: kinds.make_regions(regions, points, keys),
+        [landmarks, keys],
+        [tf.float32, tf.bool],
+        stateful=False,
+    )
+    found = {
+        "boxes": tf.ensure_shape(boxes, [None, regions.k, 4]),
+        "mask": tf.ensure_shape(mask, [None, regions.k]),
+    }
     if regions.follow_landmarks:
-        boxes, mask = tf.numpy_function(
-            lambda points: region_boxes.landmark_boxes(points, radius=regions.radius),
-            [landmarks],
-            [tf.float32, tf.bool],
-            stateful=False,
-        )
-    elif regions.kind == "random" and k > 1:
-        boxes = tf.numpy_function(
-            lambda d: region_boxes.boxes_from_draws(d.reshape(-1, k - 1, 3)),
-            [draws],
-            tf.float32,
-            stateful=False,
-        )
-        mask = tf.ones([batch, k], tf.bool)
-    else:
-        fixed = region_boxes.fixed_boxes(k, variant=regions.variant)
-        boxes = tf.tile(tf.constant(fixed[np.newaxis]), [batch, 1, 1])
-        mask = tf.ones([batch, k], tf.bool)
-    return tf.ensure_shape(boxes, [None, k, 4]), tf.ensure_shape(mask, [None, k])
+        found["follows"] = tf.tile(tf.range(regions.k)[tf.newaxis] > 0, [tf.shape(landmarks)[0], 1])
+    return found

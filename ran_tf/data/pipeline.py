@@ -1,12 +1,14 @@
 """From a prepared TFDS dataset to batches.
 
 A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
-f32[b,n], "draws" f32[b,m]}; `draws` are the uniform numbers that on-device augmentation uses.
-An evaluation batch has, in place of `draws`: "label" i64[b], "id" string[b], "occlusion" i64[b],
+f32[b,n], "key" i32[b]}, with landmark regions "follows" bool[b,k]; of `key` the numbers of
+augmentation are drawn on the device (see `augment.draws`). An evaluation batch has, in place of
+"key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "occlusion" i64[b],
 "pose_30" and "pose_45" bool[b].
 """
 
 import functools
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +17,8 @@ from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig
 from ran_tf.data import ops, prepared, reader, store
 
-# One stream of random numbers for each use.
-_AUGMENT_STREAM, _REGION_STREAM, _EVALUATION_STREAM = range(3)
+# Of the random regions that an evaluation looks at: no run draws them in training.
+_EVALUATION_SEED = 2**31
 
 
 class TrainingData:
@@ -26,7 +28,6 @@ class TrainingData:
       data: what to read.
       dataset: from `prepared.open_dataset`.
       batch_size: global batch; the last batch of an epoch may be smaller.
-      num_draws: uniform numbers that the augmentation of one face uses.
       seed: of order, augmentation and random regions.
     """
 
@@ -36,11 +37,9 @@ class TrainingData:
         dataset: prepared.Dataset,
         *,
         batch_size: int,
-        num_draws: int,
         seed: int,
     ):
         self._data, self._seed, self._batch_size = data, seed, batch_size
-        self._num_draws = num_draws
         self.size = dataset.size(data.train_split)
         if self.size == 0:
             raise ValueError(
@@ -66,11 +65,34 @@ class TrainingData:
         skip = first_step * self._batch_size
         faces = self._faces
         batches = reader.batches(
-            self._order(epoch, labels=faces.labels).skip(skip),
+            tf.data.Dataset.from_tensor_slices(self._order(epoch, labels=faces.labels)[skip:]),
             start=epoch * self.size + skip,
             batch_size=self._batch_size,
             share=share,
         )
+        return self._read(batches)
+
+    def repeated(self) -> tf.data.Dataset:
+        """The same batches for Keras' `fit`: every pass over it is the next epoch."""
+        epochs, faces = itertools.count(), self._faces
+
+        def next_epoch():
+            epoch = next(epochs)
+            return self._order(epoch, labels=faces.labels), np.int64(epoch * self.size)
+
+        def one_pass(_):
+            order, start = tf.numpy_function(next_epoch, [], [tf.int64, tf.int64])
+            start = tf.ensure_shape(start, [])
+            numbers = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [self.size]))
+            positions = tf.data.Dataset.range(start, start + self.size)
+            return tf.data.Dataset.zip((positions, numbers)).batch(self._batch_size)
+
+        batches = self._read(tf.data.Dataset.range(1).flat_map(one_pass))
+        return batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
+
+    def _read(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Batches of faces, of those of positions i64[b] and numbers i64[b]."""
+        faces = self._faces
         # By batches and not by faces: calling a function costs more than what it does here.
         return batches.map(
             lambda positions, numbers: self._finish(positions, faces.fetch(numbers)),
@@ -78,49 +100,31 @@ class TrainingData:
             deterministic=True,
         ).prefetch(2)
 
-    def _order(self, epoch: int, *, labels: np.ndarray) -> tf.data.Dataset:
-        """Numbers of the faces of an epoch, i64[]."""
-        # Seeds of different runs must not meet in different epochs: hence the large stride.
-        seed = (self._seed * 100_003 + epoch) % 2**31
-
-        def shuffled(numbers):
-            numbers = tf.data.Dataset.from_tensor_slices(numbers)
-            return numbers.shuffle(self.size, seed=seed, reshuffle_each_iteration=False)
-
+    def _order(self, epoch: int, *, labels: np.ndarray) -> np.ndarray:
+        """Numbers of the faces of an epoch, i64[n]."""
+        rng = np.random.default_rng([self._seed, epoch])
         if not self._data.balanced:
-            return shuffled(np.arange(self.size))
-        by_class = [
-            shuffled(np.flatnonzero(labels == c)).repeat() for c in range(len(self._dataset.labels))
-        ]
-        drawn = tf.data.Dataset.sample_from_datasets(by_class, seed=seed).take(self.size)
-        # Not known of what repeats for ever; Keras' `fit` asks for it.
-        return drawn.apply(tf.data.experimental.assert_cardinality(self.size))
+            return rng.permutation(self.size)
+        classes = rng.choice(np.unique(labels), size=self.size)
+        order = np.empty(self.size, np.int64)
+        for c in np.unique(classes):
+            places, faces = np.flatnonzero(classes == c), np.flatnonzero(labels == c)
+            # Each face of the class once before any comes again.
+            rounds = -(-len(places) // len(faces))
+            drawn = np.concatenate([rng.permutation(faces) for _ in range(rounds)])
+            order[places] = drawn[: len(places)]
+        return order
 
     def _finish(self, positions, faces):
         """Adds random numbers and regions."""
-        batch = {
-            "image": faces["image"],
-            "labels": faces["labels"],
-            "landmarks": faces["landmarks"],
-            "draws": ops.uniform_draws(
-                positions, count=self._num_draws, seed=self._seed, stream=_AUGMENT_STREAM
-            ),
-            "region_draws": _region_draws(
-                positions, self._data, seed=self._seed, stream=_REGION_STREAM
-            ),
-        }
+        batch = {name: faces[name] for name in ("image", "labels", "landmarks")}
+        batch["key"] = ops.face_keys(positions, seed=self._seed)
         return _with_regions(batch, regions=self._data.regions)
 
 
-def _region_draws(positions, data: DataConfig, *, seed: int, stream: int):
-    count = 3 * (data.regions.k - 1) if data.regions.kind == "random" else 0
-    return ops.uniform_draws(positions, count=count, seed=seed, stream=stream)
-
-
 def _with_regions(batch, *, regions):
-    landmarks, draws = batch.pop("landmarks"), batch.pop("region_draws")
-    boxes, mask = ops.batch_regions(landmarks, draws, regions=regions)
-    return {**batch, "boxes": boxes, "mask": mask}
+    landmarks = batch.pop("landmarks")
+    return {**batch, **ops.batch_regions(landmarks, batch["key"], regions=regions)}
 
 
 def eval_batches(
@@ -144,9 +148,10 @@ def eval_batches(
     decoder = dataset.decoder(data)
 
     def finish(positions, records):
-        draws = _region_draws(positions, data, seed=0, stream=_EVALUATION_STREAM)
-        batch = {**decoder.evaluation(records), "region_draws": draws}
-        return _with_regions(batch, regions=data.regions)
+        batch = decoder.evaluation(records)
+        batch |= {"key": ops.face_keys(positions, seed=_EVALUATION_SEED), "face": positions}
+        batch = _with_regions(batch, regions=data.regions)
+        return {name: value for name, value in batch.items() if name not in ("key", "follows")}
 
     records = reader.records(dataset.builder, split)
     return (
@@ -165,9 +170,3 @@ def data_config_of(card: ModelCard, *, name: str | None = None, data_dir: str | 
         regions=card.regions,
         cache=False,
     )
-
-
-def fit_arguments(batch) -> tuple[dict, dict]:
-    """A batch as `(x, y)` for Keras' `fit` with losses for "logits" and "mu"."""
-    inputs = {name: batch[name] for name in ("image", "boxes", "mask")}
-    return inputs, {"logits": batch["labels"], "mu": batch["mask"]}

@@ -35,6 +35,10 @@ class Dataset:
         """With its version, "raf_db/aligned/1.0.0": what reports and checkpoints say."""
         return str(self.builder.info.full_name)
 
+    def has_split(self, split: str) -> bool:
+        """Whether a split expression names a split that is there; "" names none."""
+        return bool(split) and split.partition("[")[0] in self.builder.info.splits
+
     def size(self, split: str, *, name: str = "split") -> int:
         """Number of examples; raises ValueError, with the argument's name, if there is no such."""
         try:

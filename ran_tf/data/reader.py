@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf import specs
-from ran_tf.config import check_whole
+from ran_tf.checks import check_whole
 from ran_tf.data import ops
 
 # TFDS' own, so that orders are the same as there: files read in turns, records of each in a row.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ran_tf.config import check_range
+from ran_tf.checks import check_range
 
 _SIDES = ("y0", "x0", "y1", "x1")
 # Dark, and not black: neither hair nor a shadow nor a missing pixel. The page draws the same.

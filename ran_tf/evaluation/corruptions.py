@@ -1,7 +1,7 @@
 """Every way in which the robustness of a model is tried: a function of the face's id and a name.
 
 Names are "covered NN %" (a grey rectangle over that share of the face), the kinds that training
-may show (`ran_tf.training.occlude`), and those it never shows (`occluders`, `degradations`,
+may show (`ran_tf.augment.occlude`), and those it never shows (`occluders`, `degradations`,
 `turns`).
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ran_tf import config
+from ran_tf import checks
+from ran_tf.augment import occlude
 from ran_tf.evaluation import degradations, occluders, turns
-from ran_tf.training import occlude
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -30,6 +30,10 @@ _SEEN_DEGRADATIONS = {
     "blur": {"blur": 1.0, "noise": 0.0},
     "noise": {"blur": 0.0, "noise": 1.0},
 }
+
+# What `occlude` asks draws for, in the order in which they are drawn here.
+_OCCLUDER_DRAWS = ("chance", "height", "width", "y", "x", "angle", "shape", "fill", "colour")
+_DEGRADE_DRAWS = ("chance", "blur", "noise", "texture")
 
 GROUPS = ("seen", "occluder", "degradation", "turn")
 KINDS: dict[str, str] = {
@@ -51,7 +55,7 @@ def corrupt(images: np.ndarray, ids: Sequence[str], *, kind: str) -> np.ndarray:
     Returns:
       u8[b, h, w, 3]
     """
-    config.check_choice("kind", kind, KINDS)
+    checks.check_choice("kind", kind, KINDS)
     rngs = [_rng(kind, name) for name in ids]
     if KINDS[kind] == "seen":
         return _as_in_training(images, rngs, kind=kind)
@@ -87,7 +91,7 @@ def cover(images: np.ndarray, ids: Sequence[str], *, share: float) -> np.ndarray
     Returns:
       u8[b, h, w, 3]
     """
-    config.check_range("share", share, low=0.0, high=1.0)
+    checks.check_range("share", share, low=0.0, high=1.0)
     covered = images.copy()
     height, width = images.shape[1:3]
     for face, name in zip(covered, ids, strict=True):
@@ -108,7 +112,7 @@ def _rng(kind: str, name: str) -> np.random.Generator:
 
 
 def _as_in_training(images, rngs, *, kind: str) -> np.ndarray:
-    names = occlude.OCCLUDER_DRAWS if kind in _SEEN_OCCLUDERS else occlude.DEGRADE_DRAWS
+    names = _OCCLUDER_DRAWS if kind in _SEEN_OCCLUDERS else _DEGRADE_DRAWS
     draws = np.stack([rng.random(len(names), np.float32) for rng in rngs])
     draw = {name: draws[:, i] for i, name in enumerate(names)}
     faces = images.astype(np.float32)
@@ -119,8 +123,8 @@ def _as_in_training(images, rngs, *, kind: str) -> np.ndarray:
         for place in ("y", "x"):
             draw[place] = 0.2 + 0.6 * draw[place]
         draw |= {n: np.full_like(draw["y"], v) for n, v in _SEEN_OCCLUDERS[kind].items()}
-        done = occlude.occlude(faces, draw, chance=2.0, largest=_LARGEST)
+        done = occlude.occlude(faces, draw.__getitem__, chance=2.0, largest=_LARGEST)
     else:
         draw |= {n: np.full_like(draw["blur"], v) for n, v in _SEEN_DEGRADATIONS[kind].items()}
-        done = occlude.degrade(faces, draw, chance=2.0)
+        done = occlude.degrade(faces, draw.__getitem__, chance=2.0)
     return np.round(np.asarray(done)).clip(0, 255).astype(np.uint8)

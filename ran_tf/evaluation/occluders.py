@@ -1,6 +1,6 @@
 """Things in front of a face that training never shows, drawn: glasses, masks, hands, hats.
 
-Training covers faces with turned rectangles and ellipses (`ran_tf.training.occlude`). These have
+Training covers faces with turned rectangles and ellipses (`ran_tf.augment.occlude`). These have
 other shapes, edges and insides, and sit where such things sit. They are drawn large and shrunk, so
 they look alike on faces of every size, and in grey, so that grey faces stay grey.
 

@@ -9,11 +9,9 @@ import numpy as np
 
 from ran_tf import files, metrics, specs
 from ran_tf.card import ModelCard
-from ran_tf.config import RegionConfig
 from ran_tf.evaluation import explain, markdown, plots
 from ran_tf.evaluation.predictions import Predictions
-from ran_tf.regions.boxes import fixed_boxes
-from ran_tf.regions.words import describe_region
+from ran_tf.regions.kinds import region_names
 
 JSON, MARKDOWN = "report.json", "report.md"
 
@@ -126,19 +124,6 @@ def write_report(
     files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def region_names(regions: RegionConfig, *, k: int) -> list[str]:
-    """What each of k regions is, in a few letters."""
-    if regions.k != k:
-        others = [f"region {i}" for i in range(1, k)]
-    elif regions.kind == "landmarks":
-        others = [name.replace("_", " ") for name in specs.LANDMARKS]
-    elif regions.kind == "random":
-        others = [f"random {i}" for i in range(1, k)]
-    else:
-        return [describe_region(box) for box in fixed_boxes(k, variant=regions.variant)]
-    return ["whole face", *others]
-
-
 def _numbers(model: Evaluated) -> dict:
     predictions = model.predictions
     kinds = _occlusion_kinds(predictions)
@@ -146,7 +131,7 @@ def _numbers(model: Evaluated) -> dict:
     regions = None
     if k > 1:
         regions = {
-            "names": region_names(model.card.regions, k=k),
+            "names": region_names(model.card.regions),
             "weights": {
                 n: explain.mean_rows(predictions.weights, faces=f) for n, f in kinds.items()
             },

@@ -6,7 +6,7 @@ Takes a face u8[h, w, 3] and a `numpy.random.Generator`, and returns a new face.
 import cv2
 import numpy as np
 
-from ran_tf import config
+from ran_tf import checks
 
 # The picture covers this half angle of a cylinder, radians: it ends before the ears.
 _HALF = 1.2
@@ -25,7 +25,7 @@ def turn_face(face: np.ndarray, *, degrees: float) -> np.ndarray:
     Returns:
       u8[h, w, 3]
     """
-    config.check_range("degrees", degrees, low=-60.0, high=60.0)
+    checks.check_range("degrees", degrees, low=-60.0, high=60.0)
     height, width = face.shape[:2]
     x = ((np.arange(width) + 0.5) / width * 2.0 - 1.0) * np.sin(_HALF)
     angle = np.clip(np.arcsin(x) + np.radians(degrees), -_HALF, _HALF)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ran_tf.card import ModelCard
-from ran_tf.config import check_framing, check_whole
+from ran_tf.checks import check_framing, check_whole
 
 # Where the five landmarks lie in an upright face, as x,y in 0..1 of a square from fringe to chin:
 # the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.config import check_choice, check_range, check_whole
+from ran_tf.checks import check_choice, check_range, check_whole
 
 DETECTORS = ("mtcnn", "retinaface")
 CHOICES = ("largest", "centre")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ran_tf import images
-from ran_tf.config import check_whole
+from ran_tf.checks import check_whole
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
 from ran_tf.faces.processes import run_in_processes

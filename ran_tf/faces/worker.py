@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ran_tf import images
-from ran_tf.config import check_choice, check_framing, check_whole
+from ran_tf.checks import check_choice, check_framing, check_whole
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
     CHOICES,

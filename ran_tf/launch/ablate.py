@@ -146,11 +146,7 @@ def _folder(run) -> pathlib.Path:
 
 
 def _fingerprint(run, *, init_weights: str | None) -> dict:
-    # By way of JSON, so that it equals what is read again; where the data lie changes nothing, nor
-    # whether memory holds them.
-    asked = dataclasses.asdict(run.config)
-    del asked["data"]["data_dir"], asked["data"]["cache"]
-    return json.loads(json.dumps({"config": asked, "init_weights": init_weights}))
+    return {**settings.identity(run.config), "init_weights": init_weights}
 
 
 def _read_run(out: pathlib.Path, run, *, init_weights: str | None) -> dict | None:

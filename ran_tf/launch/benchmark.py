@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import config, files, specs
+from ran_tf import checks, files, specs
 from ran_tf.launch import command
 
 _OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
@@ -70,7 +70,7 @@ def check(values) -> None:
     for name in ("num_regions", "batch_size"):
         _numbers(name, values[name].value)
     for dtype in values.dtype or ():
-        config.check_choice("--dtype", dtype, specs.DTYPES)
+        checks.check_choice("--dtype", dtype, specs.DTYPES)
 
 
 def main() -> None:

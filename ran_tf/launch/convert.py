@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from absl import flags
 
-from ran_tf import config, images, specs
+from ran_tf import checks, images, registry, specs
 from ran_tf.files import atomic_path
 from ran_tf.launch import command
 from ran_tf.models import weights_file
@@ -31,7 +31,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "attention",
         None,
-        specs.ATTENTIONS,
+        list(registry.ATTENTIONS),
         "Of a network (ran_torch); nothing in the file tells. Absent: as the released code with "
         "such a head, softmax with relation-attention and sigmoid without.",
     )
@@ -87,7 +87,7 @@ def convert_weights(
     path = Path(out).expanduser()
     if not path.name.endswith(".weights.h5"):
         raise ValueError(f"`out` must end in .weights.h5. Received: out={str(out)!r}")
-    config.check_whole("num_faces", num_faces, low=1)
+    checks.check_whole("num_faces", num_faces, low=1)
     # Before the conversion, so that a wrong folder is known at once.
     measured = None if faces is None else read_faces(faces, count=num_faces, size=size)
     converted = convert(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 from rich import console, progress
 
-from ran_tf import files
+from ran_tf import checks, files
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import tables
 
@@ -53,7 +53,6 @@ def robustness(
       ValueError: for models whose labels are not those of the dataset, unknown kinds, or `out` that
         cannot be written.
     """
-    from ran_tf import config
     from ran_tf.data import damage, pipeline, prepared
     from ran_tf.evaluation import classifier, corruptions, robustness_report
     from ran_tf.evaluation import robustness as trials
@@ -62,7 +61,7 @@ def robustness(
     files.check_folder("out", out)
     kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
     for kind in kinds:
-        config.check_choice("kinds", kind, corruptions.KINDS)
+        checks.check_choice("kinds", kind, corruptions.KINDS)
     classifiers = [classifier.load(p) for p in (model, baseline) if p is not None]
     name = dataset or classifiers[0].card.dataset
     data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)

@@ -14,7 +14,7 @@ Weights may be tiny (a sigmoid at -20), and what a network reads of them is quot
 import keras
 from keras import layers, ops
 
-from ran_tf import config, specs
+from ran_tf import checks, registry
 
 # The logarithm of the weight of a masked region: finite, and its exponential is 0.
 _MASKED = -1e9
@@ -49,7 +49,7 @@ class _RegionWeights(layers.Layer):
     """One weight for each region: `f32[b, k, d] -> f32[b, k]`."""
 
     def __init__(self, attention: str = "sigmoid", **kwargs):
-        config.check_choice("attention", attention, specs.ATTENTIONS)
+        checks.check_choice("attention", attention, registry.ATTENTIONS)
         super().__init__(**{"dtype": "float32", **kwargs})
         self.attention = attention
         self.query = layers.Dense(1, dtype="float32", name="query")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from ran_tf import config, specs
+from ran_tf import checks, specs
 from ran_tf.models import depthwise, norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
@@ -87,7 +87,7 @@ def build_backbone(
     Raises:
       ValueError: for an unknown name or preprocessing.
     """
-    config.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
+    checks.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
     inputs = keras.Input((*size, 3), name="image")
     with _policy(dtype):
         if name in _RESNETS:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from ran_tf import config, specs
+from ran_tf import checks, specs
 from ran_tf.models import attention as region_attention
 from ran_tf.models import backbones, shared_trunk
 from ran_tf.regions import crop
@@ -71,12 +71,12 @@ class RegionAttentionNetwork(keras.Model):
     ):
         # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
         super().__init__(**{"autocast": False, **kwargs})
-        config.check_choice("trunk", trunk, specs.TRUNKS)
-        config.check_whole("num_classes", num_classes, low=2)
-        config.check_range("dropout", dropout, low=0.0, high=0.99)
-        size = config.check_size("size", size)
+        checks.check_choice("trunk", trunk, specs.TRUNKS)
+        checks.check_whole("num_classes", num_classes, low=2)
+        checks.check_range("dropout", dropout, low=0.0, high=0.99)
+        size = checks.check_size("size", size)
         if region_map is not None:
-            region_map = config.check_size("region_map", region_map)
+            region_map = checks.check_size("region_map", region_map)
         if trunk == "full" and (split, region_map) != (None, None):
             raise ValueError(
                 '`split` and `region_map` must be None unless trunk="shared". '

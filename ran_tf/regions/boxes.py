@@ -8,7 +8,7 @@ is last; here it is first.
 
 import numpy as np
 
-from ran_tf import config, specs
+from ran_tf import checks, specs
 
 WHOLE_FACE = (0.0, 0.0, 1.0, 1.0)
 RANDOM_SIDES = (0.7, 0.95)
@@ -47,9 +47,9 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
     Raises:
       ValueError: for a number of regions that the variant does not have.
     """
-    config.check_choice("variant", variant, specs.REGION_VARIANTS)
-    config.check_choice("k", k, specs.REGION_VARIANTS[variant])
-    config.check_whole("k", k, low=1, high=config.MAX_REGIONS)
+    checks.check_choice("variant", variant, specs.REGION_VARIANTS)
+    checks.check_choice("k", k, specs.REGION_VARIANTS[variant])
+    checks.check_whole("k", k, low=1, high=checks.MAX_REGIONS)
     return np.asarray(_FIXED[variant][:k], np.float32)
 
 
@@ -80,9 +80,9 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
     """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes.
 
     Raises:
-      ValueError: for fewer regions than one, or more than `config.MAX_REGIONS`.
+      ValueError: for fewer regions than one, or more than `checks.MAX_REGIONS`.
     """
-    config.check_whole("k", k, low=1, high=config.MAX_REGIONS)
+    checks.check_whole("k", k, low=1, high=checks.MAX_REGIONS)
     return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
 
 
@@ -100,7 +100,7 @@ def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.nd
     Raises:
       ValueError: for landmarks of another shape or kind, or a radius outside of 0.01..1.
     """
-    config.check_range("radius", radius, low=0.01, high=1.0)
+    checks.check_range("radius", radius, low=0.01, high=1.0)
     landmarks = _floats("landmarks", landmarks, last_axis=2)
     if landmarks.shape[-2] != len(specs.LANDMARKS):
         raise ValueError(

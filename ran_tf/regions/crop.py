@@ -11,7 +11,7 @@ and under XLA is the faster one) and TensorFlow's `crop_and_resize` kernel, whic
 import keras
 from keras import ops
 
-from ran_tf import config
+from ran_tf import checks
 
 
 def _sample_positions(low, high, *, source: int, target: int):
@@ -115,7 +115,7 @@ def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False)
     Raises:
       ValueError: for arguments of another shape.
     """
-    size = config.check_size("size", size)
+    size = checks.check_size("size", size)
     try:
         image, boxes = ops.convert_to_tensor(image), ops.convert_to_tensor(boxes, dtype="float32")
     except (ValueError, TypeError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf.card import ModelCard
+from ran_tf.regions import kinds
 from ran_tf.serving import signatures
 
 # Largest difference of an output between model and export that is rounding, in float32.
@@ -28,7 +29,7 @@ def model_outputs(model, card: ModelCard, *, faces: np.ndarray) -> dict[str, np.
 
     Nothing is frozen or folded, and regions are cut by the network itself.
     """
-    boxes = np.repeat(signatures.serving_boxes(card)[np.newaxis], len(faces), axis=0)
+    boxes = np.repeat(kinds.serving_boxes(card.regions)[np.newaxis], len(faces), axis=0)
 
     @tf.function
     def classify(images):

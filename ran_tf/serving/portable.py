@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 
 from ran_tf.card import ModelCard
+from ran_tf.regions import kinds
 from ran_tf.serving import check, onnx_format, signatures, tflite_format
 
 MODULES = {"onnx": onnx_format, "tflite": tflite_format}
@@ -48,7 +49,7 @@ def write_file(classifier, folder: str | os.PathLike, *, card: ModelCard, format
     notes = {
         "labels.txt": "\n".join(card.labels) + "\n",
         "card.json": card.to_json(),
-        "boxes.json": json.dumps(signatures.serving_boxes(card).tolist()),
+        "boxes.json": json.dumps(kinds.serving_boxes(card.regions).tolist()),
     }
     module.write(classifier.regions, pathlib.Path(folder) / module.FILE, notes=notes)
 

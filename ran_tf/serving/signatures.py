@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from ran_tf.card import ModelCard
 from ran_tf.data import ops
-from ran_tf.regions import boxes as region_boxes
-from ran_tf.regions import crop
+from ran_tf.regions import crop, kinds
 from ran_tf.serving import decode, freeze
 
 # ITU-R BT.601, as image viewers take colour out.
@@ -36,7 +35,7 @@ class FaceClassifier(tf.Module):
     def __init__(self, model, card: ModelCard):
         super().__init__(name="face_classifier")
         _check_labels(model, card)
-        boxes = serving_boxes(card)
+        boxes = kinds.serving_boxes(card.regions)
         self.regions_shape = shape = regions_shape(model, card)
         regions_spec = tf.TensorSpec([None, *shape], tf.float32, name="regions")
         # Constants instead of variables: nothing of Keras enters the SavedModel. One for all
@@ -101,27 +100,6 @@ def outputs_of(network_outputs: dict) -> dict:
     }
 
 
-def serving_boxes(card: ModelCard) -> np.ndarray:
-    """The regions that a served model looks at, the same for every face: f32[k, 4].
-
-    Random regions are `random_boxes(k, seed=0)`.
-
-    Raises:
-      ValueError: for landmark regions, which are not the same for every face.
-    """
-    regions = card.regions
-    if regions.follow_landmarks:
-        raise ValueError(
-            "a model with landmark regions can be evaluated, but neither exported nor used on "
-            "images alone: its regions differ from face to face. Train with --regions=fixed or "
-            "--regions=random. "
-            f"Received: card.regions.kind={regions.kind!r}"
-        )
-    if regions.kind == "random":
-        return region_boxes.random_boxes(regions.k, seed=0)
-    return region_boxes.fixed_boxes(regions.k, variant=regions.variant)
-
-
 def regions_shape(model, card: ModelCard) -> tuple[int, int, int, int]:
     """(k, h, w, 3) of the signature `regions`.
 
@@ -144,7 +122,7 @@ def cut_regions(faces, *, card: ModelCard, shape: tuple[int, int, int, int]):
       f32[b, k, h, w, 3] in 0..255.
     """
     count, *size, _ = shape
-    boxes = serving_boxes(card)[:count]
+    boxes = kinds.serving_boxes(card.regions)[:count]
     tiled = tf.tile(tf.constant(boxes[np.newaxis]), [tf.shape(faces)[0], 1, 1])
     return crop.crop_regions(faces, tiled, size=tuple(size))
 

@@ -1,10 +1,14 @@
 """The rows of the paper's ablation table: what each changes in one and the same training run."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ran_tf import specs
 from ran_tf.config import RegionConfig, TrainConfig
+from ran_tf.settings import replaced
+
+_WEIGHT = "objective.region_loss_weight"
 
 # Of the region biased loss after the softmax of the released code (FERPlus): there mu is spread
 # over the regions, and the paper's margin of .02 would ask for something else.
@@ -37,29 +41,33 @@ def make_rows(base: TrainConfig, *, landmarks: bool) -> dict[str, Row]:
     """
     paper = _change(
         base,
-        regions=RegionConfig(kind="fixed", k=6),
-        model={"attention": "sigmoid", "relation": True},
-        region_loss_weight=1.0,
+        {
+            "data.regions": RegionConfig(kind="fixed", k=6),
+            "model.attention": "sigmoid",
+            "model.relation": True,
+            _WEIGHT: 1.0,
+        },
     )
+    alone = {"model.relation": False}
     rows = [
-        Row("self", "attention", _change(paper, model={"relation": False}, region_loss_weight=0.0)),
-        Row("self_rb", "attention", _change(paper, model={"relation": False})),
-        Row("self_relation", "attention", _change(paper, region_loss_weight=0.0)),
+        Row("self", "attention", _change(paper, {**alone, _WEIGHT: 0.0})),
+        Row("self_rb", "attention", _change(paper, alone)),
+        Row("self_relation", "attention", _change(paper, {_WEIGHT: 0.0})),
         Row("self_relation_rb", "attention, regions, number", paper),
         Row(
             "softmax",
             "attention",
-            _change(paper, model={"attention": "softmax"}, margin=_SOFTMAX_MARGIN),
+            _change(paper, {"model.attention": "softmax", "objective.margin": _SOFTMAX_MARGIN}),
         ),
-        Row("random", "regions", _change(paper, regions=RegionConfig(kind="random", k=6))),
+        Row("random", "regions", _with_regions(paper, RegionConfig(kind="random", k=6))),
     ]
     if landmarks:
         k = 1 + len(specs.LANDMARKS)
         regions = RegionConfig(kind="landmarks", k=k, radius=base.data.regions.radius)
-        rows.append(Row("landmarks", "regions", _change(paper, regions=regions)))
+        rows.append(Row("landmarks", "regions", _with_regions(paper, regions)))
     for k in range(1, _LARGEST_K + 1):
         if k != paper.data.regions.k:  # that row is there already
-            rows.append(Row(f"regions_{k}", "number", _change(paper, regions=_with_number(k))))
+            rows.append(Row(f"regions_{k}", "number", _with_regions(paper, _with_number(k))))
     return {row.name: row for row in rows}
 
 
@@ -86,14 +94,11 @@ def _with_number(k: int) -> RegionConfig:
     return RegionConfig(kind="random", k=k)
 
 
-def _change(config: TrainConfig, *, regions: RegionConfig | None = None, model=None, **changes):
-    data = config.data
-    if regions is not None:
-        data = dataclasses.replace(data, regions=regions)
-    return dataclasses.replace(
-        config,
-        data=data,
-        model={**config.model, **(model or {})},
-        regions_per_step=min(config.regions_per_step, data.regions.k),
-        **changes,
-    )
+def _with_regions(config: TrainConfig, regions: RegionConfig) -> TrainConfig:
+    return _change(config, {"data.regions": regions})
+
+
+def _change(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    k = changes.get("data.regions", config.data.regions).k
+    per_step = min(config.objective.regions_per_step, k)
+    return replaced(config, {"objective.regions_per_step": per_step, **changes})

@@ -1,7 +1,8 @@
 """Checkpoints: folders that appear whole, with checksums, and are read only if they still are.
 
-checkpoints/step-*/    full state: model, EMA, optimizer, dropout, step, sums of the running epoch;
-                       the run's identity; metrics.csv and the files of the weights that are kept
+checkpoints/step-*/    state.npz: every variable of model, EMA, optimizer and dropout, by name, as
+                       any backend reads them; progress.json: step, epoch, sums of the running
+                       epoch; the run's identity; metrics.csv and the files of the kept weights
 
 The metrics and kept weights outside are copies of the newest checkpoint's, and are made again from
 it when a run is resumed: whatever a kill left, they then fit each other and the state.
@@ -13,14 +14,15 @@ import pathlib
 import shutil
 from collections.abc import Callable
 
+import keras
 import numpy as np
-import tensorflow as tf
 
 from ran_tf import files, settings
 from ran_tf.training import faults, manifest, records
-from ran_tf.training import step as train_step
+from ran_tf.training.engine import Engine
 
-_CHECKPOINTS, _STATE, _IDENTITY = "checkpoints", "state", "identity.json"
+_CHECKPOINTS, _IDENTITY = "checkpoints", "identity.json"
+_STATE, _PROGRESS = "state.npz", "progress.json"
 _KEEP = 2
 
 
@@ -50,30 +52,19 @@ class OtherRunError(ValueError):
         return OtherRunError(self.workdir, self.differences, name=name)
 
 
-class Progress(tf.Module):
+@dataclasses.dataclass
+class Progress:
     """Where a run is.
 
     Attributes:
       step: steps done since training began.
       epoch: epochs that are finished, validation included.
-      sums: of `step.SUMS` since the running epoch began.
+      sums: f64, of `objective.sum_names`, since the running epoch began.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.step = tf.Variable(0, dtype=tf.int64, name="step")
-        self.epoch = tf.Variable(0, dtype=tf.int64, name="epoch")
-        self.sums = tf.Variable(np.zeros(len(train_step.SUMS)), dtype=tf.float64, name="sums")
-
-    @property
-    def completed(self) -> int:
-        """`step` as a number."""
-        return int(self.step.numpy())
-
-    @property
-    def finished(self) -> int:
-        """`epoch` as a number."""
-        return int(self.epoch.numpy())
+    sums: np.ndarray
+    step: int = 0
+    epoch: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,54 +73,28 @@ class Store:
 
     Attributes:
       workdir: of the run.
-      state: everything that a resumed run needs.
-      progress: a part of it.
+      engine: has the state, and says whether this process writes.
+      progress: where the run is.
       identity: what a run that goes on must be equal in; JSON.
       check: raises an OSError if the work directory is gone.
-      writes: whether this process changes anything in it: of several workers only one does.
     """
 
     workdir: pathlib.Path
-    state: tf.train.Checkpoint
+    engine: Engine
     progress: Progress
     identity: dict
-    check: Callable[[], None]
-    writes: bool
+    check: Callable[[], None] = lambda: None
 
     @property
     def folder(self) -> pathlib.Path:
         return self.workdir / _CHECKPOINTS
 
 
-def make_store(
-    workdir: pathlib.Path,
-    state: train_step.TrainState,
-    progress: Progress,
-    *,
-    identity: dict,
-    check: Callable[[], None] = lambda: None,
-    writes: bool = True,
-) -> Store:
-    """The store of a run, with all of its state."""
-    weights = {id(v) for v in state.model.weights}
-    checkpoint = tf.train.Checkpoint(
-        model=state.model,
-        ema=state.ema,
-        optimizer=state.optimizer,
-        # Keras does not count the states of dropout's generators among what it saves.
-        generators=[v for v in state.model.variables if id(v) not in weights],
-        progress=progress,
-    )
+def make_store(workdir, engine: Engine, progress: Progress, *, identity: dict, check) -> Store:
+    """The store of a run."""
     # By way of JSON, so that it equals what is read again.
     identity = json.loads(json.dumps(identity))
-    return Store(
-        workdir=workdir,
-        state=checkpoint,
-        progress=progress,
-        identity=identity,
-        check=check,
-        writes=writes,
-    )
+    return Store(workdir=workdir, engine=engine, progress=progress, identity=identity, check=check)
 
 
 def save(
@@ -148,7 +113,7 @@ def save(
     Raises:
       OSError: if it cannot be written; the checkpoints before are whole.
     """
-    if not store.writes:
+    if not store.engine.writes:
         return
     store.check()
     target = store.folder / _folder_name(store.progress)
@@ -158,7 +123,7 @@ def save(
         faults.writing_explained("a checkpoint", store.folder),
         files.partial_folder(store.folder) as partial,
     ):
-        store.state.write(str(partial / _STATE))
+        _write_state(store, partial)
         (partial / _IDENTITY).write_text(json.dumps(store.identity, indent=2), encoding="utf-8")
         before = _step_folders(store.folder)
         for name in records.RECORDS:
@@ -184,7 +149,7 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
       BrokenCheckpointError: if there was a run, and none of its checkpoints is whole.
       OtherRunError: if it was a run of another configuration.
     """
-    if store.writes:
+    if store.engine.writes:
         _remove_leftovers(store)
     broken, whole = {}, None
     for folder in _step_folders(store.folder):
@@ -203,8 +168,8 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     if store.identity.get("init_weights") is None and "init_weights" in there:
         # Not named again: the next checkpoint must still say where this run began.
         store.identity["init_weights"] = there["init_weights"]
-    store.state.read(str(whole / _STATE)).assert_consumed()
-    if not store.writes:
+    _read_state(store, whole)
+    if not store.engine.writes:
         return True
     for folder, error in broken.items():
         say(f"{folder} is broken ({error}) and was removed: going back to {whole.name}")
@@ -212,6 +177,33 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     with faults.writing_explained("metrics and the kept weights", store.workdir):
         records.publish(whole, store.workdir)
     return True
+
+
+def _write_state(store: Store, folder: pathlib.Path) -> None:
+    store.engine.sync()
+    variables = store.engine.state.variables()
+    arrays = {name: keras.ops.convert_to_numpy(v.value) for name, v in variables.items()}
+    np.savez(folder / _STATE, **arrays)
+    progress = {**dataclasses.asdict(store.progress), "sums": store.progress.sums.tolist()}
+    (folder / _PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+
+
+def _read_state(store: Store, folder: pathlib.Path) -> None:
+    variables = store.engine.state.variables()
+    with np.load(folder / _STATE, allow_pickle=False) as arrays:
+        here = {name: tuple(variable.shape) for name, variable in variables.items()}
+        there = {name: arrays[name].shape for name in arrays}
+        if here != there:
+            raise BrokenCheckpointError(
+                f"{folder} was written by another version of ran_tf: its variables are others "
+                f"({len(there)} there, {len(here)} here). Give this run another directory."
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+    store.engine.restored()
+    progress = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+    store.progress.step, store.progress.epoch = progress["step"], progress["epoch"]
+    store.progress.sums = np.asarray(progress["sums"], np.float64)
 
 
 def _check_empty(store: Store, broken: dict) -> None:
@@ -238,7 +230,7 @@ def _check_identity(store: Store, there: dict) -> None:
 
 def _folder_name(progress: Progress) -> str:
     """By step and not by time, which may be set back; fixed width, so that names sort."""
-    return f"step-{progress.completed:09d}-epoch-{progress.finished:05d}"
+    return f"step-{progress.step:09d}-epoch-{progress.epoch:05d}"
 
 
 def _step_folders(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -4,7 +4,13 @@ import contextlib
 import os
 import shutil
 
-import tensorflow as tf
+
+def _of_backend(error: Exception, *, memory: bool = False) -> bool:
+    """Whether TensorFlow or JAX raised it; with `memory` for want of some."""
+    if type(error).__module__.partition(".")[0] not in ("tensorflow", "jax", "jaxlib"):
+        return False
+    named = f"{type(error).__name__} {error}"
+    return not memory or "ResourceExhausted" in named or "RESOURCE_EXHAUSTED" in named
 
 
 class OutOfMemoryError(RuntimeError):
@@ -12,11 +18,13 @@ class OutOfMemoryError(RuntimeError):
 
 
 @contextlib.contextmanager
-def memory_explained(*, batch_size: int):
-    """Turns TensorFlow's and NumPy's errors about memory into `OutOfMemoryError`."""
+def memory_explained(batch_size: int):
+    """Turns the backend's and NumPy's errors about memory into `OutOfMemoryError`."""
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    except Exception as error:
+        if not isinstance(error, MemoryError) and not _of_backend(error, memory=True):
+            raise
         raise OutOfMemoryError(
             f"out of memory ({_first_line(error)}). Go on with --nocache, or lower --batch_size "
             "(and --learning_rate with it) in a new --workdir; --regions_per_step, --region_size "
@@ -32,7 +40,9 @@ def writing_explained(what: str, folder: str | os.PathLike):
     """
     try:
         yield
-    except (OSError, RuntimeError, tf.errors.OpError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, RuntimeError)) and not _of_backend(error):
+            raise
         raise OSError(
             f"{what} could not be written in {os.fspath(folder)} ({_first_line(error)}"
             f"{_free(folder)}). What was there before is whole: make room, or writable what is "

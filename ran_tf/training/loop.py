@@ -9,14 +9,13 @@ import functools
 import os
 import pathlib
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import damage, prepared
+from ran_tf.data import damage, prepared, reader
 from ran_tf.training import (
     checkpoints,
     faults,
@@ -24,8 +23,8 @@ from ran_tf.training import (
     meter,
     records,
     schedule,
-    workers,
 )
+from ran_tf.training.engine import is_writer
 from ran_tf.training.run import Hooks, Run, start
 
 
@@ -37,7 +36,7 @@ def train(
     config: TrainConfig,
     workdir: str | os.PathLike,
     *,
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: Any = None,
     init_weights: str | None = None,
     hooks: Hooks | None = None,
     checkpoint_seconds: float = 300.0,
@@ -47,7 +46,7 @@ def train(
     Args:
       config: the run.
       workdir: directory of the run; made if absent.
-      strategy: MirroredStrategy over all local devices when None.
+      strategy: on TensorFlow, MirroredStrategy over all local devices when None.
       init_weights: see `initialise.init_weights`; not read when a run is resumed.
       hooks: progress callbacks.
       checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
@@ -68,12 +67,12 @@ def train(
       ValueError, FileNotFoundError: for a configuration or dataset that does not fit.
     """
     workdir = pathlib.Path(workdir)
-    if config.deterministic:
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
         tf.config.experimental.enable_op_determinism()
-    strategy = strategy or tf.distribute.MirroredStrategy()
     dataset = prepared.open_dataset(config.data)
-    chief = workers.is_chief(strategy)
-    with lock.hold(workdir) if chief else contextlib.nullcontext(lambda: None) as check:
+    with lock.hold(workdir) if is_writer(strategy) else contextlib.nullcontext(_nothing) as check:
         run = start(
             config,
             workdir,
@@ -86,42 +85,42 @@ def train(
         )
         with (
             damage.explained(dataset.builder),
-            faults.memory_explained(batch_size=config.batch_size),
-            contextlib.closing(run.writer),
+            faults.memory_explained(config.batch_size),
+            contextlib.closing(run.scalars),
         ):
-            for epoch in range(run.progress.finished, config.epochs):
+            for epoch in range(run.progress.epoch, config.epochs):
                 _train_epoch(run, epoch)
-        workers.wait_for_all(strategy)  # for what the chief still writes
+        run.engine.wait_for_all()  # for what the chief still writes
         return records.read_best(workdir)
+
+
+def _nothing() -> None:
+    """The check of a worker that writes nothing."""
 
 
 def _train_epoch(run: Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
-    first = run.progress.completed - epoch * run.data.steps_per_epoch
-    batches = workers.distribute(
-        run.strategy, lambda share: run.data.epoch(epoch, first_step=first, share=share)
+    first = run.progress.step - epoch * run.data.steps_per_epoch
+    batches = run.engine.batches(
+        lambda share=reader.WHOLE: run.data.epoch(epoch, first_step=first, share=share)
     )
-    # Traced for a batch of any size before it meets one: a graph for the size that comes first
-    # rounds otherwise, and a resumed run begins with another batch.
-    run.step.get_concrete_function(batches.element_spec, tf.TensorSpec([], tf.int64))
     epoch_meter = meter.Meter(
         run.progress,
         epoch=epoch,
         epochs=run.config.epochs,
         steps=run.data.steps_per_epoch,
-        region_loss_weight=run.config.region_loss_weight,
+        config=run.config.objective,
     )
     last_step = (epoch + 1) * run.data.steps_per_epoch - 1
     last_save = time.monotonic()
     pending = None
-    for number, batch in enumerate(batches, start=run.progress.completed):
-        run.state.optimizer.learning_rate = _learning_rate(run, number)
-        sums = run.step(batch, tf.constant(number, tf.int64))
+    for number, batch in enumerate(batches, start=run.progress.step):
+        sums = run.engine.step(batch, number=number, rate=_learning_rate(run, number))
         # Sums are read one step late, so that an accelerator never waits for the host.
         if pending is not None:
             run.hooks.on_step(epoch_meter.add(*pending))
         pending = (number, sums)
-        stop = workers.any_asked(run.strategy, run.hooks.stop, step=number)
+        stop = run.engine.any_asked(run.hooks.stop, step=number)
         # Not after the last step: the epoch's own checkpoint is about to come.
         due = number < last_step and time.monotonic() - last_save > run.checkpoint_seconds
         if stop or due:
@@ -144,7 +143,7 @@ def _train_epoch(run: Run, epoch: int) -> None:
 
 
 def _stop(run: Run) -> NoReturn:
-    workers.wait_for_all(run.strategy)  # for the checkpoint, which the chief writes
+    run.engine.wait_for_all()  # for the checkpoint, which the chief writes
     raise Stopped
 
 
@@ -164,7 +163,7 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
         _stop(run)
     row = {
         "epoch": epoch + 1,
-        "step": run.progress.completed,
+        "step": run.progress.step,
         "learning_rate": rate,
         **means,
         **measured,
@@ -178,22 +177,24 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
         or row["validation_accuracy"] > best["validation_accuracy"]
     ):
         write_best = functools.partial(
-            records.save_best, model=run.state.ema, card=run.card, metrics=row
+            records.save_best, model=run.engine.state.ema, card=run.card, metrics=row
         )
-    run.progress.sums.assign(tf.zeros_like(run.progress.sums))
-    run.progress.epoch.assign(epoch + 1)
-    with faults.writing_explained("scalars", run.workdir / "tensorboard"):
-        records.write_scalars(run.writer, row)
+    run.progress.sums = np.zeros_like(run.progress.sums)
+    run.progress.epoch = epoch + 1
+    if run.engine.writes:
+        with faults.writing_explained("scalars", run.workdir / "tensorboard"):
+            run.scalars.write(row)
     checkpoints.save(run.store, row=row, best=write_best)
     run.hooks.on_epoch(row)
 
 
 def _check_weights(run: Run) -> None:
     """A loss is finite one step longer than the weights that it will be computed from."""
-    for weight in run.state.model.weights:
+    run.engine.sync()
+    for weight in run.engine.state.model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise meter.NonFiniteLossError(
-                f"{weight.path} is not finite after step {run.progress.completed - 1}. The last "
+                f"{weight.path} is not finite after step {run.progress.step - 1}. The last "
                 "checkpoint is from before; lower --learning_rate or set --clip_norm in another "
                 "--workdir."
             )

@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 
-from ran_tf.training import step as train_step
+from ran_tf.config import ObjectiveConfig
+from ran_tf.training import objective
 from ran_tf.training.checkpoints import Progress
 
 
@@ -19,7 +20,7 @@ class StepReport:
 
     Attributes:
       epoch, epochs, step, steps: 1-based positions and totals (step within its epoch).
-      loss, cross_entropy, region_loss, accuracy: means over the epoch so far.
+      means: over the epoch so far, see `Meter.means`.
       faces_per_second: of all workers, since this process took the epoch up.
     """
 
@@ -27,10 +28,7 @@ class StepReport:
     epochs: int
     step: int
     steps: int
-    loss: float
-    cross_entropy: float
-    region_loss: float
-    accuracy: float
+    means: dict[str, float]
     faces_per_second: float
 
 
@@ -41,16 +39,16 @@ class Meter:
       progress: of the run; its sums are taken up where a killed run left them.
       epoch: 0-based.
       epochs, steps: epochs of the run, steps of an epoch.
-      region_loss_weight: of the region biased loss in the total.
+      config: what is trained for.
     """
 
     def __init__(
-        self, progress: Progress, *, epoch: int, epochs: int, steps: int, region_loss_weight: float
+        self, progress: Progress, *, epoch: int, epochs: int, steps: int, config: ObjectiveConfig
     ):
         self._progress = progress
         self._epoch, self._epochs, self._steps = epoch, epochs, steps
-        self._region_loss_weight = region_loss_weight
-        self._sums = progress.sums.numpy()
+        self._config, self._names = config, objective.sum_names(config)
+        self._sums = progress.sums
         self._faces_before = self._sums[0]
         self._start = time.monotonic()
 
@@ -60,34 +58,31 @@ class Meter:
         Raises:
           NonFiniteLossError: if they are not finite; the progress stays where it was.
         """
-        new = np.asarray([float(sums[name]) for name in train_step.SUMS])
+        new = np.asarray([float(sums[name]) for name in self._names])
         if not np.isfinite(new).all():
             raise NonFiniteLossError(
                 f"the loss is not finite at step {number} (epoch {self._epoch + 1}): "
-                f"{dict(zip(train_step.SUMS, new.tolist(), strict=True))}. The last checkpoint is "
+                f"{dict(zip(self._names, new.tolist(), strict=True))}. The last checkpoint is "
                 "from before; lower --learning_rate or set --clip_norm in another --workdir."
             )
         self._sums = self._sums + new
-        self._progress.sums.assign(self._sums)
-        self._progress.step.assign(number + 1)
+        self._progress.sums = self._sums
+        self._progress.step = number + 1
         return StepReport(
             epoch=self._epoch + 1,
             epochs=self._epochs,
             step=number + 1 - self._epoch * self._steps,
             steps=self._steps,
+            means=self.means(),
             faces_per_second=self.faces_per_second(),
-            **self.means(),
         )
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch so far."""
-        _, entropy, region, correct = self._sums / max(1.0, self._sums[0])
-        return {
-            "loss": entropy + self._region_loss_weight * region,
-            "cross_entropy": entropy,
-            "region_loss": region,
-            "accuracy": correct,
-        }
+        """Means over the epoch so far: loss, its terms by name, accuracy."""
+        means = dict(zip(self._names, self._sums / max(1.0, self._sums[0]), strict=True))
+        accuracy, _ = means.pop("correct"), means.pop("faces")
+        loss = objective.total(means, config=self._config)
+        return {"loss": loss, **means, "accuracy": accuracy}
 
     def faces_per_second(self) -> float:
         return (self._sums[0] - self._faces_before) / max(1e-9, time.monotonic() - self._start)

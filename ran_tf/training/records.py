@@ -15,8 +15,6 @@ import json
 import pathlib
 import shutil
 
-import tensorflow as tf
-
 from ran_tf import files
 from ran_tf.card import ModelCard
 from ran_tf.models import presets, weights_file
@@ -140,10 +138,30 @@ def add_row(path: pathlib.Path, row: dict) -> None:
         writer.writerows([*rows, row])
 
 
-def write_scalars(writer, row: dict) -> None:
-    """Scalars for TensorBoard; `tf.summary.scalar` would need TensorBoard itself installed."""
-    values = [tf.compat.v1.Summary.Value(tag=n, simple_value=v) for n, v in row.items()]
-    summary = tf.compat.v1.Summary(value=values)
-    with writer.as_default(step=row["epoch"]):
-        tf.summary.experimental.write_raw_pb(summary.SerializeToString())
-    writer.flush()
+class Scalars:
+    """The rows of metrics.csv for TensorBoard; nothing where there is no TensorFlow.
+
+    Args:
+      folder: of the event file, which is made with the first row.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder, self._writer = folder, None
+
+    def write(self, row: dict) -> None:
+        try:
+            import tensorflow as tf
+        except ImportError:  # a machine that trains on JAX
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self._folder))
+        # `tf.summary.scalar` would need TensorBoard itself installed.
+        values = [tf.compat.v1.Summary.Value(tag=n, simple_value=v) for n, v in row.items()]
+        summary = tf.compat.v1.Summary(value=values)
+        with self._writer.as_default(step=row["epoch"]):
+            tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+        self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -1,27 +1,20 @@
 """A run before its first step: everything the loop needs, new or taken up again."""
 
 import dataclasses
-import inspect
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
-from ran_tf.data import pipeline, prepared
-from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.training import (
-    checkpoints,
-    initialise,
-    meter,
-    splits,
-    validation,
-    workers,
-)
-from ran_tf.training import step as train_step
+from ran_tf.data import pipeline, prepared, reader
+from ran_tf.settings import identity
+from ran_tf.training import checkpoints, initialise, meter, objective, records, splits
+from ran_tf.training.engine import Engine, make_engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,30 +39,27 @@ class Run:
     """What a run consists of while it trains.
 
     Attributes:
-      config, workdir, strategy, checkpoint_seconds, hooks: as `start` was given them.
+      config, workdir, checkpoint_seconds, hooks: as `start` was given them.
       data: the training split, epoch by epoch.
-      state: network, moving average and optimizer.
+      engine: of the backend, with the state.
       progress: steps and epochs that are done.
       store: of checkpoints.
-      step: `step.make_train_step`.
-      evaluate: `validation.make_evaluate`, of the moving average.
+      evaluate: `evaluate()` gives the numbers of the validation split, None where it was stopped.
       card: what `records.save_best` writes beside the weights.
-      writer: of TensorBoard's scalars.
+      scalars: for TensorBoard.
     """
 
     config: TrainConfig
     workdir: pathlib.Path
-    strategy: tf.distribute.Strategy
     data: pipeline.TrainingData
-    state: train_step.TrainState
+    engine: Engine
     progress: checkpoints.Progress
     store: checkpoints.Store
     checkpoint_seconds: float
     hooks: Hooks
-    step: Callable
-    evaluate: Callable
+    evaluate: Callable[[], dict | None]
     card: ModelCard
-    writer: tf.summary.SummaryWriter
+    scalars: records.Scalars
 
 
 def start(
@@ -77,7 +67,7 @@ def start(
     workdir: pathlib.Path,
     *,
     dataset: prepared.Dataset,
-    strategy: tf.distribute.Strategy,
+    strategy: Any,
     init_weights: str | None,
     hooks: Hooks,
     checkpoint_seconds: float,
@@ -89,7 +79,7 @@ def start(
       config: the run.
       workdir: directory of the run.
       dataset: opened, that of `config.data`.
-      strategy: of training.
+      strategy: see `engine.make_engine`.
       init_weights: what a new run starts from, see `initialise.init_weights`.
       hooks: progress callbacks.
       checkpoint_seconds: between checkpoints inside an epoch.
@@ -104,64 +94,48 @@ def start(
     keras.utils.set_random_seed(config.seed)
     splits.check(config, dataset, say=hooks.on_message)
     data = pipeline.TrainingData(
-        config.data,
-        dataset,
-        batch_size=config.batch_size,
-        num_draws=train_step.num_draws(config),
-        seed=config.seed,
+        config.data, dataset, batch_size=config.batch_size, seed=config.seed
     )
-    _check_last_batch(config, faces=data.size, replicas=strategy.num_replicas_in_sync)
-    arguments = {
-        **config.model,
-        "num_classes": len(dataset.labels),
-        "synchronized": config.sync_batch_norm and strategy.num_replicas_in_sync > 1,
-    }
-    with strategy.scope():
-        state = train_step.create_state(arguments, optimizer=config.optimizer, freeze=config.freeze)
-        progress = checkpoints.Progress()
+    arguments = {**dataclasses.asdict(config.model), "num_classes": len(dataset.labels)}
+    engine = make_engine(config, arguments, strategy=strategy)
+    _check_last_batch(config, faces=data.size, replicas=engine.replicas)
+    progress = checkpoints.Progress(sums=np.zeros(len(objective.sum_names(config.objective))))
     store = checkpoints.make_store(
         workdir,
-        state,
+        engine,
         progress,
         identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
         check=check,
-        writes=workers.is_chief(strategy),
     )
     # The chief first: it may remove a broken checkpoint.
-    with workers.chief_first(strategy):
+    with engine.chief_first():
         resumed = checkpoints.restore(store, say=hooks.on_message)
     hooks.on_start()
     if resumed:
-        hooks.on_message(f"resumed at step {progress.completed} from {workdir}")
+        hooks.on_message(f"resumed at step {progress.step} from {workdir}")
     elif init_weights:
-        _initialise(state, init_weights, labels=dataset.labels, hooks=hooks)
-    workers.check_agreement(strategy, state.model.weights, step=progress.completed)
+        _initialise(engine, init_weights, labels=dataset.labels, hooks=hooks)
+    engine.check_agreement(step=progress.step)
     return Run(
         config=config,
         workdir=workdir,
-        strategy=strategy,
         data=data,
-        state=state,
+        engine=engine,
         progress=progress,
         store=store,
         checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
-        step=train_step.make_train_step(state, config=config, strategy=strategy),
-        evaluate=_make_evaluate(config, dataset, state=state, strategy=strategy, hooks=hooks),
+        evaluate=_make_evaluate(config, dataset, engine=engine, hooks=hooks),
         card=_card(config, dataset, arguments=arguments),
-        writer=(
-            tf.summary.create_file_writer(str(workdir / "tensorboard"))
-            if store.writes
-            else tf.summary.create_noop_writer()
-        ),
+        scalars=records.Scalars(workdir / "tensorboard"),
     )
 
 
-def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hooks):
+def _make_evaluate(config: TrainConfig, dataset, *, engine: Engine, hooks: Hooks):
     if not config.data.validation_split:
         return dict
 
-    def batches(share):
+    def batches(share=reader.WHOLE):
         return pipeline.eval_batches(
             config.data,
             dataset,
@@ -170,12 +144,10 @@ def _make_evaluate(config: TrainConfig, dataset, *, state, strategy, hooks: Hook
             share=share,
         )
 
-    return validation.make_evaluate(
-        state.ema,
-        strategy=strategy,
-        batches=workers.distribute(strategy, batches),
-        stop=lambda number: workers.any_asked(strategy, hooks.stop, step=number),
-    )
+    def stop(number: int) -> bool:
+        return engine.any_asked(hooks.stop, step=number)
+
+    return lambda: engine.validate(batches, stop=stop)
 
 
 def _card(config: TrainConfig, dataset: prepared.Dataset, *, arguments: dict) -> ModelCard:
@@ -204,12 +176,8 @@ def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None
 
 def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
-    identity = dataclasses.asdict(config)
-    del identity["deterministic"], identity["data"]["data_dir"], identity["data"]["cache"]
-    # What is left out has its default, and does not come from another version of the package.
-    identity["model"] = {**_model_defaults(), **config.model}
     return {
-        **identity,
+        **identity(config),
         "init_weights": init_weights,
         "dataset": dataset.full_name,
         "labels": dataset.labels,
@@ -217,17 +185,11 @@ def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | N
     }
 
 
-def _model_defaults() -> dict:
-    parameters = inspect.signature(RegionAttentionNetwork.__init__).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    for name in ("num_classes", "synchronized", "portable"):  # no choices of a run
-        del defaults[name]
-    return {**defaults, "dtype": keras.config.dtype_policy().name}
-
-
-def _initialise(state, source: str, *, labels, hooks: Hooks):
+def _initialise(engine: Engine, source: str, *, labels, hooks: Hooks):
+    state = engine.state
     taken = initialise.init_weights(state.model, source, labels=labels)
     state.ema.set_weights(state.model.get_weights())
+    engine.restored()
     hooks.on_message(
         f"{len(taken.loaded)} weights from {source}; "
         f"re-initialised: {', '.join(taken.fresh) or 'none'}"

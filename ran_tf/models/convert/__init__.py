@@ -12,7 +12,7 @@ that lists names, unless `allow_partial` turns it into a report.
 from collections.abc import Callable
 from pathlib import Path
 
-from ran_tf import config, specs
+from ran_tf import checks, registry, specs
 from ran_tf.models.convert import faceres_tfjs, ms1m_torch, ran_torch
 from ran_tf.models.convert.accounting import Converted
 
@@ -55,12 +55,12 @@ def convert(
       FileNotFoundError: `source`, or a file that it refers to, is not there.
       RuntimeError: a PyTorch format where PyTorch is not installed.
     """
-    config.check_choice("format", format, sorted(FORMATS))
+    checks.check_choice("format", format, sorted(FORMATS))
     preprocessing = preprocessing or _PREPROCESSING[format]
-    config.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
+    checks.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
     options = {"size": size, "preprocessing": preprocessing, "allow_partial": allow_partial}
     if attention is not None:
-        config.check_choice("attention", attention, specs.ATTENTIONS)
+        checks.check_choice("attention", attention, registry.ATTENTIONS)
         if format != "ran_torch":
             raise ValueError(
                 "`attention` must be left out where a backbone is converted; only 'ran_torch' has "

@@ -1,89 +1,83 @@
-"""Augmentation of a batch on the accelerator, a pure function of images and uniform draws.
+"""Augmentation of a batch on the accelerator, a pure function of faces and named draws.
 
 In Keras ops, so that it runs on any backend. Geometry first (one resampling), then light, then
-occluders, then blur and noise over all. Fixed and random regions are taken from the augmented face;
-landmark regions move with it.
+occluders, then blur and noise over all, then what users registered. Fixed and random regions are
+taken from the augmented face; landmark regions move with it.
 """
 
 import math
 
 from keras import ops
 
+from ran_tf import registry
+from ran_tf.augment import occlude
+from ran_tf.augment.draws import Draw
 from ran_tf.config import AugmentConfig
-from ran_tf.training import occlude
 
 # Occluders that a face may get, each with the probability `erase`.
 _OCCLUDERS = 2
 
-_DRAWS = (
-    "flip",
-    "angle",
-    "scale",
-    "shift_x",
-    "shift_y",
-    "contrast",
-    "brightness",
-    *(f"occluder{i}_{name}" for i in range(_OCCLUDERS) for name in occlude.OCCLUDER_DRAWS),
-    *(f"degrade_{name}" for name in occlude.DEGRADE_DRAWS),
-)
-NUM_DRAWS = len(_DRAWS)
 
-
-def augment(image, boxes, draws, *, config: AugmentConfig, move_boxes: bool = False):
+def augment(image, boxes, draw: Draw, *, config: AugmentConfig, follows=None):
     """Flips, turns, scales, shifts, relights, covers and degrades faces.
 
     Args:
       image: u8 or f32 [b, H, W, C] in 0..255.
       boxes: f32[b, k, 4].
-      draws: f32[b, NUM_DRAWS], uniform in 0..1: equal draws give equal results.
+      draw: gives f32[b], uniform in 0..1, for a name, see `draws.make_draw`.
       config: how strongly.
-      move_boxes: move the boxes of regions 1.. with the face (landmark regions).
+      follows: bool[b, k], regions that move with the face (those round landmarks); None: none.
 
     Returns:
       dict: image f32[b, H, W, C] in 0..255, boxes f32[b, k, 4].
+
+    Raises:
+      ValueError: for an augmentation that is not registered.
     """
-    draws = ops.convert_to_tensor(draws, dtype="float32")
-    draw = {name: draws[:, i] for i, name in enumerate(_DRAWS)}
     image = ops.cast(image, "float32")
     height, width, _ = image.shape[1:]
     matrix, shift = _face_to_source(draw, config=config)
     image = _resample(image, matrix, shift)
     image = _relight(image, draw, strength=config.light)
-    for i in range(_OCCLUDERS):
-        image = occlude.occlude(
-            image,
-            {name: draw[f"occluder{i}_{name}"] for name in occlude.OCCLUDER_DRAWS},
-            chance=config.erase,
-            largest=config.erase_max,
-        )
-    image = occlude.degrade(
-        image,
-        {name: draw[f"degrade_{name}"] for name in occlude.DEGRADE_DRAWS},
-        chance=config.degrade,
-    )
-    if move_boxes:
-        boxes = _move_boxes(boxes, matrix, shift, aspect=width / height)
+    if config.erase:
+        for i in range(_OCCLUDERS):
+            image = occlude.occlude(
+                image, _under(draw, f"occluder{i}"), chance=config.erase, largest=config.erase_max
+            )
+    if config.degrade:
+        image = occlude.degrade(image, _under(draw, "degrade"), chance=config.degrade)
+    registered = registry.AUGMENTATIONS.with_numbers(config.augmentations, argument="augmentations")
+    for name, amount in registered.items():
+        image = registry.AUGMENTATIONS.find(name)(image, _under(draw, name), amount)
+    if follows is not None:
+        moved = _move_boxes(boxes, matrix, shift, aspect=width / height)
+        boxes = ops.where(follows[..., None], moved, boxes)
     return {"image": image, "boxes": boxes}
+
+
+def _under(draw: Draw, use: str) -> Draw:
+    """The draws of one use of them."""
+    return lambda name, *count: draw(f"{use}/{name}", *count)
 
 
 def _signed(draw):
     return 2.0 * draw - 1.0
 
 
-def _face_to_source(draw, *, config: AugmentConfig):
+def _face_to_source(draw: Draw, *, config: AugmentConfig):
     """The affine map from a new face to its source, about the centre, in units of pixels or sides.
 
     Returns:
       matrix f32[b, 2, 2] acting on (x, y), shift f32[b, 2] as fractions of the sides.
     """
-    angle = _signed(draw["angle"]) * math.radians(config.rotate)
-    zoom = 1.0 / (1.0 + _signed(draw["scale"]) * config.scale)
-    mirror = ops.where(draw["flip"] < 0.5, -1.0, 1.0) if config.flip else ops.ones_like(angle)
+    angle = _signed(draw("angle")) * math.radians(config.rotate)
+    zoom = 1.0 / (1.0 + _signed(draw("scale")) * config.scale)
+    mirror = ops.where(draw("flip") < 0.5, -1.0, 1.0) if config.flip else ops.ones_like(angle)
     cos, sin = zoom * ops.cos(angle), zoom * ops.sin(angle)
     matrix = ops.stack(
         [ops.stack([mirror * cos, mirror * sin], axis=-1), ops.stack([-sin, cos], axis=-1)], axis=1
     )
-    shift = ops.stack([_signed(draw["shift_x"]), _signed(draw["shift_y"])], axis=-1) * config.shift
+    shift = ops.stack([_signed(draw("shift_x")), _signed(draw("shift_y"))], axis=-1) * config.shift
     return matrix, shift
 
 
@@ -107,7 +101,7 @@ def _resample(image, matrix, shift):
 
 
 def _move_boxes(boxes, matrix, shift, *, aspect: float):
-    """Boxes round the moved centres, of the same size, clipped to the face; region 0 stays."""
+    """Boxes round the moved centres, of the same size, clipped to the face."""
     centre_x = (boxes[..., 1] + boxes[..., 3]) / 2.0
     centre_y = (boxes[..., 0] + boxes[..., 2]) / 2.0
     half_h = (boxes[..., 2] - boxes[..., 0]) / 2.0
@@ -125,12 +119,11 @@ def _move_boxes(boxes, matrix, shift, *, aspect: float):
     # A point that left the face keeps a region at its edge.
     new_x, new_y = ops.clip(new_x, 0.0, 1.0), ops.clip(new_y, 0.0, 1.0)
     moved = ops.stack([new_y - half_h, new_x - half_w, new_y + half_h, new_x + half_w], axis=-1)
-    moved = ops.clip(moved, 0.0, 1.0)
-    return ops.concatenate([boxes[:, :1], moved[:, 1:]], axis=1)
+    return ops.clip(moved, 0.0, 1.0)
 
 
 def _relight(image, draw, *, strength: float):
-    contrast = (1.0 + _signed(draw["contrast"]) * strength)[:, None, None, None]
-    brightness = (_signed(draw["brightness"]) * strength * 255.0)[:, None, None, None]
+    contrast = (1.0 + _signed(draw("contrast")) * strength)[:, None, None, None]
+    brightness = (_signed(draw("brightness")) * strength * 255.0)[:, None, None, None]
     mean = ops.mean(image, axis=(1, 2, 3), keepdims=True)
     return ops.clip((image - mean) * contrast + mean + brightness, 0.0, 255.0)

@@ -1,4 +1,4 @@
-"""Occluders and degradations for training faces, pure functions of images and uniform draws.
+"""Occluders and degradations for training faces, pure functions of images and named draws.
 
 An occluder is a turned rectangle or ellipse filled with one grey, with coarse noise, or with the
 face's own skin and hair, upside down: hands, hair and scarves look more like the last than like
@@ -9,8 +9,7 @@ import math
 
 from keras import ops
 
-OCCLUDER_DRAWS = ("chance", "height", "width", "y", "x", "angle", "shape", "fill", "colour")
-DEGRADE_DRAWS = ("chance", "blur", "noise", "texture")
+from ran_tf.augment.draws import Draw
 
 # Side of a cell of the noise that fills an occluder, pixels.
 _CELL = 3
@@ -20,12 +19,13 @@ _BLUR = tuple(math.comb(8, i) / 2**8 for i in range(9))
 _NOISE = 50.0
 
 
-def occlude(image, draw: dict, *, chance: float, largest: float):
+def occlude(image, draw: Draw, *, chance: float, largest: float):
     """Covers a part of some faces.
 
     Args:
       image: f32[b, H, W, C] in 0..255.
-      draw: f32[b] in 0..1 for each of `OCCLUDER_DRAWS`.
+      draw: gives f32[b] in 0..1 for a name: chance, height, width, y, x, angle, shape, fill and
+        colour.
       chance: probability that a face is covered.
       largest: largest side of an occluder, fraction of the face's side; the smallest is 10 %.
 
@@ -34,52 +34,52 @@ def occlude(image, draw: dict, *, chance: float, largest: float):
     """
     _, height, width, _ = image.shape
     smallest = min(0.1, largest)
-    half_height = (smallest + draw["height"] * (largest - smallest)) / 2.0
-    half_width = (smallest + draw["width"] * (largest - smallest)) / 2.0
-    y = (ops.arange(height, dtype="float32") + 0.5) / height - draw["y"][:, None]
-    x = (ops.arange(width, dtype="float32") + 0.5) / width - draw["x"][:, None]
-    angle = draw["angle"] * math.pi
+    half_height = (smallest + draw("height") * (largest - smallest)) / 2.0
+    half_width = (smallest + draw("width") * (largest - smallest)) / 2.0
+    y = (ops.arange(height, dtype="float32") + 0.5) / height - draw("y")[:, None]
+    x = (ops.arange(width, dtype="float32") + 0.5) / width - draw("x")[:, None]
+    angle = draw("angle") * math.pi
     cos, sin = (f(angle)[:, None, None] for f in (ops.cos, ops.sin))
     # Position in the occluder's own axes, in units of its half sides.
     u = ops.abs(cos * x[:, None, :] + sin * y[:, :, None]) / half_width[:, None, None]
     v = ops.abs(cos * y[:, :, None] - sin * x[:, None, :]) / half_height[:, None, None]
     distance = ops.where(
-        (draw["shape"] < 0.5)[:, None, None], ops.maximum(u, v), ops.sqrt(u * u + v * v)
+        (draw("shape") < 0.5)[:, None, None], ops.maximum(u, v), ops.sqrt(u * u + v * v)
     )
-    covered = (distance < 1.0) & (draw["chance"] < chance)[:, None, None]
+    covered = (distance < 1.0) & (draw("chance") < chance)[:, None, None]
     return ops.where(covered[..., None], _filling(image, draw), image)
 
 
-def _filling(image, draw: dict):
+def _filling(image, draw: Draw):
     """What an occluder shows at every pixel of the face: f32[b, H, W, C]."""
     _, height, width, _ = image.shape
-    kind = draw["fill"][:, None, None, None]
-    colour = 255.0 * draw["colour"][:, None, None, None]
-    noise = 255.0 * hash_noise(draw["colour"], height=height, width=width, cell=_CELL)[..., None]
+    kind = draw("fill")[:, None, None, None]
+    colour = 255.0 * draw("colour")[:, None, None, None]
+    noise = 255.0 * hash_noise(draw("colour"), height=height, width=width, cell=_CELL)[..., None]
     own = image[:, ::-1, :, :]
     painted = ops.where(kind < 0.7, noise, own)
     return ops.where(kind < 0.4, colour, painted)
 
 
-def degrade(image, draw: dict, *, chance: float):
+def degrade(image, draw: Draw, *, chance: float):
     """Blurs some faces and adds noise to them, both by random strength.
 
     Args:
       image: f32[b, H, W, C] in 0..255.
-      draw: f32[b] in 0..1 for each of `DEGRADE_DRAWS`.
+      draw: gives f32[b] in 0..1 for a name: chance, blur, noise, texture.
       chance: probability that a face is degraded.
 
     Returns:
       f32[b, H, W, C] in 0..255.
     """
     _, height, width, _ = image.shape
-    share = draw["blur"][:, None, None, None]
+    share = draw("blur")[:, None, None, None]
     blurred = share * _blur(image) + (1.0 - share) * image
-    noise = 2.0 * hash_noise(draw["texture"], height=height, width=width, cell=1) - 1.0
+    noise = 2.0 * hash_noise(draw("texture"), height=height, width=width, cell=1) - 1.0
     # Squared: strong noise is rarer than weak.
-    strength = _NOISE * draw["noise"][:, None, None] ** 2
+    strength = _NOISE * draw("noise")[:, None, None] ** 2
     degraded = ops.clip(blurred + (strength * noise)[..., None], 0.0, 255.0)
-    return ops.where((draw["chance"] < chance)[:, None, None, None], degraded, image)
+    return ops.where((draw("chance") < chance)[:, None, None, None], degraded, image)
 
 
 def _blur(image):

@@ -1,0 +1,82 @@
+"""Checks of arguments; each error names the argument, what was expected, and what was received."""
+
+import numbers
+from typing import Any
+
+# Beyond them is a mistake, or a stranger's file: what a value may make this process allocate.
+MAX_SIDE, MAX_REGIONS, MAX_COUNT = 4096, 256, 10**6
+
+
+class InvalidArgument(ValueError):
+    """An argument, setting or flag has a value that it cannot have.
+
+    Args:
+      name: of the argument, such as "augment.erase".
+      expected: what it must be, such as "in 0..1".
+      value: what was received.
+    """
+
+    def __init__(self, name: str, expected: str, value: Any):
+        self.name, self.expected, self.value = name, expected, value
+        super().__init__(f"`{name}` must be {expected}. Received: {name}={_shown(value)}")
+
+    def renamed(self, name: str) -> "InvalidArgument":
+        """The same error of an argument that the user knows by another name."""
+        return InvalidArgument(name, self.expected, self.value)
+
+
+def check_choice(name: str, value: Any, choices) -> None:
+    """Raises InvalidArgument unless `value` is one of `choices`."""
+    try:
+        known = value in choices
+    except (TypeError, ValueError):  # such as a list, or an array
+        known = False
+    if not known:
+        raise InvalidArgument(name, f"one of {tuple(choices)}", value)
+
+
+def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
+    """Raises InvalidArgument unless `low <= value <= high`, and `value` is finite and no bool."""
+    try:
+        inside = bool(low <= value <= high) and abs(value) != float("inf")
+    except (TypeError, ValueError):  # such as text, or an array
+        inside = False
+    if isinstance(value, bool) or not inside:
+        bounds = f"at least {low:g}" if high == float("inf") else f"in {low:g}..{high:g}"
+        if isinstance(value, numbers.Real) and value == float("inf"):
+            bounds += " and finite"
+        raise InvalidArgument(name, bounds, value)
+
+
+def check_whole(name: str, value: int, *, low: int, high: float = float("inf")) -> None:
+    """Raises InvalidArgument unless `value` is an integer, and `low <= value <= high`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InvalidArgument(name, "an integer", value)
+    check_range(name, value, low=low, high=high)
+
+
+def check_size(name: str, value: Any, *, low: int = 1) -> tuple[int, int]:
+    """Returns (height, width); raises InvalidArgument unless both are `low..MAX_SIDE` pixels."""
+    try:
+        height, width = value
+    except (TypeError, ValueError):
+        raise InvalidArgument(name, "(height, width)", value) from None
+    for side in (height, width):
+        check_whole(name, side, low=low, high=MAX_SIDE)
+    return int(height), int(width)
+
+
+def check_framing(margin: float, drop: float, *, prefix: str = "") -> None:
+    """Raises InvalidArgument unless a face can be cut out so, see `faces.align.align_face`."""
+    check_range(f"{prefix}margin", margin, low=-0.4, high=4.0)
+    check_range(f"{prefix}drop", drop, low=-1.0, high=1.0)
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: whole, unless it would hide what the error says."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        text = "an integer of thousands of digits"
+    text = " ".join(text.split()) if "\n" in text else text
+    return text if len(text) <= 200 else f"{text[:200]}..."

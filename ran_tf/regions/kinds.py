@@ -1,0 +1,148 @@
+"""Kinds of regions, each a function from settings, landmarks and draws to boxes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ran_tf import registry, specs
+from ran_tf.augment import draws
+from ran_tf.checks import InvalidArgument
+from ran_tf.regions import boxes as region_boxes
+from ran_tf.regions.words import describe_region
+
+# Of the regions that a served model looks at, where they are drawn.
+_SERVING_KEY = np.zeros(1, np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionKind:
+    """How regions of one kind are found.
+
+    Attributes:
+      boxes: `boxes(config, landmarks, draw)`: config a `RegionConfig`, landmarks f32[b, 5, 2] (x, y
+        in 0..1, NaN where unknown), `draw(count)` f32[b, count] uniform in 0..1 -> f32[k, 4], the
+        same for all faces, or f32[b, k, 4], or a dict of boxes and mask bool[b, k]. Region 0 is the
+        whole face.
+      follows: regions lie round landmarks: they move with the face, and need it to have some.
+      names: `names(k)`: what each region is, for figures; None where boxes say it.
+    """
+
+    boxes: Callable[..., Any]
+    follows: bool = False
+    names: Callable[[int], tuple[str, ...]] | None = None
+
+
+def register_regions(
+    name: str,
+    boxes: Callable | None = None,
+    *,
+    follows: bool = False,
+    names: Callable[[int], tuple[str, ...]] | None = None,
+) -> Any:
+    """Registers a kind of regions of one's own; also a decorator.
+
+    `RegionConfig(kind="NAME", k=...)`, or `--regions=NAME --num_regions=K`, then uses it in
+    training, evaluation and serving.
+
+    Args:
+      name: to ask for it by.
+      boxes, follows, names: see `RegionKind`; with `follows` there must be names.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one.
+
+    Example:
+      >>> @ran_tf.register_regions("halves")
+      ... def halves(config, landmarks, draw):
+      ...     return np.float32([[0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1]])
+    """
+
+    def add(boxes: Callable) -> Callable:
+        registry.REGIONS.register(name, RegionKind(boxes, follows, names))
+        return boxes
+
+    return add if boxes is None else add(boxes)
+
+
+def find_kind(config) -> RegionKind:
+    """The kind of a `RegionConfig`."""
+    return registry.REGIONS.find(config.kind, argument="kind")
+
+
+def make_regions(config, landmarks: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The regions of a batch of faces.
+
+    Args:
+      config: a `RegionConfig`.
+      landmarks: f32[b, 5, 2].
+      keys: i32[b], see `augment.draws`.
+
+    Returns:
+      boxes f32[b, k, 4] and mask bool[b, k].
+
+    Raises:
+      InvalidArgument: if a registered kind gives other boxes than it was asked for.
+    """
+    found = find_kind(config).boxes(
+        config, landmarks, lambda count: draws.draw_numpy(keys, "regions", count)
+    )
+    boxes = np.asarray(found["boxes"] if isinstance(found, dict) else found, np.float32)
+    wanted = (len(keys), config.k, 4)
+    if boxes.shape not in (wanted, wanted[1:]):
+        raise InvalidArgument(
+            "boxes", f"f32[b, {config.k}, 4] or f32[{config.k}, 4] of {config.kind!r}", boxes.shape
+        )
+    boxes = np.broadcast_to(boxes, wanted)
+    mask = found.get("mask") if isinstance(found, dict) else None
+    mask = np.ones(wanted[:2], bool) if mask is None else np.asarray(mask, bool)
+    return np.ascontiguousarray(boxes), mask
+
+
+def serving_boxes(config) -> np.ndarray:
+    """The regions of a network that sees nothing but faces, the same for each: f32[k, 4].
+
+    Raises:
+      InvalidArgument: for regions round landmarks, which are not the same for every face.
+    """
+    if config.follow_landmarks:
+        raise InvalidArgument(
+            "regions",
+            "the same for every face here, such as fixed or random: a network with regions round "
+            "landmarks can be evaluated, but neither exported nor used on images alone",
+            config.kind,
+        )
+    nowhere = np.full((1, 5, 2), np.nan, np.float32)
+    return make_regions(config, nowhere, _SERVING_KEY)[0][0]
+
+
+def region_names(config) -> list[str]:
+    """What each region of a `RegionConfig` is, in a few letters: "whole face", "top left 75%"."""
+    kind = find_kind(config)
+    if kind.names is not None and config.k > 1:
+        return ["whole face", *kind.names(config.k)]
+    return [describe_region(box) for box in serving_boxes(config)]
+
+
+def _random(config, landmarks, draw):
+    uniform = draw(3 * (config.k - 1)).reshape(-1, config.k - 1, 3)
+    return region_boxes.boxes_from_draws(uniform)
+
+
+def _landmarks(config, landmarks, draw):
+    if config.k == 1:
+        return region_boxes.fixed_boxes(1)
+    boxes, mask = region_boxes.landmark_boxes(landmarks, radius=config.radius)
+    return {"boxes": boxes, "mask": mask}
+
+
+FIXED = RegionKind(
+    lambda config, landmarks, draw: region_boxes.fixed_boxes(config.k, variant=config.variant)
+)
+RANDOM = RegionKind(_random, names=lambda k: tuple(f"random {i}" for i in range(1, k)))
+LANDMARKS = RegionKind(
+    _landmarks,
+    follows=True,
+    names=lambda k: tuple(name.replace("_", " ") for name in specs.LANDMARKS),
+)

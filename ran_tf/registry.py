@@ -1,0 +1,210 @@
+"""What goes by a name: backbones, regions, attentions, augmentations, losses and so on.
+
+Ours stand here with the place where they are defined, so that their names are known before anything
+is imported; a user's are registered beside them by the `register_*` functions of `ran_tf`, in a
+module that a command imports with `--import=MODULE`.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ran_tf.checks import InvalidArgument
+
+
+class Registry:
+    """Things of one kind by name.
+
+    Args:
+      kind: what these are, for errors: "backbone".
+      ours: the package's own: name to "module:attribute".
+    """
+
+    def __init__(self, kind: str, ours: dict[str, str]):
+        self.kind = kind
+        self._ours, self._theirs = ours, {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._ours, *self._theirs))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ours or name in self._theirs
+
+    def register(self, name: str, thing: Any = None) -> Any:
+        """Registers `thing`, or what a decorator stands above; returns it.
+
+        Again with the same name, as in a notebook, takes the new one.
+
+        Raises:
+          InvalidArgument: for a name that is none, or one of the package's own.
+        """
+        if not isinstance(name, str) or not name.isprintable() or not name.strip(" "):
+            raise InvalidArgument("name", "printable text", name)
+        if set(name) & set(" ,:="):
+            raise InvalidArgument("name", "without spaces, commas, colons and =", name)
+        if name in self._ours:
+            raise InvalidArgument(
+                "name", f"another than those of the package's own {self.kind}s", name
+            )
+
+        def add(thing: Any) -> Any:
+            self._theirs[name] = thing
+            return thing
+
+        return add if thing is None else add(thing)
+
+    def find(self, name: str, *, argument: str | None = None) -> Any:
+        """What goes by a name.
+
+        Raises:
+          InvalidArgument: if nothing does; `argument` is what named it, the kind by default.
+        """
+        if name in self._theirs:
+            return self._theirs[name]
+        if name not in self._ours:
+            raise self.unknown(name, argument=argument)
+        module, _, attribute = self._ours[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def unknown(self, name: str, *, argument: str | None = None) -> InvalidArgument:
+        """The error of a name that is not registered."""
+        return InvalidArgument(
+            argument or self.kind,
+            f"one of {tuple(self)}, or what `ran_tf.register_{self.kind}` was given "
+            "(commands import your module with --import=MODULE)",
+            name,
+        )
+
+    def with_numbers(self, texts: Iterable[str], *, argument: str) -> dict[str, float]:
+        """Reads names with numbers behind them: ("fog:0.3", "rain") is {"fog": 0.3, "rain": 1.0}.
+
+        Raises:
+          InvalidArgument: for a name that is not registered or is there twice, or for no number.
+        """
+        found = {}
+        for text in texts:
+            name, _, number = str(text).partition(":")
+            if name not in self:
+                raise self.unknown(name, argument=argument)
+            try:
+                value = float(number or 1.0)
+            except ValueError:
+                raise InvalidArgument(argument, "names, or NAME:NUMBER", text) from None
+            if name in found:
+                raise InvalidArgument(argument, "different names", text)
+            found[name] = value
+        return found
+
+
+BACKBONES = Registry(
+    "backbone",
+    {
+        "resnet18": "ran_tf.models.backbones:resnet18",
+        "resnet34": "ran_tf.models.backbones:resnet34",
+        "resnet50": "ran_tf.models.backbones:resnet50",
+        "vgg16": "ran_tf.models.backbones:vgg16",
+        "mobilenet_v1": "ran_tf.models.backbones:mobilenet_v1",
+    },
+)
+REGIONS = Registry(
+    "regions",
+    {
+        "fixed": "ran_tf.regions.kinds:FIXED",
+        "random": "ran_tf.regions.kinds:RANDOM",
+        "landmarks": "ran_tf.regions.kinds:LANDMARKS",
+    },
+)
+ATTENTIONS = Registry(
+    "attention",
+    {
+        "sigmoid": "ran_tf.models.attention:sigmoid",
+        "softmax": "ran_tf.models.attention:softmax",
+    },
+)
+AUGMENTATIONS = Registry("augmentation", {})
+LOSSES = Registry("loss", {})
+OPTIMIZERS = Registry(
+    "optimizer",
+    {"sgd": "ran_tf.training.optimizers:sgd", "adamw": "ran_tf.training.optimizers:adamw"},
+)
+DETECTORS = Registry(
+    "detector",
+    {
+        "mtcnn": "ran_tf.faces.mtcnn_search:MtcnnSearch",
+        "retinaface": "ran_tf.faces.retinaface_search:RetinaFaceSearch",
+    },
+)
+
+
+def register_backbone(name: str, build: Callable | None = None) -> Any:
+    """Registers a backbone of one's own; also a decorator.
+
+    Args:
+      name: for `RegionAttentionNetwork(backbone=...)` and `--backbone`.
+      build: `build(pixels, *, synchronized) -> features`: from a Keras tensor f32[b, h, w, 3] in
+        0..255 to one of shape [b, d], of Keras layers; `synchronized` asks for batch statistics
+        over all replicas.
+
+    Example:
+      >>> @ran_tf.register_backbone("tiny")
+      ... def tiny(pixels, *, synchronized):
+      ...     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(pixels / 255.0)
+      ...     return keras.layers.GlobalAveragePooling2D()(x)
+    """
+    return BACKBONES.register(name, build)
+
+
+def register_augmentation(name: str, function: Callable | None = None) -> Any:
+    """Registers an augmentation of one's own; also a decorator.
+
+    `AugmentConfig(augmentations=("NAME:AMOUNT",))`, or `--augmentations=NAME:AMOUNT`, then applies
+    it after the package's own.
+
+    Args:
+      name: to ask for it by.
+      function: `f(image, draw, amount) -> image`, in `keras.ops`: image f32[b, H, W, C] in 0..255;
+        `draw("chance")` gives f32[b] uniform in 0..1, another for each name and face, and
+        `draw("cells", 4)` f32[b, 4]; amount is a number, 1.0 where none is asked for.
+
+    Example:
+      >>> @ran_tf.register_augmentation("negative")
+      ... def negative(image, draw, amount):
+      ...     chosen = (draw("chance") < amount)[:, None, None, None]
+      ...     return keras.ops.where(chosen, 255.0 - image, image)
+    """
+    return AUGMENTATIONS.register(name, function)
+
+
+def register_loss(name: str, function: Callable | None = None) -> Any:
+    """Registers a loss of one's own, added to those of the paper; also a decorator.
+
+    `ObjectiveConfig(losses=("NAME:WEIGHT",))`, or `--losses=NAME:WEIGHT`, then trains with it.
+
+    Args:
+      name: to ask for it by, and of its column in metrics.csv.
+      function: `f(outputs, targets, mask) -> f32[b]`, in `keras.ops`: outputs are those of
+        `RegionAttentionNetwork`, targets f32[b, n], mask bool[b, k].
+
+    Example:
+      >>> @ran_tf.register_loss("entropy")
+      ... def entropy(outputs, targets, mask):
+      ...     weights = outputs["weights"]
+      ...     return keras.ops.sum(weights * keras.ops.log(weights + 1e-6), axis=-1)
+    """
+    return LOSSES.register(name, function)
+
+
+def register_optimizer(name: str, make: Callable | None = None) -> Any:
+    """Registers an update rule of one's own; also a decorator.
+
+    Args:
+      name: for `OptimizerConfig(name=...)` and `--optimizer`.
+      make: `make(config) -> keras.optimizers.Optimizer`, of an `OptimizerConfig`. The loop sets the
+        learning rate before every step.
+
+    Example:
+      >>> @ran_tf.register_optimizer("lion")
+      ... def lion(config):
+      ...     return keras.optimizers.Lion(config.learning_rate, weight_decay=config.weight_decay)
+    """
+    return OPTIMIZERS.register(name, make)
