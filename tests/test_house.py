@@ -118,6 +118,15 @@ def test_emotion_orders_are_those_of_the_papers():
         "anger",
         "contempt",
     )
+    assert specs.LABELS["fer2013"] == (
+        "angry",
+        "disgust",
+        "fear",
+        "happy",
+        "sad",
+        "surprise",
+        "neutral",
+    )
     assert specs.LABELS["raf_db"] == (
         "surprise",
         "fear",

@@ -27,7 +27,8 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
     said = (
         "train 2, validation 1, test 3, ambiguous 2 faces; "
-        "among them occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
+        "among them occlusion 2, pose_30 2, pose_45 1; from folders FER2013Train, FER2013Valid, "
+        "FER2013Test; votes of label.csv. "
     )
     line = prepare(dataset="ferplus", **where)
     assert line.startswith(f"ferplus/majority/1.1.0: {said}Built in ")

@@ -17,6 +17,7 @@ from absl import logging
 from etils import epath
 
 from tfds_builders import class_folders, doubles
+from tfds_builders.held_out import held_out
 
 _SPLITS = {
     "train": "train",
@@ -188,6 +189,18 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
             f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
+
+
+def with_validation(faces: Sequence[Face]) -> list[Face]:
+    """The faces; where none is of validation, every tenth of each class of train is held out."""
+    if any(face.split == "validation" for face in faces):
+        return list(faces)
+    chosen = held_out({face.id: face.label for face in faces if face.split == "train"})
+    logging.warning("no validation faces in this copy: every tenth of train is held out for them")
+    return [
+        dataclasses.replace(face, split="validation") if face.id in chosen else face
+        for face in faces
+    ]
 
 
 def count(faces: Sequence[Face], *, classes: Sequence[str]) -> dict[str, list[int]]:

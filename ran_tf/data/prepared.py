@@ -123,7 +123,10 @@ def open_dataset(data: DataConfig) -> Dataset:
             f"the emotion order of the prepared dataset {builder.info.full_name!r} is not that of "
             f"ran_tf.LABELS[{family!r}]; prepare it again. Received: {labels}, expected {known}"
         )
-    if data.target == "votes" and "votes" not in builder.info.features:
+    # A copy of FERPlus in class folders keeps the feature and knows no votes.
+    metadata = builder.info.metadata or {}
+    has_votes = "votes" in builder.info.features and metadata.get("protocol", True)
+    if data.target == "votes" and not has_votes:
         raise ValueError(
             f"`target` can be 'votes' only for a dataset with crowd votes. "
             f"Received: target='votes' with dataset={data.name!r}"

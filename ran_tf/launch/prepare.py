@@ -169,7 +169,7 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     line = f"{info.full_name}: {splits} faces" + (f"; among them {subsets}" * bool(subsets))
     if "layout" in info.metadata:
         line += f"; from {info.metadata['layout']}"
-    if "protocol" in info.metadata:
+    if info.metadata.get("protocol"):
         line += f"; votes of {info.metadata['protocol']}"
     if "landmarks" in info.metadata:
         faces = info.metadata["landmarks"]
