@@ -1,5 +1,6 @@
 """One's own folders: splits, classes, CSV files, and what is said where they are wrong."""
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -242,6 +243,28 @@ def test_what_is_transparent_is_white_as_for_a_predictor(tmp_path, raw, ending):
     np.testing.assert_array_equal(found, read_image(path))
 
 
+def outside(raw):
+    write_image(raw.parent / "private.png", (0, 0, 0))
+    return raw.parent / "private.png"
+
+
+def test_links_within_the_folder_are_followed(tmp_path, raw):
+    pool = raw / ".pool"
+    (raw / "train" / "happy").rename(pool)
+    (raw / "train" / "happy").mkdir()
+    for path in pool.glob("*.png"):
+        (raw / "train" / "happy" / path.name).symlink_to(path)
+    assert ": train 14, validation 1, test 3 faces." in build(raw, tmp_path)
+
+
+def test_classes_have_the_same_names_when_they_are_opened_again(tmp_path, raw):
+    names = ["Ärger", "a or b", "glücklich", "=1+1", "[red]", "‏ים", "n" * 100]
+    for name in names:
+        write_image(raw / "train" / name / "x.png", (0, 0, 0))
+    build(raw, tmp_path)
+    assert labels(tmp_path) == sorted([*names, "angry", "happy"])
+
+
 CONDITIONS = "id,occlusion,pose_30,pose_45\n"
 MISTAKES = {
     "no images": (
@@ -287,6 +310,64 @@ MISTAKES = {
     "two images of one id": (
         lambda raw: write_class(raw / "train" / "happy", 1, ending="jpg"),
         r"face00\.(jpg|png) and face00\.(jpg|png) beside it have the same id: delete or rename",
+    ),
+    "a class with a line break": (
+        lambda raw: write_image(raw / "train" / "sad\nhappy" / "x.png", (0, 0, 0)),
+        r"train/sad\nhappy: the name of a class must be one line .*Received: 'sad\\nhappy'",
+    ),
+    "a class of spaces": (
+        lambda raw: write_image(raw / "train" / "  " / "x.png", (0, 0, 0)),
+        r"train/  : the name of a class must be one line of at most 100 char.*Received: '  '",
+    ),
+    "a class with a space before it": (
+        lambda raw: write_image(raw / "train" / " happy" / "x.png", (0, 0, 0)),
+        r"train/ happy: the name of a class must be .*without spaces around it.*Received: ' happy'",
+    ),
+    "a class that commands the terminal": (
+        lambda raw: write_image(raw / "train" / "\x1b[2J" / "x.png", (0, 0, 0)),
+        r"the name of a class must be .*without control characters.*Received: '\\x1b\[2J'",
+    ),
+    "a class in capitals beside itself": (
+        lambda raw: write_image(raw / "train" / "HAPPY" / "x.png", (0, 0, 0)),
+        r"differs from .*train/(happy|HAPPY) in capitals alone, .*: give both one name",
+    ),
+    "a class of letters put together otherwise": (
+        lambda raw: [
+            write_image(raw / "train" / name / "x.png", (0, 0, 0)) for name in ("\xe9", "e\u0301")
+        ],
+        r"in how its letters are put together: give both one name",
+    ),
+    "a label of a million characters": (
+        lambda raw: (raw / "labels.txt").write_text(f"happy\nangry\n{'x' * 10**6}"),
+        r"labels\.txt, row 3: the name of a class must be .* at most 100 characters",
+    ),
+    "a label of other bytes": (
+        lambda raw: (raw / "labels.txt").write_bytes(b"happy\nangry\nm\xfcde\n"),
+        r"labels\.txt, row 3: the name of a class must be one line",
+    ),
+    "a class that is another by a link": (
+        lambda raw: (raw / "train" / "sad").symlink_to(raw / "train" / "happy"),
+        r"train/sad is a link to a folder: put the folder itself .*Received: .*train/happy'",
+    ),
+    "a loop of links": (
+        lambda raw: (raw / "train" / "happy" / "again").symlink_to(raw / "train"),
+        r"happy/again is a link to a folder",
+    ),
+    "an image from elsewhere": (
+        lambda raw: (raw / "train" / "happy" / "x.png").symlink_to(outside(raw)),
+        r"happy/x\.png is a link that leads out of .*raw: put the image .*Received: .*private\.png'",
+    ),
+    "an image in two splits by a link": (
+        lambda raw: (raw / "test" / "happy" / "x.png").symlink_to(raw / "train/happy/face00.png"),
+        r"(x|face00)\.png and .*(x|face00)\.png are one file, by a link: delete one of the two",
+    ),
+    "a link that leads nowhere": (
+        lambda raw: (raw / "train" / "happy" / "x.png").symlink_to("nowhere.png"),
+        r"happy/x\.png is no file, nor a link to one: put the image there",
+    ),
+    "a pipe": (
+        lambda raw: os.mkfifo(raw / "train" / "happy" / "x.png"),
+        r"happy/x\.png is no file, nor a link to one",
     ),
     "an image that does not decode": (
         lambda raw: (raw / "train" / "happy" / "face03.png").write_bytes(b"\x89PNG"),

@@ -1,7 +1,9 @@
 """Images in folders that are named by their class."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from etils import epath
 
@@ -53,9 +55,20 @@ def make_example(
 
 
 def subfolders(folder: epath.Path) -> list[epath.Path]:
-    """The folders in a folder, sorted by name; hidden and system ones are left out."""
+    """The folders in a folder, sorted by name; hidden and system ones are left out.
+
+    Raises:
+        ValueError: one is a link, by which its images would be in two places, or without end.
+    """
     found = [path for path in folder.iterdir() if path.is_dir()]
-    return sorted(path for path in found if not path.name.startswith((".", "__")))
+    found = sorted(path for path in found if not path.name.startswith((".", "__")))
+    for path in found:
+        if os.path.islink(path):
+            raise ValueError(
+                f"{path} is a link to a folder: put the folder itself there (cp -rL copies what "
+                f"links lead to). Received: a link to {os.path.realpath(path)!r}"
+            )
+    return found
 
 
 def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
@@ -66,11 +79,12 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
         manual_dir: that ids start from.
 
     Raises:
-        ValueError: two images have the same path but for their ending, or one is of a kind that is
-          not read.
+        ValueError: two images have the same path but for their ending, one is of a kind that is
+          not read, or one is a link that leads out of `manual_dir`.
     """
     faces = {}
     for path in _images_below(folder):
+        _check_place(path, manual_dir=manual_dir)
         name = path.relative_to(manual_dir).with_suffix("").as_posix()
         if name in faces:
             raise ValueError(
@@ -79,6 +93,40 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
             )
         faces[name] = Face(id=name, label=folder.name, image=path)
     return [faces[name] for name in sorted(faces)]
+
+
+def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
+    """Raises ValueError unless an image's name leads to a file below `manual_dir`."""
+    # `epath` calls a pipe a file, too.
+    is_file = os.path.isfile(path) if os.path.lexists(path) else path.is_file()
+    if not is_file:  # left out, a class would silently be smaller
+        raise ValueError(
+            f"{path} is no file, nor a link to one: put the image there, or delete the name. "
+            f"Received: {os.path.realpath(path)!r}"
+        )
+    if not os.path.islink(path):
+        return
+    target = pathlib.Path(os.path.realpath(path))
+    if not target.is_relative_to(os.path.realpath(manual_dir)):
+        raise ValueError(
+            f"{path} is a link that leads out of {manual_dir}: put the image itself there "
+            f"(cp -rL copies what links lead to). Received: a link to {str(target)!r}"
+        )
+
+
+def refuse_doubles(faces: Iterable[Face]) -> None:
+    """Raises ValueError for a file that several images are, by links."""
+    first: dict[tuple[int, int], Face] = {}
+    for face in faces:
+        if not os.path.isfile(face.image):  # in a bucket, which has no links
+            continue
+        file = os.stat(face.image)
+        other = first.setdefault((file.st_dev, file.st_ino), face)
+        if other is not face:
+            raise ValueError(
+                f"{face.image} and {other.image} are one file, by a link: delete one of the two. "
+                f"Received: id={face.id!r}"
+            )
 
 
 def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
@@ -92,19 +140,20 @@ def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
 
 
 def is_image(path: epath.Path) -> bool:
-    """Whether a path is a visible file with the ending of an image."""
-    return _is_visible_file(path, endings=images.SUFFIXES)
+    """Whether a path has a visible name with the ending of an image, and is no folder."""
+    return _is_visible(path, endings=images.SUFFIXES)
 
 
-def _is_visible_file(path: epath.Path, *, endings: Sequence[str]) -> bool:
-    return path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+def _is_visible(path: epath.Path, *, endings: Sequence[str]) -> bool:
+    named = path.suffix.lower() in endings and not path.name.startswith(".")
+    return named and not path.is_dir()
 
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
     for path in folder.iterdir():
         if is_image(path):
             yield path
-        elif _is_visible_file(path, endings=images.OTHER_SUFFIXES):
+        elif _is_visible(path, endings=images.OTHER_SUFFIXES):
             # Left out, a class would silently be smaller.
             raise ValueError(
                 f"{path} is an image of a kind that is not read: convert it to one of "
