@@ -25,7 +25,8 @@ LAYERS = [
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},
-    {"card", "config", "specs", "files", "images", "prediction", "settings", "video"},
+    {"card", "config", "specs", "files", "images", "prediction", "settings", "video"}
+    | {"video_child", "reader_process"},
 ]
 
 

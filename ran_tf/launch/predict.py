@@ -7,7 +7,6 @@ face with its regions and their weights. What cannot be read is listed and does 
 the exit status is then 1.
 """
 
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -37,8 +36,6 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
     if values.json and values.csv:
         raise ValueError("choose one output. Received: --json --csv")
-    import cv2
-
     from ran_tf import files
     from ran_tf.launch import predict_files, predict_output
 
@@ -46,9 +43,6 @@ def main(arguments: Sequence[str]) -> None:
     if values.annotate:
         files.check_folder("annotate", values.annotate)
     paths, failures = predict_files.find_files(arguments)
-    # They write what they think of a broken video to the terminal, past this program.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     import ran_tf
 
     predictor = ran_tf.Predictor(

@@ -74,7 +74,7 @@ def predict_files(
     draw = None if annotate is None else _Annotator(annotate, inputs=paths)
     batch = []
     for path in paths:
-        if path.suffix.lower() in video.SUFFIXES:
+        if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)
             batch = []
             yield from _predict_video(
@@ -112,7 +112,7 @@ def _predict_video(
     while True:
         try:
             batch = next(stream, None)
-        except (OSError, ValueError) as problem:
+        except (ImportError, OSError, ValueError) as problem:
             error = getattr(problem, "strerror", None) or str(problem)
             break
         if batch is None:
