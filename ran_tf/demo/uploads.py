@@ -1,0 +1,115 @@
+"""Photos between their upload and the event that reads them: in memory, for a minute.
+
+The page names a photo by the path that its upload was answered with. Here such a path is a key, and
+no file has that name: nothing that a request says is ever opened or removed.
+"""
+
+import dataclasses
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+# An event follows its upload at once; then it may stand in the queue.
+SECONDS_WAITING, SECONDS_QUEUED = 45, 600
+TOTAL_BYTES = 256 * 2**20
+# A photo of no bytes costs some too.
+_LEAST = 4096
+
+
+@dataclasses.dataclass(eq=False)
+class _Upload:
+    visitor: str
+    data: bytes
+    until: float
+    queued: bool = False
+
+    @property
+    def cost(self) -> int:
+        return len(self.data) + _LEAST
+
+
+class Uploads:
+    """The photos that wait, each of one visitor. Threads may share it."""
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        max_bytes: int,
+        total_bytes: int = TOTAL_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """
+        Args:
+          folder: that the paths shall lie in; it need not exist.
+          max_bytes: of one photo.
+          total_bytes: of all together; never less than four of the largest.
+          clock: in seconds.
+        """
+        self.max_bytes = max_bytes
+        self._folder, self._clock = folder, clock
+        self._total = max(total_bytes, 4 * max_bytes)
+        self._kept: dict[str, _Upload] = {}
+        self._cost = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, data: bytes, *, visitor: str) -> str | None:
+        """Keeps a photo; returns its path, or None if there is no room.
+
+        To make room, the oldest go that no event was triggered for.
+        """
+        with self._lock:
+            upload = _Upload(visitor, data, self._clock() + SECONDS_WAITING)
+            for path, other in list(self._kept.items()):
+                if self._cost + upload.cost <= self._total:
+                    break
+                if not other.queued:
+                    self._pop(path)
+            if self._cost + upload.cost > self._total:
+                return None
+            path = f"{self._folder}/{secrets.token_urlsafe(24)}/photo"
+            self._kept[path] = upload
+            self._cost += upload.cost
+            return path
+
+    def find(self, path, *, visitor: str) -> bytes | None:
+        """A visitor's own photo; None for all else."""
+        with self._lock:
+            return self._data_of(path, visitor)
+
+    def queue(self, path, *, visitor: str) -> bool:
+        """Keeps a visitor's own photo for an event that has to wait. Whether there is one."""
+        with self._lock:
+            if self._data_of(path, visitor) is None:
+                return False
+            upload = self._kept[path]
+            upload.queued, upload.until = True, self._clock() + SECONDS_QUEUED
+            return True
+
+    def take(self, path, *, visitor: str) -> bytes | None:
+        """A visitor's own photo, which is forgotten; None for all else."""
+        with self._lock:
+            data = self._data_of(path, visitor)
+            if data is not None:
+                self._pop(path)
+            return data
+
+    def forget_old(self) -> None:
+        """Forgets the photos whose time is over; to be called every few seconds."""
+        with self._lock:
+            now = self._clock()
+            for path in [path for path, upload in self._kept.items() if upload.until < now]:
+                self._pop(path)
+
+    def _data_of(self, path, visitor: str) -> bytes | None:
+        upload = self._kept.get(path) if isinstance(path, str) else None
+        if upload is None or upload.visitor != visitor or upload.until < self._clock():
+            return None
+        return upload.data
+
+    def _pop(self, path: str) -> None:
+        self._cost -= self._kept.pop(path).cost
