@@ -25,8 +25,8 @@ LAYERS = [
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},
-    {"card", "config", "specs", "files", "images", "prediction", "settings", "video"}
-    | {"video_child", "reader_process"},
+    {"card", "config", "specs", "files", "images", "photos", "prediction", "settings"}
+    | {"video", "video_child", "reader_process"},
 ]
 
 
@@ -54,6 +54,13 @@ def test_imports_run_one_way(path):
             assert parts[1:] in (("data", "prepared"), ("launch", "prepare")), module
         elif first == "ran_tf" and rest and parts[1] != "__init__":
             assert layer(rest[0]) >= layer(parts[1]), f"{path} imports {module}"
+
+
+def test_both_packages_read_images_alike():
+    first, second = (
+        (ROOT / name / "images.py").read_text() for name in ("ran_tf", "tfds_builders")
+    )
+    assert first == second, "copy one over the other"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

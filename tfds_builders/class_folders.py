@@ -5,9 +5,10 @@ import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from absl import logging
 from etils import epath
 
-from tfds_builders import images
+from tfds_builders import images, stored_image
 from tfds_builders import landmarks as landmarks_lib
 
 
@@ -41,7 +42,7 @@ def make_example(
         ValueError: an image that does not decode.
     """
     # Upright, as the detector saw it that the landmarks are from.
-    image = images.load_image(face.image, named_by=f"folder {face.label}", upright=True)
+    image = stored_image.load_image(face.image, named_by=f"folder {face.label}", upright=True)
     return (
         face.id,
         {
@@ -80,12 +81,18 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
 
     Raises:
         ValueError: two images have the same path but for their ending, one is of a kind that is
-          not read, or one is a link that leads out of `manual_dir`.
+          not read or has a name that is not UTF-8, or one is a link that leads out of `manual_dir`.
     """
     faces = {}
     for path in _images_below(folder):
         _check_place(path, manual_dir=manual_dir)
-        name = path.relative_to(manual_dir).with_suffix("").as_posix()
+        name = images.without_suffix(path.relative_to(manual_dir).as_posix())
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"names of images must be UTF-8: rename the file. Received: {str(path)!a}"
+            ) from error
         if name in faces:
             raise ValueError(
                 f"{path} and {faces[name].image.name} beside it have the same id: delete or rename "
@@ -97,9 +104,7 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
 
 def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
     """Raises ValueError unless an image's name leads to a file below `manual_dir`."""
-    # `epath` calls a pipe a file, too.
-    is_file = os.path.isfile(path) if os.path.lexists(path) else path.is_file()
-    if not is_file:  # left out, a class would silently be smaller
+    if not images.is_file(path):  # left out, a class would silently be smaller
         raise ValueError(
             f"{path} is no file, nor a link to one: put the image there, or delete the name. "
             f"Received: {os.path.realpath(path)!r}"
@@ -140,25 +145,39 @@ def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
 
 
 def is_image(path: epath.Path) -> bool:
-    """Whether a path has a visible name with the ending of an image, and is no folder."""
-    return _is_visible(path, endings=images.SUFFIXES)
+    """Whether a path is a visible image: by its ending, or else by its first bytes.
 
-
-def _is_visible(path: epath.Path, *, endings: Sequence[str]) -> bool:
-    named = path.suffix.lower() in endings and not path.name.startswith(".")
-    return named and not path.is_dir()
+    Raises:
+        ValueError: it is an image of a kind that is not read. Left out, a class would silently be
+          smaller.
+    """
+    if path.name.startswith(".") or path.is_dir():
+        return False
+    if path.name.lower().endswith(images.SUFFIXES):
+        return True
+    if not images.is_file(path):  # a link that leads nowhere, too
+        return False
+    with path.open("rb") as file:
+        kind = images.kind_of(file.read(images.HEAD_BYTES))
+    if kind in images.NOT_READ:
+        raise ValueError(
+            f"{path} is an image of a kind that is not read: {images.NOT_READ[kind]}, or move it "
+            f"away. Received: {kind}"
+        )
+    return kind is not None
 
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
+    others = []
     for path in folder.iterdir():
         if is_image(path):
             yield path
-        elif _is_visible(path, endings=images.OTHER_SUFFIXES):
-            # Left out, a class would silently be smaller.
-            raise ValueError(
-                f"{path} is an image of a kind that is not read: convert it to one of "
-                f"{', '.join(images.SUFFIXES)}, or move it away. Received: {path.suffix!r}"
-            )
+        elif not path.is_dir() and not path.name.startswith("."):
+            others.append(path.name)
+    if others:
+        logging.warning(
+            "%s: left out %d files that are no images, such as %r", folder, len(others), min(others)
+        )
     for inner in subfolders(folder):
         yield from _images_below(inner)
 
@@ -171,10 +190,10 @@ def names_of(faces: Sequence[Face], *, manual_dir: epath.Path) -> dict[str, str 
     """
     names: dict[str, str | None] = {}
     for face in faces:
-        stem = face.image.stem
+        stem = images.without_suffix(face.image.name)
         names[stem] = None if stem in names else face.id
     for face in faces:
         path = face.image.relative_to(manual_dir)
-        for name in (face.id, path.as_posix(), path.with_suffix("").as_posix()):
+        for name in (face.id, path.as_posix(), images.without_suffix(path.as_posix())):
             names[name] = face.id
     return names

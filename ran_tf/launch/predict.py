@@ -36,13 +36,15 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
     if values.json and values.csv:
         raise ValueError("choose one output. Received: --json --csv")
-    from ran_tf import files
+    from ran_tf import files, photos
     from ran_tf.launch import predict_files, predict_output
 
     check_annotate(values.annotate, arguments)
     if values.annotate:
         files.check_folder("annotate", values.annotate)
-    paths, failures = predict_files.find_files(arguments)
+    paths, failures, left_out = predict_files.find_files(arguments)
+    if left_out:
+        print("left out:", photos.describe_left_out(left_out), file=sys.stderr)
     import ran_tf
 
     predictor = ran_tf.Predictor(

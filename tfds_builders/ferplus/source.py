@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from etils import epath
 
-from tfds_builders import copies, text_files
+from tfds_builders import copies, stored_image, text_files
 from tfds_builders.ferplus import copied
 from tfds_builders.ferplus import votes as votes_lib
 
@@ -64,13 +64,8 @@ class Face:
         """
         if isinstance(self.image, np.ndarray):
             return self.image[:, :, np.newaxis]
-        data = np.frombuffer(self.image.read_bytes(), dtype=np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-        if pixels is None:
-            raise ValueError(
-                f"{self.image} (named by {self.source}) does not decode as an image: copy or "
-                f"unpack it again. Received: a file of {data.size} bytes"
-            )
+        _, pixels = stored_image.read(self.image, named_by=self.source, upright=False)
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         if pixels.shape != (_SIDE, _SIDE):
             raise ValueError(
                 f"{self.image} (named by {self.source}) must be {_SIDE}x{_SIDE} pixels as in "

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
+from tfds_builders import images
 from tfds_builders.class_folders import (
     Face,
     read_class,
@@ -109,5 +110,5 @@ def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) ->
 
 def _with_id(face: Face, folder: epath.Path, start: str) -> Face:
     """A face whose id does not say how the archives were unpacked."""
-    path = face.image.relative_to(folder).with_suffix("").as_posix()
+    path = images.without_suffix(face.image.relative_to(folder).as_posix())
     return dataclasses.replace(face, id=f"{start}/{path}", label=start.rpartition("/")[2])
