@@ -300,7 +300,8 @@ def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
                 f"move it away, or into its split. Received: {folder.name!r} beside "
                 f"{', '.join(folder.name for folder in folders.values())}"
             )
-        logging.warning("%s is neither a split nor a class: left out", folder)
+        if class_folders.read_class(folder, manual_dir=root):
+            logging.warning("%s holds images and is neither a split nor a class: left out", folder)
     return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
 
 

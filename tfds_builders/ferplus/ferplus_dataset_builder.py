@@ -85,10 +85,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         logging.log(
             # Faces of the other round are not those of the paper's tables: say it unasked.
             logging.INFO if read.protocol == "label.csv" else logging.WARNING,
-            "ferplus: votes of %s, majority protocol of the RAN lists: %s; of the test faces %s",
-            read.protocol,
+            "ferplus: %s: %s; of the test faces %s",
+            f"votes of {read.protocol}, majority protocol of the RAN lists"
+            if read.protocol
+            else "no votes, classes of the folders",
             ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
-            ", ".join(f"{condition} {count}" for condition, count in subsets.items()),
+            ", ".join(f"{condition} {count}" for condition, count in subsets.items()) or "unknown",
         )
         self.info.metadata.update(layout=read.layout, protocol=read.protocol, subsets=subsets)
         if found:
