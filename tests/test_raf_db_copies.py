@@ -187,6 +187,12 @@ FAULTS = {
         ),
         r"are the same face by their names.*'test_54' twice",
     ),
+    "a link": (
+        lambda raw: (raw / "DATASET/test/4/x.jpg").symlink_to(
+            raw / "DATASET/test/4/test_54_aligned.jpg"
+        ),
+        r"are one file, by a link",
+    ),
     "an empty class": (
         lambda raw: [p.unlink() for p in (raw / "DATASET/test/4").iterdir()],
         r"test/4 holds no images",

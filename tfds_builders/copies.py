@@ -142,7 +142,8 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
 
     Raises:
         FileNotFoundError: a folder of a class has no image.
-        ValueError: a folder of no class, labels that cannot be told, or a face in two places.
+        ValueError: a folder of no class, labels that cannot be told, a face in two places, or links
+          that lead out of the copy or make two images of a file.
     """
     folders = _split_folders(root)
     labels, are_official = _read_labels(
@@ -177,6 +178,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
         layout=_describe(folders, labels=labels, manual_dir=epath.Path(manual_dir)),
         faces=[faces[name] for name in sorted(faces)],
     )
+    class_folders.refuse_doubles(copy.faces)
     _warn_of_names(copy.faces, moved=moved, strangers=strangers, title=release.title)
     doubles.warn_of_doubles({f.image: f.split for f in copy.faces}, title=release.title)
     are_published = check_counts(
@@ -189,6 +191,14 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
             f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
+
+
+def class_index(name: str, *, classes: Sequence[str]) -> int | None:
+    """Index of a class by its name in any usual spelling, or its number from 0; None for none."""
+    words = [_word(known) for known in classes]
+    if name.isdecimal():
+        return int(name) if int(name) < len(words) else None
+    return words.index(_word(name)) if _word(name) in words else None
 
 
 def with_validation(faces: Sequence[Face]) -> list[Face]:

@@ -98,6 +98,12 @@ class Rows:
             yield Row(folder=self.folder, number=name.removesuffix(_EXPRESSION))
 
 
+def is_there(manual_dir: epath.PathLike) -> bool:
+    """Whether any part of this release lies in `manual_dir`."""
+    folders = (epath.Path(manual_dir) / name for name in FOLDERS.values())
+    return any((folder / part).is_dir() for folder in folders for part in ("images", "annotations"))
+
+
 def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
     """The splits of the release below `manual_dir`.
 

@@ -175,6 +175,13 @@ def _is_face(cells: Sequence[str]) -> bool:
     return len(cells) == len(COLUMNS) and cells[6].strip().isdigit()
 
 
+def is_there(manual_dir: epath.PathLike) -> bool:
+    """Whether any part of this release lies in `manual_dir`."""
+    manual_dir = epath.Path(manual_dir)
+    names = (*TABLES.values(), *_TABLE_FOLDERS[1:], *_IMAGE_FOLDERS, "Manually_Annotated")
+    return any((manual_dir / name).exists() for name in names)
+
+
 def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
     """The tables of the release below `manual_dir`.
 
