@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders, doubles
+from tfds_builders import class_folders, doubles, images
 from tfds_builders.held_out import held_out
 
 _SPLITS = {
@@ -370,7 +370,7 @@ def _read_words(
 
 
 def _face(image: class_folders.Face, *, split: str, label: int, release: Release) -> Face:
-    match = release.name.fullmatch(image.image.stem)
+    match = release.name.fullmatch(images.without_suffix(image.image.name))
     if not match:
         return Face(id=image.id, split=split, label=label, image=image.image, named=False)
     name = match["id"]

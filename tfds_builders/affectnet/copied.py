@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from tfds_builders import copies, images, text_files
+from tfds_builders import copies, stored_image, text_files
 from tfds_builders.affectnet import face
 from tfds_builders.landmarks import UNKNOWN
 
@@ -67,10 +67,10 @@ class Row:
         Raises:
             ValueError: the image does not decode.
         """
-        image = images.load_image(self.copy.image, named_by=self.source, upright=True)
+        image = stored_image.load_image(self.copy.image, named_by=self.source, upright=True)
         data = image.encoded
         return {
-            "image": data if isinstance(data, bytes) else face.to_jpeg(data[..., ::-1]),
+            "image": data if isinstance(data, bytes) else face.to_jpeg(data),
             "landmarks": UNKNOWN,
             "valence": np.float32(np.nan),
             "arousal": np.float32(np.nan),
