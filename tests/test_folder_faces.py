@@ -11,13 +11,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ran_tf import config, specs
+from ran_tf import card, config, specs
 from ran_tf.data import pipeline, prepared
 from ran_tf.images import read_image
 from ran_tf.launch.prepare import prepare
 from tests.exif_files import turned_jpeg
 from tests.image_files import HEIC, bmp_that_claims, damaged_jpeg, png_that_claims
-from tfds_builders import stored_image
+from tfds_builders import class_names, stored_image
 from tfds_builders.folder_faces import folder_faces_dataset_builder
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
@@ -176,6 +176,38 @@ def test_the_pipeline_reads_a_prepared_folder(tmp_path, raw, name):
         np.testing.assert_allclose(image.mean(axis=(0, 1)), colour, atol=4)
 
 
+F = tfds.features
+OTHER_FEATURES = {
+    "no id": {"id": None},
+    "an id that is a number": {"id": F.Scalar(np.int64)},
+    "no label": {"label": None},
+    "a label without names": {"label": F.Scalar(np.int64)},
+    "deep images": {"image": F.Image(shape=(None, None, 3), dtype=np.uint16)},
+    "votes of other classes": {"votes": F.Tensor(shape=(3,), dtype=np.float32)},
+    "four landmarks": {"landmarks": F.Tensor(shape=(4, 2), dtype=np.float32)},
+    "landmarks in parts": {"landmarks": F.FeaturesDict({"x": np.float32})},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_FEATURES)
+def test_a_dataset_of_other_features_is_named_when_it_is_opened(tmp_path, raw, monkeypatch, other):
+    data = config.DataConfig(name="folder_faces", data_dir=str(tmp_path / "out"))
+    build(raw, tmp_path)
+    prepared.open_dataset(data)
+    changed = {
+        **folder_faces_dataset_builder.face_features(
+            image_shape=(None, None, 3), emotions=("angry", "happy")
+        ),
+        **OTHER_FEATURES[other],
+    }
+    changed = {name: feature for name, feature in changed.items() if feature is not None}
+    monkeypatch.setattr(folder_faces_dataset_builder, "face_features", lambda **_: changed)
+    (name,) = OTHER_FEATURES[other]
+    message = rf"'folder_faces/1\.0\.0' must have the features .*Received: {name} missing or"
+    with pytest.raises(ValueError, match=message):
+        prepared.open_dataset(data)
+
+
 def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
     (raw / "conditions.csv").write_text(
         "pose_45,id,occlusion,pose_30\n"
@@ -281,6 +313,34 @@ def test_classes_have_the_same_names_when_they_are_opened_again(tmp_path, raw):
         write_image(raw / "train" / name / "x.png", (0, 0, 0))
     build(raw, tmp_path)
     assert labels(tmp_path) == sorted([*names, "angry", "happy"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "happy",
+        "",
+        " happy",
+        "happy ",
+        "a\nb",
+        "a\x85",
+        "a\u2028",
+        "\x1b",
+        "\udce4",
+        "\ufffd",
+        "n" * 100,
+        "n" * 101,
+        "=1",
+        "a|b",
+        "\u05d9\u200f",
+    ],
+)
+def test_a_name_that_a_dataset_keeps_is_one_that_a_card_takes(name):
+    if class_names.is_name(name):
+        card.check_labels("labels", ("other", name))
+    else:
+        with pytest.raises(ValueError, match=r"`labels` must be names of one line"):
+            card.check_labels("labels", ("other", name))
 
 
 CONDITIONS = "id,occlusion,pose_30,pose_45\n"
