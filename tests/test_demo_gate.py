@@ -75,7 +75,9 @@ def join(event, *, waiting, cookie=OWN):
         "/gradio_api/queue/join", method="POST", body=body, waiting=waiting, cookie=cookie
     )
     assert answer["status"] == 200 or "detail" in json.loads(answer["text"])
-    return (None if got is None else json.loads(got["body"])), answer
+    if got is None:
+        return None, answer
+    return json.loads(got["body"]), {**answer, "photo": got["state"]["photo"]}
 
 
 def an_event(**changes):
@@ -145,8 +147,11 @@ def test_only_its_own_page_may_speak_to_it(origin, status, waiting):
     assert ask("/config", waiting=waiting, origin=origin)[1]["status"] == status
 
 
-def test_a_request_has_one_host(waiting):
+def test_a_request_has_one_host_and_one_length(waiting):
     assert ask("/", waiting=waiting, host=None)[1]["status"] == 400
+    for path in ("/", "/nowhere"):
+        _, answer = ask(path, waiting=waiting, content_length="3", transfer_encoding="chunked")
+        assert answer["status"] in (400, 404) and answer["headers"][b"connection"] == b"close"
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,7 @@ def test_what_the_page_asks_for_passes_without_its_query(method, path, waiting):
         ("GET", "/assets/../../etc/passwd"),
         ("GET", "/assets/..%2f..%2fetc/passwd"),
         ("GET", "/static/\\..\\x"),
+        ("GET", "/assets/" + "a/" * 200),
         ("GET", "//etc/passwd"),
         ("GET", "/config/"),
         ("GET", "/gradio_api/file/etc/passwd"),
@@ -263,17 +269,17 @@ def test_a_session_is_of_one_visitor(waiting):
 def test_an_event_names_an_own_photo(waiting):
     path = waiting.add(b"data", visitor="a" * 32)
     file = {"path": path, "url": "http://evil/", "is_stream": True, "meta": None, "size": 1}
-    event, _ = join(an_event(data=[file], trigger_id=7, simple_format=True), waiting=waiting)
-    assert event == an_event(
-        data=[{"path": path, "meta": {"_type": "gradio.FileData"}}],
-        session_hash="a" * 32 + "s1",
-        trigger_id=7,
-    )
-    event, _ = join(an_event(data=[file], fn_index=TAKES_NONE), waiting=waiting)
-    assert event["data"] == [None], "only one event takes a photo"
     for cookie in (OTHER, None):
         event, answer = join(an_event(data=[file]), waiting=waiting, cookie=cookie)
         assert event is None and answer["status"] == 403
+    _, answer = join(an_event(data=[file], fn_index=TAKES_NONE), waiting=waiting)
+    assert answer["photo"] is None and len(waiting) == 1, "only one event takes a photo"
+    sent = an_event(data=[file], trigger_id=7, simple_format=True)
+    event, answer = join(sent, waiting=waiting)
+    assert event == an_event(session_hash="a" * 32 + "s1", trigger_id=7), "Gradio sees no path"
+    assert answer["photo"] == b"data" and len(waiting) == 0, "it goes with the event"
+    assert join(sent, waiting=waiting)[1]["status"] == 403
+    assert join(an_event(), waiting=waiting)[1]["photo"] is None, "the upload was cleared"
 
 
 OTHER_FILES = [
@@ -422,7 +428,6 @@ def test_a_photo_is_taken_once_and_by_its_visitor(waiting):
     assert len(set(paths)) == 3, "equal photos have paths of their own"
     assert waiting.take(paths[0], visitor="b") is None
     assert waiting.find(paths[0], visitor="b") is None
-    assert not waiting.queue(paths[0], visitor="b")
     assert waiting.find(paths[0], visitor="a") == b"same"
     assert waiting.take(paths[0], visitor="a") == b"same"
     assert waiting.take(paths[0], visitor="a") is None
@@ -432,14 +437,13 @@ def test_a_photo_is_taken_once_and_by_its_visitor(waiting):
 
 
 def test_photos_vanish_within_a_minute(waiting, clock):
-    left, queued = (waiting.add(b"data", visitor="a") for _ in range(2))
+    path = waiting.add(b"data", visitor="a")
     clock.now = 30
-    assert waiting.queue(queued, visitor="a")
-    clock.now = 55  # and the server looks every five seconds
-    assert waiting.find(left, visitor="a") is None
     waiting.forget_old()
-    assert len(waiting) == 1 and waiting.find(queued, visitor="a")
-    clock.now = 3600
+    assert waiting.find(path, visitor="a")
+    clock.now = 55  # and the server looks every five seconds
+    assert waiting.find(path, visitor="a") is None
+    assert waiting.take(path, visitor="a") is None
     waiting.forget_old()
     assert len(waiting) == 0
 
@@ -448,22 +452,34 @@ def test_photos_vanish_within_a_minute(waiting, clock):
 def test_waiting_photos_have_a_bound(size, clock):
     waiting = uploads.Uploads("/nowhere", max_bytes=MIB, total_bytes=8 * MIB, clock=clock)
     most = 8 * MIB // (size + 4096)
-    first, queued = (waiting.add(bytes(size), visitor="a") for _ in range(2))
-    waiting.queue(queued, visitor="a")
-    for _ in range(most + 5):
-        assert waiting.add(bytes(size), visitor="b")
+    paths = [waiting.add(bytes(size), visitor="a") for _ in range(most + 5)]
     assert len(waiting) == most
-    assert waiting.find(first, visitor="a") is None, "the oldest goes"
-    assert waiting.find(queued, visitor="a") is not None, "an event waits for it"
+    found = [waiting.find(path, visitor="a") is not None for path in paths]
+    assert found == [False] * 5 + [True] * most, "the oldest go"
 
 
-def test_no_room_where_events_wait_for_all(clock):
-    waiting = uploads.Uploads("/nowhere", max_bytes=MIB, total_bytes=0, clock=clock)
-    for _ in range(3):
-        path = waiting.add(bytes(MIB), visitor="a")
-        waiting.queue(path, visitor="a")
-    assert waiting.add(bytes(MIB), visitor="b") is None
-    assert waiting.add(b"small", visitor="b")
+def test_a_stream_that_breaks_off_ends(waiting):
+    """As Gradio's does for a session that it does not know."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("response already started")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/gradio_api/queue/data",
+        "query_string": b"session_hash=a",
+        "headers": [(b"host", b"localhost")],
+    }
+    asyncio.run(gate.guard(app, hosts=LOOPBACK, uploads=waiting, events=EVENTS)(scope, None, send))
+    assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
+    assert not sent[-1].get("more_body")
 
 
 def test_a_port_in_use_is_told_before_anything_is_loaded():

@@ -192,6 +192,11 @@ def test_two_visitors_with_the_same_photo(url, photo):
         assert "2 faces were found" in json.dumps(shown)
 
 
+def test_an_unknown_session_has_no_messages(url):
+    visitor = Visitor(url)
+    assert "process_completed" not in visitor.get("gradio_api/queue/data?session_hash=unknown")
+
+
 def test_another_visitors_face_is_out_of_reach(url, photo):
     first, second = Visitor(url), Visitor(url)
     first.trigger("ran-upload", [as_file(first.upload(photo))])

@@ -21,7 +21,7 @@ FILE = "/gradio_api/file="
 _JOIN, _STREAM = "/gradio_api/queue/join", "/gradio_api/queue/data"
 _HEARTBEAT = "/gradio_api/heartbeat/"
 _PAGE = re.compile(
-    r"/|/config|/theme\.css|/favicon\.ico|/gradio_api/app_id|/(assets|static)/[\w.@/-]+",
+    r"/|/config|/theme\.css|/favicon\.ico|/gradio_api/app_id|/(assets|static)/[\w.@/-]{1,200}",
     re.ASCII,
 )
 _HEADERS = (
@@ -55,7 +55,8 @@ def guard(app: Callable, *, hosts: Hosts, uploads: Uploads, events: Mapping[int,
 
     Args:
       app: an ASGI application: Gradio's, with routes of our own at `UPLOAD`, `PROGRESS` and `FILE`.
-        It finds the visitor's name in a request's `state["visitor"]`.
+        In a request's `state` it finds the name of its `visitor`, and an event's `photo`: bytes, or
+        None where the event has none.
       hosts: names of the page.
       uploads: photos that wait.
       events: numbers of the page's events, and whether they read a photo.
@@ -87,10 +88,18 @@ def guard(app: Callable, *, hosts: Hosts, uploads: Uploads, events: Mapping[int,
                     return
             if asked["path"] == _JOIN:
                 body = await _read_body(scope, receive, limit=_EVENT_BYTES)
-                body = _read_event(body, visitor=visitor, events=events, uploads=uploads)
+                event, photo = _read_event(body, visitor=visitor, events=events, uploads=uploads)
+                body = json.dumps(event).encode()
+                asked["state"]["photo"] = photo
                 asked["headers"] = [h for h in asked["headers"] if h[0] != b"content-length"]
                 receive = _replay(body, receive)
-            await app(asked, receive, answer)
+            try:
+                await app(asked, receive, answer)
+            except Exception:
+                # Gradio fails in the midst of its answer where it does not know the session.
+                if asked["path"] != _STREAM:
+                    raise
+                await send({"type": "http.response.body", "body": b""})
         except _Refused as refused:
             await _refuse(send, refused, as_json=scope["path"] == _JOIN)
 
@@ -112,6 +121,9 @@ def _check_source(headers, hosts: Hosts) -> None:
             )
     if len(asked) != 1:
         raise _Refused(400, "A request must have one Host.")
+    if values(b"transfer-encoding") and values(b"content-length"):
+        # A proxy may see another end of this request, and ours as its next.
+        raise _Refused(400, "A request must say its length once.")
     for origin in values(b"origin"):
         if not hosts.allow_origin(origin, hosts=[*asked, *forwarded]):
             raise _Refused(403, f"A page of {origin[:200]!a} must not speak to this one.")
@@ -168,8 +180,11 @@ def _own_session(session, visitor: str) -> str:
 
 def _read_event(
     body: bytes, *, visitor: str, events: Mapping[int, bool], uploads: Uploads
-) -> bytes:
-    """What the page would send for an event, made from what a request says."""
+) -> tuple[dict, bytes | None]:
+    """An event as Gradio gets it, made from what a request says, and the photo that it names.
+
+    The photo goes with the event from here on: it is forgotten when Gradio drops the event.
+    """
     try:
         said = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -183,21 +198,21 @@ def _read_event(
         raise _Refused(400, "An event's details must be numbers by name.")
     if not isinstance(data, list) or len(data) != 1:
         raise _Refused(400, "An event's data must be a list of one.")
-    value = None
-    if events[number] and data[0] is not None:
-        path = data[0].get("path") if isinstance(data[0], dict) else None
-        if not uploads.queue(path, visitor=visitor):
-            raise _Refused(403, _NOT_YOURS)
-        value = {"path": path, "meta": {"_type": "gradio.FileData"}}
     event = {
         "fn_index": number,
-        "data": [value],
+        "data": [None],
         "event_data": details,
         "session_hash": _own_session(said.get("session_hash"), visitor),
     }
     if type(said.get("trigger_id")) is int:
         event["trigger_id"] = said["trigger_id"]
-    return json.dumps(event).encode()
+    photo = None
+    if events[number] and data[0] is not None:
+        path = data[0].get("path") if isinstance(data[0], dict) else None
+        photo = uploads.take(path, visitor=visitor)
+        if photo is None:
+            raise _Refused(403, _NOT_YOURS)
+    return event, photo
 
 
 def _is_plain(value, *, depth: int = 2) -> bool:
@@ -263,6 +278,8 @@ async def _refuse(send: Callable, refused: _Refused, *, as_json: bool) -> None:
     headers = {
         "content-type": kind,
         "content-length": str(len(text.encode())),
+        # What follows may be the rest of the request.
+        "connection": "close",
         "x-content-type-options": "nosniff",
     }
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -16,7 +16,6 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 import gradio as gr
 
 from ran_tf.demo import explain, markup, occluder, photo
-from ran_tf.demo.uploads import Uploads
 
 TITLE = "Region attention"
 _INTRODUCTION = f"""# {TITLE}
@@ -36,9 +35,10 @@ _NO_FACE = (
     "largest square in its middle is used."
 )
 _EXPIRED = "That face is no longer in memory. Drop the photo again."
-_NO_UPLOAD = "That photo is no longer in memory. Drop it again."
 # Of faces in memory, and of visitors who have some.
 _SECONDS_KEPT, _SESSIONS = 1800, 100
+# Of photos whose events wait for the networks.
+_QUEUE_BYTES = 640 * 2**20
 _IDS = itertools.count()
 
 
@@ -61,19 +61,19 @@ class Session:
     clear: explain.Explanation
 
 
-def build(networks: explain.Networks, *, uploads: Uploads) -> gr.Blocks:
+def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
     """Lays out the page.
 
     Args:
       networks: from `explain.load_networks`.
-      uploads: where the photos wait.
+      max_bytes: of an upload.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         session = gr.State(None, time_to_live=_SECONDS_KEPT)
         gr.Markdown(_INTRODUCTION, elem_id="ran-introduction")
         with gr.Row(elem_id="ran-columns"):
             with gr.Column(scale=4, min_width=300):
-                upload = _upload(uploads.max_bytes)
+                upload = _upload(max_bytes)
                 message = _html("", elem_id="ran-message")
                 whole = gr.Button("Take the whole picture", visible=False, elem_id="ran-whole")
                 shown = _html("", elem_id="ran-shown", js_on_load=read("pick.js"), visible="hidden")
@@ -128,13 +128,11 @@ def build(networks: explain.Networks, *, uploads: Uploads) -> gr.Blocks:
                 results: gr.Column(visible=False),
             }
 
-        def take_photo(file: dict | None, request: gr.Request):
-            if file is None:  # the upload was cleared
+        def take_photo(_, request: gr.Request):
+            data = request.state.photo  # which the gate put there
+            if data is None:  # the upload was cleared
                 return {**forget(), **say("")}
             empty = {upload: None}
-            data = uploads.take(file["path"], visitor=request.state.visitor)
-            if data is None:
-                return {**empty, **forget(), **say(_NO_UPLOAD, error=True)}
             try:
                 picture = photo.analyse(data, cards=networks.cards, find_faces=networks.find_faces)
             except ValueError as error:
@@ -186,15 +184,14 @@ def build(networks: explain.Networks, *, uploads: Uploads) -> gr.Blocks:
         }
         answer = [verdict, expressions, regions]
         everything = [message, session, shown, whole, steps, results, stage, *answer]
-        # Gradio would decode the file itself, without our limits.
-        upload.input(take_photo, upload, [upload, *everything], preprocess=False, **settings)
+        upload.input(take_photo, upload, [upload, *everything], **settings)
         whole.click(take_whole, session, everything, **settings)
         quiet = {"show_progress": "hidden", **settings}
         shown.pick(pick, session, everything, **quiet)
         # Gradio's "always_last" lost the last of three quick moves. The stage spaces them itself.
         stage.occlude(cover, session, everything, **{**quiet, "trigger_mode": "multiple"})
     page.state_session_capacity = _SESSIONS
-    page.queue(max_size=64)
+    page.queue(max_size=max(8, min(64, _QUEUE_BYTES // max_bytes)))
     return page
 
 

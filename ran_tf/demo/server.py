@@ -24,7 +24,7 @@ def create_app(blocks: gr.Blocks, *, hosts: Hosts, uploads: Uploads):
     Args:
       blocks: from `page.build`.
       hosts: names that the page answers to.
-      uploads: that `blocks` reads photos from.
+      uploads: where photos wait for their event.
     """
     outer = fastapi.FastAPI(openapi_url=None)
     outer.add_route(gate.UPLOAD, _receive(uploads), methods=["POST"])
@@ -46,8 +46,6 @@ def create_app(blocks: gr.Blocks, *, hosts: Hosts, uploads: Uploads):
         theme=page.theme(),
         css=page.read("page.css"),
     )
-    # Else Gradio takes the page for one that is still built, and does not check where files lie.
-    blocks.has_launched = True
     events = {
         number: any(isinstance(block, gr.Image) for block in event.inputs)
         for number, event in blocks.fns.items()
@@ -98,10 +96,7 @@ def _receive(uploads: Uploads):
             return PlainTextResponse(
                 f"The file exceeds the maximum of {uploads.max_bytes:,} bytes.", 413
             )
-        path = uploads.add(data, visitor=request.state.visitor)
-        if path is None:
-            return PlainTextResponse("Too many photos wait; try again in a minute.", 503)
-        return JSONResponse([path])
+        return JSONResponse([uploads.add(data, visitor=request.state.visitor)])
 
     return receive
 

@@ -1,4 +1,4 @@
-"""Photos between their upload and the event that reads them: in memory, for a minute.
+"""Photos between their upload and the event that is triggered for them: in memory, for a minute.
 
 The page names a photo by the path that its upload was answered with. Here such a path is a key, and
 no file has that name: nothing that a request says is ever opened or removed.
@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-# An event follows its upload at once; then it may stand in the queue.
-SECONDS_WAITING, SECONDS_QUEUED = 45, 600
+# An event follows its upload at once, and the server looks every few seconds.
+_SECONDS = 45
 TOTAL_BYTES = 256 * 2**20
 # A photo of no bytes costs some too.
 _LEAST = 4096
@@ -22,7 +22,6 @@ class _Upload:
     visitor: str
     data: bytes
     until: float
-    queued: bool = False
 
     @property
     def cost(self) -> int:
@@ -57,20 +56,12 @@ class Uploads:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, data: bytes, *, visitor: str) -> str | None:
-        """Keeps a photo; returns its path, or None if there is no room.
-
-        To make room, the oldest go that no event was triggered for.
-        """
+    def add(self, data: bytes, *, visitor: str) -> str:
+        """Keeps a photo, in the place of the oldest if need be; returns its path."""
         with self._lock:
-            upload = _Upload(visitor, data, self._clock() + SECONDS_WAITING)
-            for path, other in list(self._kept.items()):
-                if self._cost + upload.cost <= self._total:
-                    break
-                if not other.queued:
-                    self._pop(path)
-            if self._cost + upload.cost > self._total:
-                return None
+            upload = _Upload(visitor, data, self._clock() + _SECONDS)
+            while self._kept and self._cost + upload.cost > self._total:
+                self._pop(next(iter(self._kept)))
             path = f"{self._folder}/{secrets.token_urlsafe(24)}/photo"
             self._kept[path] = upload
             self._cost += upload.cost
@@ -80,15 +71,6 @@ class Uploads:
         """A visitor's own photo; None for all else."""
         with self._lock:
             return self._data_of(path, visitor)
-
-    def queue(self, path, *, visitor: str) -> bool:
-        """Keeps a visitor's own photo for an event that has to wait. Whether there is one."""
-        with self._lock:
-            if self._data_of(path, visitor) is None:
-                return False
-            upload = self._kept[path]
-            upload.queued, upload.until = True, self._clock() + SECONDS_QUEUED
-            return True
 
     def take(self, path, *, visitor: str) -> bytes | None:
         """A visitor's own photo, which is forgotten; None for all else."""

@@ -69,7 +69,8 @@ def main() -> None:
             values.model, baseline=values.baseline, detector=values.detector
         )
         waiting = uploads.Uploads(folder, max_bytes=int(values.max_megabytes * 2**20))
-        app = server.create_app(page.build(networks, uploads=waiting), hosts=names, uploads=waiting)
+        blocks = page.build(networks, max_bytes=waiting.max_bytes)
+        app = server.create_app(blocks, hosts=names, uploads=waiting)
         serving = server.serve(app, listening=listening, uploads=waiting)
         print(
             f"Open {_address(values.host, values.port)} in a browser; Ctrl-C ends it.", flush=True
