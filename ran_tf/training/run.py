@@ -11,7 +11,7 @@ import tensorflow as tf
 from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
-from ran_tf.data import pipeline, prepared
+from ran_tf.data import damage, pipeline, prepared
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import (
     checkpoints,
@@ -123,7 +123,7 @@ def start(
         workdir,
         state,
         progress,
-        identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
+        identity=_identity(config, dataset, data=data, init_weights=init_weights),
         check=check,
         writes=workers.is_chief(strategy),
     )
@@ -202,18 +202,23 @@ def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None
         )
 
 
-def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
+def _identity(
+    config: TrainConfig, dataset, *, data: pipeline.TrainingData, init_weights: str | None
+) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
     identity = dataclasses.asdict(config)
     del identity["deterministic"], identity["data"]["data_dir"], identity["data"]["cache"]
     # What is left out has its default, and does not come from another version of the package.
     identity["model"] = {**_model_defaults(), **config.model}
+    with damage.explained(dataset.builder):
+        fingerprint = data.fingerprint
     return {
         **identity,
         "init_weights": init_weights,
         "dataset": dataset.full_name,
         "labels": dataset.labels,
-        "train_faces": faces,
+        "train_faces": data.size,
+        "train_data": fingerprint,
     }
 
 
