@@ -2,10 +2,50 @@
 
 import dataclasses
 import json
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from ran_tf.checks import check_choice, check_framing, check_size
 from ran_tf.config import RegionConfig
+
+#: Characters of a class' name.
+MAX_LABEL = 100
+# Control characters, halves of characters, ends of lines.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
+def check_labels(name: str, labels: Sequence[str]) -> None:
+    """Checks names of classes: files keep them one a line, tables show them.
+
+    Args:
+      name: of what has them, for the error.
+      labels: in index order.
+
+    Raises:
+      ValueError: unless there are two that differ, each one line of at most `MAX_LABEL` characters
+        without spaces around it and without control characters.
+    """
+    for label in labels:
+        if not (isinstance(label, str) and _is_label(label)):
+            raise ValueError(
+                f"`{name}` must be names of one line, of at most {MAX_LABEL} characters, without "
+                "spaces around them and without control characters. "
+                f"Received: {str(label)[:MAX_LABEL]!r}"
+            )
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ValueError(
+            f"`{name}` must be at least two names that differ. Received: {str(labels)[:400]}"
+        )
+
+
+def _is_label(text: str) -> bool:
+    return (
+        0 < len(text) <= MAX_LABEL
+        and text == text.strip()
+        and "\N{REPLACEMENT CHARACTER}" not in text
+        and not any(unicodedata.category(character) in _NO_TEXT for character in text)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +73,7 @@ class ModelCard:
     crop_drop: float = 0.0
 
     def __post_init__(self):
+        check_labels("card.labels", self.labels)
         check_choice("card.colour", self.colour, ("rgb", "grey"))
         check_framing(self.crop_margin, self.crop_drop, prefix="card.crop_")
 
@@ -82,8 +123,6 @@ def _check_types(card: ModelCard) -> None:
     """Raises ValueError unless a card could have been made of a trained model."""
     wanted = {
         "dataset": isinstance(card.dataset, str),
-        "labels": all(isinstance(name, str) for name in card.labels)
-        and 2 <= len(set(card.labels)) == len(card.labels),
         "model": isinstance(card.model, dict),
     }
     wrong = [name for name, right in wanted.items() if not right]

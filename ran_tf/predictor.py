@@ -9,7 +9,8 @@ import tensorflow as tf
 from ran_tf import checks, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
-from ran_tf.images import decode_image, group, read_image
+from ran_tf.images import decode_image, read_image
+from ran_tf.photos import group
 from ran_tf.prediction import Failure, FoundFace, Prediction
 
 Item = np.ndarray | bytes | str | os.PathLike

@@ -18,11 +18,13 @@ _FERPLUS = (
 )
 _AFFECTNET = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
 _RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+_FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 _SFEW = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 
 LABELS: dict[str, tuple[str, ...]] = {
     "ferplus": _FERPLUS,
     "synthetic_faces": _FERPLUS,
+    "fer2013": _FER2013,
     "raf_db": _RAF_DB,
     "affectnet": _AFFECTNET,
     "affectnet7": _AFFECTNET[:7],

@@ -1,7 +1,8 @@
-"""A tiny AffectNet in each of the two releases, down to their quirks, and the authors' lists."""
+"""A tiny AffectNet in each of the two releases and as a copy, and the authors' lists."""
 
 import hashlib
 import pathlib
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -104,6 +105,36 @@ def write_numbered(
             }
             for name, value in values.items():
                 np.save(annotations / f"{index}_{name}.npy", np.array(value))
+    return root
+
+
+#: Names of the class folders of a copy, in the spellings that are about.
+WORDS = (
+    "Neutral", "happy", "Sad", "surprise", "fear", "Disgust", "anger", "contempt",
+    "none", "uncertain", "non-face",
+)  # fmt: skip
+NUMBERS = tuple(map(str, range(11)))
+#: Of a copy that has a folder for each of the eight classes.
+COMPLETE = {"train": (*range(8), 1, 1), "validation": (*range(8), 6)}
+
+
+def write_copy(
+    root: pathlib.Path,
+    expressions: dict[str, tuple[int, ...]] = COMPLETE,
+    *,
+    names: tuple[str, ...] = NUMBERS,
+    folders: tuple[str, str] = ("train", "val"),
+    name: Callable[[str, int], str] = lambda split, index: f"image{index:07}",
+) -> pathlib.Path:
+    """Writes class folders, without lists."""
+    for (split, of_split), folder in zip(expressions.items(), folders, strict=True):
+        for index, expression in enumerate(of_split):
+            place = root / folder / names[expression]
+            place.mkdir(parents=True, exist_ok=True)
+            seed = index + 100 * (split == "train")
+            cv2.imwrite(
+                str(place / f"{name(split, index)}.png"), picture(width=32, height=32, seed=seed)
+            )
     return root
 
 

@@ -1,4 +1,4 @@
-"""A tiny FERPlus in each of the two published layouts, and the authors' lists for it."""
+"""A tiny FERPlus in each of the two published layouts and as a copy, and the authors' lists."""
 
 import pathlib
 
@@ -57,6 +57,21 @@ def write_tables(root: pathlib.Path) -> pathlib.Path:
     votes += [withdrawn, doubled]
     (root / "fer2013.csv").write_text("\n".join(images) + "\n")
     (root / "fer2013new.csv").write_text("\n".join(votes) + "\n")
+    return root
+
+
+#: Names of the class folders of a copy, in index order, in the spellings that are about.
+WORDS = ("Neutral", "happy", "suprise", "sadness", "angry", "disgust", "fear", "contempt")
+SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+
+
+def write_copy(root: pathlib.Path, *, splits: dict[str, str] = SPLITS) -> pathlib.Path:
+    """Writes the faces that have a class into class folders, without lists."""
+    for usage, name, _, label in FACES:
+        if label is not None:
+            folder = root / splits[usage] / WORDS[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{name}.png"), pixels(name))
     return root
 
 

@@ -15,7 +15,7 @@ from tests import affectnet_files as files
 from tests.affectnet_builds import build, examples, kept
 from tests.affectnet_files import IMAGES, VALIDATION
 from tests.real_data import require
-from tfds_builders import conditions, ran_lists
+from tfds_builders import conditions, ran_lists, stored_image
 from tfds_builders.affectnet import affectnet_dataset_builder, face
 from tfds_builders.affectnet import original as layout
 
@@ -173,7 +173,7 @@ def test_an_exif_orientation_does_not_turn_the_face_under_its_box(tmp_path):
     path = tmp_path / "turned.jpg"
     path.write_bytes(data.tobytes()[:2] + segment + data.tobytes()[2:])
     assert cv2.imread(str(path)).shape == (32, 24, 3)
-    _, pixels = face.read_image(path, source="here")
+    _, pixels = stored_image.read(path, named_by="here", upright=False)
     assert pixels.shape == (24, 32, 3)
 
 

@@ -1,5 +1,6 @@
 """Mistakes in AffectNet's files: file, row and remedy are named, and nothing is left behind."""
 
+import io
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow_datasets as tfds
 from tests import affectnet_files as files
 from tests.affectnet_builds import build
 from tests.affectnet_files import IMAGES, TRAIN, VALIDATION
+from tests.image_files import png_that_claims
 
 
 @pytest.fixture
@@ -25,6 +27,14 @@ def edit(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def npy_that_claims(count):
+    """A NumPy file of four numbers that says it has so many."""
+    file = io.BytesIO()
+    header = {"shape": (count,), "fortran_order": False, "descr": "<f8"}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(32)
 
 
 def repeat(path, old, new):
@@ -78,12 +88,12 @@ ORIGINAL_MISTAKES = {
     "an image that does not decode": (
         lambda raw: (raw / IMAGES / train_row(2)).write_bytes(b"<html>"),
         ValueError,
-        r"\.JPG \(named by .*training\.csv, row 4\) does not decode.*Received: .* 6 bytes",
+        r"\.JPG \(named by .*training\.csv, row 4\) does not decode.*Received: .*6 bytes",
     ),
     "an empty image": (
         lambda raw: (raw / IMAGES / train_row(0)).write_bytes(b""),
         ValueError,
-        r"\.jpg \(named by .*training\.csv, row 2\) does not decode.*Received: .* 0 bytes",
+        r"\.jpg \(named by .*training\.csv, row 2\) does not decode.*Received: .*0 bytes",
     ),
     "a box beside the image": (
         lambda raw: edit(raw / TRAIN, ",20,10,40,40,", ",90,10,40,40,"),
@@ -179,6 +189,16 @@ NUMBERED_MISTAKES = {
         lambda raw: (raw / "train_set/images/2.jpg").unlink(),
         FileNotFoundError,
         r"images/2\.jpg \(named by .*2_exp\.npy\) is missing: unpack the images.*Received: path=",
+    ),
+    "an image that claims 40,000 x 40,000 pixels": (
+        lambda raw: (raw / "train_set/images/2.jpg").write_bytes(png_that_claims(40_000, 40_000)),
+        ValueError,
+        r"images/2\.jpg \(named by .*2_exp\.npy\).*at most 67,108,864 pixels",
+    ),
+    "an expression that claims 10^12 numbers": (
+        lambda raw: (raw / ANNOTATIONS / "2_exp.npy").write_bytes(npy_that_claims(10**12)),
+        ValueError,
+        r"2_exp\.npy must be a plain NumPy array.*claim shape=\(1000000000000,\), dtype=float64",
     ),
     "an expression is missing": (
         lambda raw: (raw / ANNOTATIONS / "2_exp.npy").unlink(),

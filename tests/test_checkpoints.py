@@ -296,11 +296,12 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
 
 
 def test_an_argument_of_the_network_that_is_left_out_contradicts_another_value():
-    dataset = types.SimpleNamespace(full_name="x", labels=("a", "b"))
+    dataset = types.SimpleNamespace(full_name="x", labels=("a", "b"), builder=None)
+    data = types.SimpleNamespace(size=9, fingerprint="0")
 
     def identity(**model):
         chosen = config.TrainConfig(model=config.ModelConfig(**model))
-        found = train_run._identity(chosen, dataset, faces=9, init_weights=None)
+        found = train_run._identity(chosen, dataset, data=data, init_weights=None)
         return json.loads(json.dumps(found))
 
     chosen = identity(backbone="tiny", attention="softmax", dtype="mixed_bfloat16")
@@ -314,16 +315,19 @@ def test_an_argument_of_the_network_that_is_left_out_contradicts_another_value()
 
 def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tmp_path):
     values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
-    dataset = types.SimpleNamespace(full_name="ferplus/majority:1.0.0", labels=("a", "b"))
+    dataset = types.SimpleNamespace(
+        full_name="ferplus/majority:1.0.0", labels=("a", "b"), builder=None
+    )
+    data = types.SimpleNamespace(size=25_045, fingerprint="0")
     identity = train_run._identity(
-        launch_flags.train_config(values), dataset, faces=25_045, init_weights=None
+        launch_flags.train_config(values), dataset, data=data, init_weights=None
     )
     flat = settings.flatten(identity)
     assert flat["data.regions.k"] == 8 and flat["model.size"] == [224, 224]
     names = {setting: launch_flags.flag_of(setting) for setting in flat}
     assert names["data.regions.k"] == "--num_regions" and names["data.name"] == "--dataset"
     in_words = {setting for setting, name in names.items() if not name.startswith("--")}
-    assert in_words == {"dataset", "labels", "train_faces"}
+    assert in_words == {"dataset", "labels", "train_faces", "train_data"}
     for setting in names.keys() - in_words:
         assert names[setting].removeprefix("--") in values, setting
     error = checkpoints.OtherRunError(tmp_path, {"train_faces": (25_045, 25_057)})

@@ -127,8 +127,24 @@ def test_a_second_run_in_the_directory_and_one_of_other_settings_are_refused(con
         "model.backbone",
         "data.train_split",
         "train_faces",
+        "train_data",
     }
     assert written(whole) == before
+
+
+def test_a_dataset_that_was_built_anew_with_other_classes_is_another(config, whole, tmp_path):
+    moved = shutil.copytree(config.data.data_dir, tmp_path / "moved")
+    for path in moved.rglob("*train.tfrecord*"):
+        examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(path)]
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for example in examples:
+                (label,) = example.features.feature["label"].int64_list.value
+                example.features.feature["label"].int64_list.value[0] = 7 - label
+                writer.write(example.SerializeToString())
+    data = dataclasses.replace(config.data, data_dir=str(moved))
+    with pytest.raises(checkpoints.OtherRunError) as caught:
+        run(dataclasses.replace(config, data=data), whole)
+    assert set(caught.value.differences) == {"train_data"}
 
 
 def test_where_the_data_are_may_change(config, whole, tmp_path):

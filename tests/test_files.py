@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ran_tf import files, images
+from ran_tf import files, photos
 from ran_tf.config import TrainConfig
 from ran_tf.launch import ablate, benchmark, evaluate, make_preset, predict, robustness
 
@@ -32,16 +32,48 @@ def test_a_search_finds_visible_files(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "more" / "up").symlink_to(tmp_path, target_is_directory=True)
-    found = images.find_files(tmp_path, exclude=tmp_path / "out")
+    found = photos.find_files(tmp_path, exclude=tmp_path / "out").files
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "a.jpg",
         os.path.join("a.png", "d.jpeg"),
         "b.PNG",
         os.path.join("more", "c.png"),
     ]
-    assert images.find_files(tmp_path, suffixes=(".txt",)) == [tmp_path / "notes.txt"]
+    with_notes = photos.find_files(tmp_path, also=lambda path: path.suffix == ".txt").files
+    assert tmp_path / "notes.txt" in with_notes and tmp_path / "a.jpg" in with_notes
     with pytest.raises(FileNotFoundError):
-        images.find_files(tmp_path / "gone")
+        photos.find_files(tmp_path / "gone")
+
+
+def test_what_a_search_leaves_out_is_counted(tmp_path):
+    png = b"\x89PNG\r\n\x1a\n"
+    for name, head in (
+        ("Aaron.Eckhart_0001", b"\xff\xd8\xff"),
+        ("b", png),
+        ("c.avi_", b"RIFF....AVI LIST"),
+        ("d.txt", b""),
+        ("d.HEIC", b"\0\0\0\x24ftypheic"),
+        ("e.jpg", b"no image, which its reader says"),
+        ("f.heif", b"\0\0\0\x24ftypmif1"),
+    ):
+        (tmp_path / name).write_bytes(head)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to_nothing").symlink_to("gone")
+    (tmp_path / "to_nothing.jfif").symlink_to("gone")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "up").symlink_to("..")
+    found = photos.find_files(tmp_path)
+    names = ["Aaron.Eckhart_0001", "b", "e.jpg", "to_nothing.jfif"]
+    assert [path.name for path in found.files] == names
+    heic = next(reason for reason in found.left_out if reason.startswith("HEIC (save it as JPEG"))
+    assert found.left_out == {
+        heic: 2,
+        "of another kind": 2,
+        "pipe, device or socket": 2,
+        "broken link": 1,
+        "link to a folder": 1,
+    }
+    assert f"2 {heic}" in photos.describe_left_out(found.left_out)
 
 
 def test_a_folder_is_tried_before_it_is_needed(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """One's own folders: splits, classes, CSV files, and what is said where they are wrong."""
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -10,12 +11,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from ran_tf import config, specs
+from ran_tf import card, config, specs
 from ran_tf.data import pipeline, prepared
 from ran_tf.images import read_image
 from ran_tf.launch.prepare import prepare
 from tests.exif_files import turned_jpeg
-from tfds_builders import images
+from tests.image_files import HEIC, bmp_that_claims, damaged_jpeg, png_that_claims
+from tfds_builders import class_names, stored_image
 from tfds_builders.folder_faces import folder_faces_dataset_builder
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
@@ -174,6 +176,38 @@ def test_the_pipeline_reads_a_prepared_folder(tmp_path, raw, name):
         np.testing.assert_allclose(image.mean(axis=(0, 1)), colour, atol=4)
 
 
+F = tfds.features
+OTHER_FEATURES = {
+    "no id": {"id": None},
+    "an id that is a number": {"id": F.Scalar(np.int64)},
+    "no label": {"label": None},
+    "a label without names": {"label": F.Scalar(np.int64)},
+    "deep images": {"image": F.Image(shape=(None, None, 3), dtype=np.uint16)},
+    "votes of other classes": {"votes": F.Tensor(shape=(3,), dtype=np.float32)},
+    "four landmarks": {"landmarks": F.Tensor(shape=(4, 2), dtype=np.float32)},
+    "landmarks in parts": {"landmarks": F.FeaturesDict({"x": np.float32})},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_FEATURES)
+def test_a_dataset_of_other_features_is_named_when_it_is_opened(tmp_path, raw, monkeypatch, other):
+    data = config.DataConfig(name="folder_faces", data_dir=str(tmp_path / "out"))
+    build(raw, tmp_path)
+    prepared.open_dataset(data)
+    changed = {
+        **folder_faces_dataset_builder.face_features(
+            image_shape=(None, None, 3), emotions=("angry", "happy")
+        ),
+        **OTHER_FEATURES[other],
+    }
+    changed = {name: feature for name, feature in changed.items() if feature is not None}
+    monkeypatch.setattr(folder_faces_dataset_builder, "face_features", lambda **_: changed)
+    (name,) = OTHER_FEATURES[other]
+    message = rf"'folder_faces/1\.0\.0' must have the features .*Received: {name} missing or"
+    with pytest.raises(ValueError, match=message):
+        prepared.open_dataset(data)
+
+
 def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
     (raw / "conditions.csv").write_text(
         "pose_45,id,occlusion,pose_30\n"
@@ -229,6 +263,23 @@ def test_photos_are_turned_upright_as_the_detector_turns_them(tmp_path, raw):
     assert turned[18:].mean() < 5
 
 
+def test_every_kind_of_image_is_one(tmp_path, raw, caplog):
+    folder = raw / "test" / "happy"
+    before = len(list(folder.iterdir()))
+    picture = Image.new("RGB", (8, 9), (200, 30, 40))
+    for ending, kind in (("jfif", "JPEG"), ("ppm", "PPM"), ("jp2", "JPEG2000"), ("GIF", "GIF")):
+        picture.save(folder / f"a_{kind}.{ending}", kind)
+    picture.save(folder / "Aaron.Eckhart_0001", "PNG")
+    picture.save(folder / "Aaron.Eckhart_0002", "AVIF")
+    (folder / "notes.txt").write_text("not a face")
+    build(raw, tmp_path)
+    assert "left out 1 files that are no images, such as 'notes.txt'" in caplog.text
+    found = {k: e for k, e in examples(tmp_path).items() if k.startswith("test/happy")}
+    assert len(found) == before + 6
+    for name in ("Aaron.Eckhart_0001", "Aaron.Eckhart_0002", "a_JPEG", "a_GIF", "a_JPEG2000"):
+        assert np.abs(found[f"test/happy/{name}"]["image"].astype(int) - (200, 30, 40)).max() < 4
+
+
 @pytest.mark.parametrize("ending", ["png", "webp", "tiff"])
 def test_what_is_transparent_is_white_as_for_a_predictor(tmp_path, raw, ending):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
@@ -240,6 +291,56 @@ def test_what_is_transparent_is_white_as_for_a_predictor(tmp_path, raw, ending):
     found = examples(tmp_path)["test/happy/cut"]["image"]
     np.testing.assert_array_equal(found[0, :2], [[255] * 3, pixels[0, 1, :3]])
     np.testing.assert_array_equal(found, read_image(path))
+
+
+def outside(raw):
+    write_image(raw.parent / "private.png", (0, 0, 0))
+    return raw.parent / "private.png"
+
+
+def test_links_within_the_folder_are_followed(tmp_path, raw):
+    pool = raw / ".pool"
+    (raw / "train" / "happy").rename(pool)
+    (raw / "train" / "happy").mkdir()
+    for path in pool.glob("*.png"):
+        (raw / "train" / "happy" / path.name).symlink_to(path)
+    assert ": train 14, validation 1, test 3 faces." in build(raw, tmp_path)
+
+
+def test_classes_have_the_same_names_when_they_are_opened_again(tmp_path, raw):
+    names = ["Ärger", "a or b", "glücklich", "=1+1", "[red]", "‏ים", "n" * 100]
+    for name in names:
+        write_image(raw / "train" / name / "x.png", (0, 0, 0))
+    build(raw, tmp_path)
+    assert labels(tmp_path) == sorted([*names, "angry", "happy"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "happy",
+        "",
+        " happy",
+        "happy ",
+        "a\nb",
+        "a\x85",
+        "a\u2028",
+        "\x1b",
+        "\udce4",
+        "\ufffd",
+        "n" * 100,
+        "n" * 101,
+        "=1",
+        "a|b",
+        "\u05d9\u200f",
+    ],
+)
+def test_a_name_that_a_dataset_keeps_is_one_that_a_card_takes(name):
+    if class_names.is_name(name):
+        card.check_labels("labels", ("other", name))
+    else:
+        with pytest.raises(ValueError, match=r"`labels` must be names of one line"):
+            card.check_labels("labels", ("other", name))
 
 
 CONDITIONS = "id,occlusion,pose_30,pose_45\n"
@@ -281,16 +382,94 @@ MISTAKES = {
         r"train/x\.png lies in no folder of a class \(angry, happy\): move it.*1 such images",
     ),
     "an image of another kind": (
-        lambda raw: (raw / "train" / "happy" / "x.GIF").write_bytes(b"GIF89a"),
-        r"happy/x\.GIF is an image of a kind that is not read: convert it to one of \.bmp.*'\.GIF'",
+        lambda raw: (raw / "train" / "happy" / "x").write_bytes(HEIC),
+        r"happy/x is an image of a kind that is not read: save it as JPEG.*Received: HEIC",
+    ),
+    "a name that is not UTF-8": (
+        lambda raw: (raw / "train" / "happy" / os.fsdecode(b"Jos\xe9.png")).touch(),
+        r"names of images must be UTF-8: rename.*happy/Jos\\udce9\.png",
+    ),
+    "40,000 x 40,000 pixels": (
+        lambda raw: (raw / "train" / "happy" / "x.png").write_bytes(
+            png_that_claims(40_000, 40_000)
+        ),
+        r"x\.png \(named by folder happy\).*at most 67,108,864 pixels.*Received",
+    ),
+    "144 megapixels": (
+        lambda raw: (raw / "train" / "happy" / "x.bmp").write_bytes(
+            bmp_that_claims(12_000, 12_000)
+        ),
+        r"x\.bmp \(named by folder happy\).*at most 67,108,864 pixels.*Received",
+    ),
+    "a damaged JPEG": (
+        lambda raw: (raw / "train" / "happy" / "x.jpg").write_bytes(damaged_jpeg()),
+        r"x\.jpg \(named by folder happy\) does not decode.*the image is damaged",
     ),
     "two images of one id": (
         lambda raw: write_class(raw / "train" / "happy", 1, ending="jpg"),
         r"face00\.(jpg|png) and face00\.(jpg|png) beside it have the same id: delete or rename",
     ),
+    "a class with a line break": (
+        lambda raw: write_image(raw / "train" / "sad\nhappy" / "x.png", (0, 0, 0)),
+        r"train/sad\nhappy: the name of a class must be one line .*Received: 'sad\\nhappy'",
+    ),
+    "a class of spaces": (
+        lambda raw: write_image(raw / "train" / "  " / "x.png", (0, 0, 0)),
+        r"train/  : the name of a class must be one line of at most 100 char.*Received: '  '",
+    ),
+    "a class with a space before it": (
+        lambda raw: write_image(raw / "train" / " happy" / "x.png", (0, 0, 0)),
+        r"train/ happy: the name of a class must be .*without spaces around it.*Received: ' happy'",
+    ),
+    "a class that commands the terminal": (
+        lambda raw: write_image(raw / "train" / "\x1b[2J" / "x.png", (0, 0, 0)),
+        r"the name of a class must be .*without control characters.*Received: '\\x1b\[2J'",
+    ),
+    "a class in capitals beside itself": (
+        lambda raw: write_image(raw / "train" / "HAPPY" / "x.png", (0, 0, 0)),
+        r"differs from .*train/(happy|HAPPY) in capitals alone, .*: give both one name",
+    ),
+    "a class of letters put together otherwise": (
+        lambda raw: [
+            write_image(raw / "train" / name / "x.png", (0, 0, 0)) for name in ("\xe9", "e\u0301")
+        ],
+        r"in how its letters are put together: give both one name",
+    ),
+    "a label of a million characters": (
+        lambda raw: (raw / "labels.txt").write_text(f"happy\nangry\n{'x' * 10**6}"),
+        r"labels\.txt, row 3: the name of a class must be .* at most 100 characters",
+    ),
+    "a label of other bytes": (
+        lambda raw: (raw / "labels.txt").write_bytes(b"happy\nangry\nm\xfcde\n"),
+        r"labels\.txt, row 3: the name of a class must be one line",
+    ),
+    "a class that is another by a link": (
+        lambda raw: (raw / "train" / "sad").symlink_to(raw / "train" / "happy"),
+        r"train/sad is a link to a folder: put the folder itself .*Received: .*train/happy'",
+    ),
+    "a loop of links": (
+        lambda raw: (raw / "train" / "happy" / "again").symlink_to(raw / "train"),
+        r"happy/again is a link to a folder",
+    ),
+    "an image from elsewhere": (
+        lambda raw: (raw / "train" / "happy" / "x.png").symlink_to(outside(raw)),
+        r"happy/x\.png is a link that leads out of .*raw: put the image .*Rec.*private\.png'",
+    ),
+    "an image in two splits by a link": (
+        lambda raw: (raw / "test" / "happy" / "x.png").symlink_to(raw / "train/happy/face00.png"),
+        r"(x|face00)\.png and .*(x|face00)\.png are one file, by a link: delete one of the two",
+    ),
+    "a link that leads nowhere": (
+        lambda raw: (raw / "train" / "happy" / "x.png").symlink_to("nowhere.png"),
+        r"happy/x\.png is no file, nor a link to one: put the image there",
+    ),
+    "a pipe": (
+        lambda raw: os.mkfifo(raw / "train" / "happy" / "x.png"),
+        r"happy/x\.png is no file, nor a link to one",
+    ),
     "an image that does not decode": (
         lambda raw: (raw / "train" / "happy" / "face03.png").write_bytes(b"\x89PNG"),
-        r"face03\.png \(named by folder happy\) does not decode.*Received: a file of 4 bytes",
+        r"face03\.png \(named by folder happy\) does not decode.*Received: .*4 bytes",
     ),
     "a condition of no image": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "test/face,upper,0,0\n"),
@@ -336,8 +515,8 @@ def test_a_jpeg_is_whole_whatever_its_header_holds(tmp_path):
     whole = plain[:2] + comment + plain[2:]
     for data in (plain, whole, whole + b"\0\n", plain + b"a film \xff\xda"):
         (tmp_path / "x.jpg").write_bytes(data)
-        image = images.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
+        image = stored_image.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
         assert (image.height, image.width, image.encoded) == (16, 16, data)
     (tmp_path / "x.jpg").write_bytes(whole[:-20])
     with pytest.raises(ValueError, match="does not decode"):
-        images.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
+        stored_image.load_image(tmp_path / "x.jpg", named_by="test", upright=False)

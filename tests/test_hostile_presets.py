@@ -190,7 +190,7 @@ def test_pickles_in_arrays_are_not_read(tmp_path):
 
 
 def test_arrays_of_another_kind():
-    for bias in (np.array([np.nan, 1]), np.array(["a", "b"]), np.ones(3)):
+    for bias in (np.array([np.nan, 1]), np.array([1e300, 1]), np.array(["a", "b"]), np.ones(3)):
         changes = {"conv/bias": bias}
         with pytest.raises(ValueError, match=r"1 differ: conv/bias\. Received: 'here'"):
             preset_file.read_arrays(_npz({**SOUND_ARRAYS, **changes}), shapes=SHAPES, source="here")

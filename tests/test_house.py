@@ -24,8 +24,21 @@ LAYERS = [
     {"serving"},
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
+    {"augment"},
     {"annotate"},
-    {"card", "config", "specs", "files", "images", "prediction", "settings", "video"},
+    {
+        "card",
+        "checks",
+        "config",
+        "registry",
+        "specs",
+        "files",
+        "images",
+        "photos",
+        "prediction",
+        "settings",
+    }
+    | {"video", "video_child", "reader_process"},
 ]
 
 
@@ -53,6 +66,13 @@ def test_imports_run_one_way(path):
             assert parts[1:] in (("data", "prepared"), ("launch", "prepare")), module
         elif first == "ran_tf" and rest and parts[1] != "__init__":
             assert layer(rest[0]) >= layer(parts[1]), f"{path} imports {module}"
+
+
+def test_both_packages_read_images_alike():
+    first, second = (
+        (ROOT / name / "images.py").read_text() for name in ("ran_tf", "tfds_builders")
+    )
+    assert first == second, "copy one over the other"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -117,6 +137,15 @@ def test_emotion_orders_are_those_of_the_papers():
         "disgust",
         "anger",
         "contempt",
+    )
+    assert specs.LABELS["fer2013"] == (
+        "angry",
+        "disgust",
+        "fear",
+        "happy",
+        "sad",
+        "surprise",
+        "neutral",
     )
     assert specs.LABELS["raf_db"] == (
         "surprise",

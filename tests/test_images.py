@@ -1,9 +1,9 @@
 """Any image file becomes the right pixels, or one clear error, before it can fill the memory."""
 
 import io
+import os
 import struct
 import tracemalloc
-import zlib
 
 import cv2
 import numpy as np
@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from skimage.data import astronaut
 
 from ran_tf import images
+from tests.image_files import HEIC, camera_pixels, damaged_jpeg, png_that_claims
 
 RED, GREEN, BLUE, YELLOW = (200, 30, 40), (20, 180, 60), (30, 60, 190), (220, 200, 30)
 
@@ -45,9 +47,10 @@ def encode(picture, format, **options):
 
 def check_close(decoded, expected, *, most=0):
     """Pixels agree, away from edges, which a lossy format blurs."""
+    expected = np.asarray(expected)
     assert decoded.dtype == np.uint8 and decoded.shape == expected.shape
     inner = np.ones(expected.shape[:2], bool)
-    for axis in (0, 1):
+    for axis in (0, 1) if expected.size > 3 else ():
         middle = expected.shape[axis] // 2
         inner[(slice(None),) * axis + (slice(middle - 4, middle + 4),)] = False
     difference = np.abs(decoded[inner].astype(int) - expected[inner].astype(int))
@@ -114,10 +117,53 @@ def as_grey(grey):
         pytest.param(
             encode(Image.fromarray(PICTURE), "PNG")[:-12], PICTURE, 0, id="png without its end"
         ),
+        pytest.param(encode(PICTURE, "PPM"), PICTURE, 0, id="ppm"),
+        pytest.param(b"P3\n# a note\n1 1\n1023\n1023 0 512", [[[255, 0, 127]]], 1, id="text ppm"),
+        pytest.param(b"P5 1 1 1023\n\x02\x00", [[[127] * 3]], 1, id="pgm of 10 bits"),
+        pytest.param(encode(PICTURE, "JPEG2000", irreversible=False), PICTURE, 0, id="jpeg 2000"),
+        pytest.param(
+            encode(PICTURE, "JPEG2000", no_jp2=True), PICTURE, 0, id="jpeg 2000 without a box"
+        ),
+        pytest.param(encode(PICTURE, "AVIF", quality=95), PICTURE, 8, id="avif"),
     ],
 )
 def test_every_kind_of_file(data, expected, most):
     check_close(images.decode_image(data), expected, most=most)
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
+@pytest.mark.parametrize(
+    ("pixels_of", "bits"),
+    [
+        (lambda shape: camera_pixels(8, shape), 8),
+        (lambda shape: camera_pixels(10, shape), 10),
+        (lambda shape: camera_pixels(12, shape), 12),
+        (lambda shape: camera_pixels(14, shape), 14),
+        (lambda shape: camera_pixels(16, shape), 16),
+        # Dark pictures of 16 bits stay dark.
+        (lambda shape: camera_pixels(15, shape), 16),
+        (lambda shape: camera_pixels(4, shape) * 257, 16),
+        (lambda shape: camera_pixels(6, shape, left=6), 16),
+        (lambda shape: np.zeros(shape, np.uint16), 16),
+    ],
+)
+def test_the_bits_that_a_camera_uses(ending, shape, pixels_of, bits):
+    pixels = pixels_of(shape)
+    expected = (pixels // 2 ** (bits - 8)).astype(np.uint8)
+    data = cv2.imencode(f".{ending}", pixels)[1].tobytes()
+    expected = as_grey(expected) if expected.ndim == 2 else expected[..., ::-1]
+    np.testing.assert_array_equal(images.decode_image(data), expected)
+
+
+def test_deep_colours_over_white():
+    rgb = camera_pixels(16, (20, 30, 3))
+    alpha = np.full((20, 30, 1), 65535, np.uint16)
+    alpha[0] = 0
+    data = cv2.imencode(".png", np.concatenate([rgb[..., ::-1], alpha], axis=-1))[1].tobytes()
+    expected = (rgb >> 8).astype(np.uint8)
+    expected[0] = 255
+    np.testing.assert_array_equal(images.decode_image(data), expected)
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
@@ -183,6 +229,33 @@ def test_exif_orientation(format, orientation):
         check_close(decoded, cv2.imdecode(np.frombuffer(data, np.uint8), 1)[..., ::-1], most=6)
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_tiff_as_it_is_stored(orientation, deep):
+    """Pillow turns these as it loads them, and OpenCV those of 16 bits."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(PICTURE, "TIFF", exif=exif)
+    if deep:
+        pixels = PICTURE[..., ::-1].astype(np.uint16) * 257
+        data = cv2.imencode(".tiff", pixels, [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()
+        data = with_tiff_orientation(data, orientation)
+    np.testing.assert_array_equal(images.decode_image(data, upright=False), PICTURE)
+    np.testing.assert_array_equal(images.decode_image(data), UPRIGHT[orientation](PICTURE))
+
+
+def with_tiff_orientation(data, orientation):
+    """A little-endian TIFF whose first directory is copied to the end, with one more entry."""
+    start = struct.unpack("<I", data[4:8])[0]
+    count = struct.unpack("<H", data[start : start + 2])[0]
+    entries = [data[start + 2 + 12 * i :][:12] for i in range(count)]
+    entries = [entry for entry in entries if entry[:2] != b"\x12\x01"]
+    entries.append(struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0))
+    entries.sort(key=lambda entry: struct.unpack("<H", entry[:2]))
+    table = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + table
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_no_hindrance():
     data = encode(PICTURE, "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\xff broken")
@@ -216,6 +289,46 @@ def test_truncated_files_are_errors(format, share):
         images.decode_image(data[: int(share * len(data))])
 
 
+FACE = astronaut()[:256, 128:384]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_damaged_jpeg_is_an_error(mode, progressive, zeros):
+    """Pillow, OpenCV and TensorFlow would answer with a picture that is half grey."""
+    with pytest.raises(ValueError, match=r"damaged or of an unusual kind.*Received: JPEG"):
+        images.decode_image(damaged_jpeg(mode=mode, progressive=progressive, zeros=zeros))
+
+
+def test_what_libjpeg_minds_and_pixels_do_not():
+    """Zeros before the end, which some cameras write, and whatever comes behind it."""
+    whole = encode(FACE, "JPEG")
+    for data in (whole[:-2] + bytes(40) + whole[-2:], whole + b"a film", whole + bytes(9)):
+        np.testing.assert_array_equal(images.decode_image(data), images.decode_image(whole))
+
+
+def test_a_damaged_png_is_an_error():
+    whole = encode(FACE, "PNG")
+    with pytest.raises(ValueError, match="damaged or of an unusual kind"):
+        images.decode_image(whole[:9000] + bytes(2000) + whole[11_000:])
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (HEIC, "HEIC: save it as JPEG; iPhones do with"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL: save it as"),
+        (b"<?xml version='1.0'?>\n<svg width='9'/>", "SVG: save it as PNG"),
+        (b"II*\0\x10\0\0\0CR\2\0", "raw file of a camera: save it as"),
+        (encode(PICTURE, "TIFF", tiffinfo={254: 1}), "begins with a small copy of a picture"),
+    ],
+)
+def test_an_image_that_is_not_read_is_named(data, said):
+    with pytest.raises(ValueError, match=f"{said}.*Received: .*bytes"):
+        images.decode_image(data)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"\0", b"no image", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"%!PS-Adobe-3.0 EPSF"],
@@ -232,18 +345,6 @@ def test_unusual_numbers_are_refused():
         images.decode_image(encode(GREY.astype(np.float32), "TIFF"))
 
 
-def _png_header(width, height):
-    """A PNG that says how large it is and holds nothing to speak of."""
-
-    def chunk(name, data):
-        body = name + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    start = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + start + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("size", [(8193, 8192), (10_000, 9_000), (20_000, 20_000), (2**31 - 1, 9)])
 def test_bombs_are_refused_by_their_header(size, recwarn):
     tracemalloc.start()
@@ -251,7 +352,7 @@ def test_bombs_are_refused_by_their_header(size, recwarn):
         with pytest.raises(
             ValueError, match="at most 67,108,864 pixels; make it smaller.*Received"
         ):
-            images.decode_image(_png_header(*size))
+            images.decode_image(png_that_claims(*size))
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -263,8 +364,14 @@ def test_files(tmp_path, monkeypatch):
     np.testing.assert_array_equal(images.read_image(tmp_path / "a.png"), PICTURE)
     with pytest.raises(FileNotFoundError):
         images.read_image(tmp_path / "b.png")
-    with pytest.raises(ValueError, match="`path` must be a file"):
-        images.read_image("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    for no_file in ("pipe.jpg", "endless.jpg", "."):
+        with pytest.raises(ValueError, match="`path` must be a file"):
+            images.read_image(tmp_path / no_file)
+    (tmp_path / "broken.jpg").symlink_to("gone.jpg")
+    with pytest.raises(FileNotFoundError, match="broken.jpg"):
+        images.read_image(tmp_path / "broken.jpg")
     monkeypatch.setattr(images, "MAX_BYTES", 50)
     for read in (images.read_image, lambda path: images.decode_image(path.read_bytes())):
         with pytest.raises(ValueError, match=r"at most 50 bytes\. Received: \d+ bytes"):
@@ -288,3 +395,11 @@ def test_flipped_bytes_give_pixels_or_one_kind_of_error(format, changes):
         assert "Received: " in str(error)
     else:
         assert decoded.dtype == np.uint8 and decoded.ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [("a.JPG", "a"), ("a.b.jpeg", "a.b"), ("Aaron.Eckhart_0001", "Aaron.Eckhart_0001"), ("a", "a")],
+)
+def test_a_name_without_its_ending(name, without):
+    assert images.without_suffix(name) == without

@@ -319,7 +319,7 @@ def test_every_kind_of_file_in_one_batch(from_workdir):
 
 
 def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypatch):
-    monkeypatch.setattr("ran_tf.images.MAX_HELD_PIXELS", 90 * 120)
+    monkeypatch.setattr("ran_tf.photos.MAX_HELD_PIXELS", 90 * 120)
     from_workdir.faces([random_faces(90, 120)] * 3 + [random_faces(30, 30)] * 5)
     # A batch of two at most; a photo that reaches the limit goes alone.
     assert known_faces == [1, 1, 1, 2, 2, 1]
@@ -344,5 +344,5 @@ def test_the_readmes_photo(tmp_path):
     # The rule below the head is left out there.
     shown = [line.split() for line in done.stdout.splitlines() if line.strip(" ─")]
     assert shown == [line.split() for line in said.splitlines()]
-    picture = images.read_image(tmp_path / "faces" / "astronaut.png_face0.png")
+    picture = images.read_image(tmp_path / "faces" / "astronaut_face0.png")
     assert picture.shape[1] > 800

@@ -3,6 +3,8 @@
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 import types
 
 import pytest
@@ -13,6 +15,7 @@ from ran_tf import config
 from ran_tf.data import prepared
 from ran_tf.launch.prepare import main, prepare
 from tests import ferplus_files
+from tfds_builders.ferplus import votes
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
 
 FEW = {"train": {"clean": 8}, "validation": {"clean": 8}, "test": {"glasses": 8, "beyond_45": 8}}
@@ -27,7 +30,8 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
     said = (
         "train 2, validation 1, test 3, ambiguous 2 faces; "
-        "among them occlusion 2, pose_30 2, pose_45 1; votes of label.csv. "
+        "among them occlusion 2, pose_30 2, pose_45 1; from folders FER2013Train, FER2013Valid, "
+        "FER2013Test; votes of label.csv. "
     )
     line = prepare(dataset="ferplus", **where)
     assert line.startswith(f"ferplus/majority/1.1.0: {said}Built in ")
@@ -44,6 +48,53 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
         f"ferplus/majority/1.1.0: {said}Already built in {folder}: delete it to build anew"
     )
     assert record.stat().st_mtime_ns == written
+
+
+@pytest.fixture
+def while_built(monkeypatch):
+    """Calls a function once while examples are being written."""
+
+    def call(function):
+        made = votes.distribution
+        calls = iter([function])
+
+        def distribution(*arguments):
+            next(calls, lambda: None)()
+            return made(*arguments)
+
+        monkeypatch.setattr(votes, "distribution", distribution)
+
+    return call
+
+
+def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path, raw, while_built):
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
+    folder = tmp_path / "out" / "ferplus" / "majority"
+    unfinished = []
+    while_built(lambda: unfinished.extend(folder.glob("incomplete.*")))
+    prepare(dataset="ferplus", **where)
+    (killed,) = unfinished
+    assert not killed.exists()
+    other = folder / "incomplete.AAAAAA_1.1.0"  # TFDS' own name: of whom, nobody knows
+    (folder / "1.1.0").rename(killed)
+    other.mkdir()
+    prepare(dataset="ferplus", **where)
+    assert {path.name for path in folder.glob("[!.]*")} == {"1.1.0", other.name}
+
+
+def test_a_second_run_waits_for_the_first(tmp_path, raw, while_built):
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
+    lines, started = [], threading.Event()
+
+    def second():
+        started.set()
+        lines.append(prepare(dataset="ferplus", **where))
+
+    thread = threading.Thread(target=second)
+    while_built(lambda: (thread.start(), started.wait(), time.sleep(0.3)))
+    assert "Built in" in prepare(dataset="ferplus", **where)
+    thread.join()
+    assert "Already built" in lines[0]
 
 
 def test_a_config_is_named_after_a_slash_and_a_home_directory_with_a_tilde(

@@ -187,6 +187,12 @@ FAULTS = {
         ),
         r"are the same face by their names.*'test_54' twice",
     ),
+    "a link": (
+        lambda raw: (raw / "DATASET/test/4/x.jpg").symlink_to(
+            raw / "DATASET/test/4/test_54_aligned.jpg"
+        ),
+        r"are one file, by a link",
+    ),
     "an empty class": (
         lambda raw: [p.unlink() for p in (raw / "DATASET/test/4").iterdir()],
         r"test/4 holds no images",
@@ -197,7 +203,7 @@ FAULTS = {
     ),
     "a table that contradicts": (
         lambda raw: (raw / "test_labels.csv").write_text("label,image\n3,test_0001_aligned.jpg\n"),
-        r"test_labels\.csv, row 2: contradicts the folder of .*1 \(surprise\).*3,test_0001",
+        r"test_labels\.csv, row 2: contradicts the folder of .*1 \(surprise\).*label='3'",
     ),
     "a table of other images": (
         lambda raw: (raw / "test_labels.csv").write_text("image,label\nx.jpg,1\n"),
@@ -205,7 +211,7 @@ FAULTS = {
     ),
     "a table with another header": (
         lambda raw: (raw / "test_labels.csv").write_text("image,class\nx.jpg,1\n"),
-        r"test_labels\.csv, row 1: the header must be image,label",
+        r"test_labels\.csv, row 1: the header lacks label",
     ),
     "nameless and numbered from zero": (
         lambda raw: (

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from ran_tf.config import DataConfig
 from ran_tf.data import damage, ops, pipeline, prepared, reader, store
+from tfds_builders import landmarks
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,38 @@ def test_a_store_has_every_face_by_its_number(sharded_dir, make, split):
         np.testing.assert_array_equal(
             fetched["labels"], np.eye(2)[[example["label"] for example in drawn]]
         )
+
+
+def test_faces_that_differ_in_anything_that_training_reads_have_another_fingerprint(tmp_path):
+    header = f"id,{','.join(landmarks.COLUMNS)}\n"
+    draw = np.random.default_rng(0)
+    images = [draw.integers(0, 256, (6, 5, 3), dtype=np.uint8) for _ in range(8)]
+
+    def fingerprint(name, *, images=images, sort=str, points="0.5", cache=True):
+        folder = tmp_path / name
+        for i, image in enumerate(images):
+            path = folder / "raw" / "train" / ("happy", "sad")[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), image)
+        (folder / "raw" / "labels.txt").write_text("\n".join(sorted(("happy", "sad"), key=sort)))
+        rows = header + f"0{f',{points}' * 10}\n"
+        (folder / "raw" / "landmarks.csv").write_text(rows)
+        tfds.builder("folder_faces", data_dir=folder / "out").download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=folder / "raw")
+        )
+        return small_training(folder / "out", split="train", cache=cache).fingerprint
+
+    first = fingerprint("first")
+    assert fingerprint("again", cache=False) == first
+    other = [images[0] // 2, *images[1:]]
+    different = {
+        first,
+        fingerprint("order of the classes", sort=lambda name: name[::-1]),
+        fingerprint("swapped", images=[images[i ^ 1] for i in range(8)]),
+        fingerprint("pixels", images=other),
+        fingerprint("landmarks", points="0.5000001"),
+    }
+    assert len(different) == 5
 
 
 @pytest.mark.parametrize("cache", [True, False])

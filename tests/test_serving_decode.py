@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ran_tf import images
 from ran_tf.serving import decode
+from tests.image_files import camera_pixels
 from tests.test_export import random_faces
 
 COLOUR = random_faces(41, 57)
@@ -73,6 +75,18 @@ ANSWERED = {
         GREYS,
     ),
     "16 bit png": (tf.io.encode_png(COLOUR.astype(np.uint16) * 257).numpy(), COLOUR),
+    **{
+        f"{bits} of 16 bits, {pixels.shape[-1]} channels": (
+            tf.io.encode_png(pixels).numpy(),
+            images.decode_image(tf.io.encode_png(pixels).numpy()),
+        )
+        for bits in (8, 10, 12, 14, 15)
+        for pixels in (camera_pixels(bits, (9, 8, 1)), camera_pixels(bits, (9, 8, 3)))
+    },
+    "dark, 16 bits": (
+        tf.io.encode_png(COLOUR.astype(np.uint16) // 8 * 257).numpy(),
+        COLOUR // 8,
+    ),
     "one pixel": (encode(COLOUR[:1, :1], "PNG"), COLOUR[:1, :1]),
     "20,000 pixels wide": (encode(WIDE, "PNG"), WIDE),
     "20,000 pixels tall": (encode(TALL, "PNG"), TALL),

@@ -147,6 +147,21 @@ MISTAKES = {
         lambda raw: shutil.copytree(raw / TRAIN / "Sad", raw / TRAIN / "Contempt"),
         r"Contempt is no emotion of SFEW \(Angry, .*: rename it, or move it away",
     ),
+    "an emotion twice": (
+        lambda raw: shutil.copytree(raw / TRAIN / "Happy", raw / TRAIN / "happy"),
+        r"(H|h)appy is a second folder of the emotion happy: join the two\. Received: train=",
+    ),
+    "an emotion that is another by a link": (
+        lambda raw: (
+            shutil.rmtree(raw / TRAIN / "Sad"),
+            (raw / TRAIN / "Sad").symlink_to(raw / TRAIN / "Happy"),
+        ),
+        r"Train_Aligned_Faces/Sad is a link to a folder",
+    ),
+    "an image in both splits by a link": (
+        lambda raw: (raw / VAL / "Sad" / "x.png").symlink_to(next((raw / TRAIN).rglob("*1.png"))),
+        r"are one file, by a link: delete one of the two\. Received: id='validation/sad/x'",
+    ),
     "a loose image": (
         lambda raw: (raw / TRAIN / "x.png").write_bytes(b"?"),
         r"Train_Aligned_Faces/x\.png lies in no folder of a class \(angry, disgust",
@@ -157,7 +172,7 @@ MISTAKES = {
     ),
     "an image that does not decode": (
         lambda raw: (raw / VAL / "Sad" / "Frostnixon_000519240_00000005.png").write_bytes(b"\x89"),
-        r"00000005\.png \(named by folder sad\) does not decode.*Received: a file of 1 bytes",
+        r"00000005\.png \(named by folder sad\) does not decode.*Received: .*1 bytes",
     ),
 }
 

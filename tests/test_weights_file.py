@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf.models import reader_process, weights_file
+from ran_tf import reader_process
+from ran_tf.models import weights_file
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
 """Images in folders that are named by their class."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from absl import logging
 from etils import epath
 
-from tfds_builders import images
+from tfds_builders import images, stored_image
 from tfds_builders import landmarks as landmarks_lib
 
 
@@ -39,7 +42,7 @@ def make_example(
         ValueError: an image that does not decode.
     """
     # Upright, as the detector saw it that the landmarks are from.
-    image = images.load_image(face.image, named_by=f"folder {face.label}", upright=True)
+    image = stored_image.load_image(face.image, named_by=f"folder {face.label}", upright=True)
     return (
         face.id,
         {
@@ -53,9 +56,20 @@ def make_example(
 
 
 def subfolders(folder: epath.Path) -> list[epath.Path]:
-    """The folders in a folder, sorted by name; hidden and system ones are left out."""
+    """The folders in a folder, sorted by name; hidden and system ones are left out.
+
+    Raises:
+        ValueError: one is a link, by which its images would be in two places, or without end.
+    """
     found = [path for path in folder.iterdir() if path.is_dir()]
-    return sorted(path for path in found if not path.name.startswith((".", "__")))
+    found = sorted(path for path in found if not path.name.startswith((".", "__")))
+    for path in found:
+        if os.path.islink(path):
+            raise ValueError(
+                f"{path} is a link to a folder: put the folder itself there (cp -rL copies what "
+                f"links lead to). Received: a link to {os.path.realpath(path)!r}"
+            )
+    return found
 
 
 def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
@@ -66,12 +80,19 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
         manual_dir: that ids start from.
 
     Raises:
-        ValueError: two images have the same path but for their ending, or one is of a kind that is
-          not read.
+        ValueError: two images have the same path but for their ending, one is of a kind that is
+          not read or has a name that is not UTF-8, or one is a link that leads out of `manual_dir`.
     """
     faces = {}
     for path in _images_below(folder):
-        name = path.relative_to(manual_dir).with_suffix("").as_posix()
+        _check_place(path, manual_dir=manual_dir)
+        name = images.without_suffix(path.relative_to(manual_dir).as_posix())
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"names of images must be UTF-8: rename the file. Received: {str(path)!a}"
+            ) from error
         if name in faces:
             raise ValueError(
                 f"{path} and {faces[name].image.name} beside it have the same id: delete or rename "
@@ -79,6 +100,38 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
             )
         faces[name] = Face(id=name, label=folder.name, image=path)
     return [faces[name] for name in sorted(faces)]
+
+
+def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
+    """Raises ValueError unless an image's name leads to a file below `manual_dir`."""
+    if not images.is_file(path):  # left out, a class would silently be smaller
+        raise ValueError(
+            f"{path} is no file, nor a link to one: put the image there, or delete the name. "
+            f"Received: {os.path.realpath(path)!r}"
+        )
+    if not os.path.islink(path):
+        return
+    target = pathlib.Path(os.path.realpath(path))
+    if not target.is_relative_to(os.path.realpath(manual_dir)):
+        raise ValueError(
+            f"{path} is a link that leads out of {manual_dir}: put the image itself there "
+            f"(cp -rL copies what links lead to). Received: a link to {str(target)!r}"
+        )
+
+
+def refuse_doubles(faces: Iterable[Face]) -> None:
+    """Raises ValueError for a file that several images are, by links."""
+    first: dict[tuple[int, int], Face] = {}
+    for face in faces:
+        if not os.path.isfile(face.image):  # in a bucket, which has no links
+            continue
+        file = os.stat(face.image)
+        other = first.setdefault((file.st_dev, file.st_ino), face)
+        if other is not face:
+            raise ValueError(
+                f"{face.image} and {other.image} are one file, by a link: delete one of the two. "
+                f"Received: id={face.id!r}"
+            )
 
 
 def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
@@ -92,24 +145,39 @@ def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
 
 
 def is_image(path: epath.Path) -> bool:
-    """Whether a path is a visible file with the ending of an image."""
-    return _is_visible_file(path, endings=images.SUFFIXES)
+    """Whether a path is a visible image: by its ending, or else by its first bytes.
 
-
-def _is_visible_file(path: epath.Path, *, endings: Sequence[str]) -> bool:
-    return path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+    Raises:
+        ValueError: it is an image of a kind that is not read. Left out, a class would silently be
+          smaller.
+    """
+    if path.name.startswith(".") or path.is_dir():
+        return False
+    if path.name.lower().endswith(images.SUFFIXES):
+        return True
+    if not images.is_file(path):  # a link that leads nowhere, too
+        return False
+    with path.open("rb") as file:
+        kind = images.kind_of(file.read(images.HEAD_BYTES))
+    if kind in images.NOT_READ:
+        raise ValueError(
+            f"{path} is an image of a kind that is not read: {images.NOT_READ[kind]}, or move it "
+            f"away. Received: {kind}"
+        )
+    return kind is not None
 
 
 def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
+    others = []
     for path in folder.iterdir():
         if is_image(path):
             yield path
-        elif _is_visible_file(path, endings=images.OTHER_SUFFIXES):
-            # Left out, a class would silently be smaller.
-            raise ValueError(
-                f"{path} is an image of a kind that is not read: convert it to one of "
-                f"{', '.join(images.SUFFIXES)}, or move it away. Received: {path.suffix!r}"
-            )
+        elif not path.is_dir() and not path.name.startswith("."):
+            others.append(path.name)
+    if others:
+        logging.warning(
+            "%s: left out %d files that are no images, such as %r", folder, len(others), min(others)
+        )
     for inner in subfolders(folder):
         yield from _images_below(inner)
 
@@ -122,10 +190,10 @@ def names_of(faces: Sequence[Face], *, manual_dir: epath.Path) -> dict[str, str 
     """
     names: dict[str, str | None] = {}
     for face in faces:
-        stem = face.image.stem
+        stem = images.without_suffix(face.image.name)
         names[stem] = None if stem in names else face.id
     for face in faces:
         path = face.image.relative_to(manual_dir)
-        for name in (face.id, path.as_posix(), path.with_suffix("").as_posix()):
+        for name in (face.id, path.as_posix(), images.without_suffix(path.as_posix())):
             names[name] = face.id
     return names

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders, doubles
+from tfds_builders import class_folders, doubles, images
+from tfds_builders.held_out import held_out
 
 _SPLITS = {
     "train": "train",
@@ -141,7 +142,8 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
 
     Raises:
         FileNotFoundError: a folder of a class has no image.
-        ValueError: a folder of no class, labels that cannot be told, or a face in two places.
+        ValueError: a folder of no class, labels that cannot be told, a face in two places, or links
+          that lead out of the copy or make two images of a file.
     """
     folders = _split_folders(root)
     labels, are_official = _read_labels(
@@ -176,6 +178,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
         layout=_describe(folders, labels=labels, manual_dir=epath.Path(manual_dir)),
         faces=[faces[name] for name in sorted(faces)],
     )
+    class_folders.refuse_doubles(copy.faces)
     _warn_of_names(copy.faces, moved=moved, strangers=strangers, title=release.title)
     doubles.warn_of_doubles({f.image: f.split for f in copy.faces}, title=release.title)
     are_published = check_counts(
@@ -188,6 +191,26 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
             f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
+
+
+def class_index(name: str, *, classes: Sequence[str]) -> int | None:
+    """Index of a class by its name in any usual spelling, or its number from 0; None for none."""
+    words = [_word(known) for known in classes]
+    if name.isdecimal():
+        return int(name) if int(name) < len(words) else None
+    return words.index(_word(name)) if _word(name) in words else None
+
+
+def with_validation(faces: Sequence[Face]) -> list[Face]:
+    """The faces; where none is of validation, every tenth of each class of train is held out."""
+    if any(face.split == "validation" for face in faces):
+        return list(faces)
+    chosen = held_out({face.id: face.label for face in faces if face.split == "train"})
+    logging.warning("no validation faces in this copy: every tenth of train is held out for them")
+    return [
+        dataclasses.replace(face, split="validation") if face.id in chosen else face
+        for face in faces
+    ]
 
 
 def count(faces: Sequence[Face], *, classes: Sequence[str]) -> dict[str, list[int]]:
@@ -287,7 +310,8 @@ def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
                 f"move it away, or into its split. Received: {folder.name!r} beside "
                 f"{', '.join(folder.name for folder in folders.values())}"
             )
-        logging.warning("%s is neither a split nor a class: left out", folder)
+        if class_folders.read_class(folder, manual_dir=root):
+            logging.warning("%s holds images and is neither a split nor a class: left out", folder)
     return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
 
 
@@ -346,7 +370,7 @@ def _read_words(
 
 
 def _face(image: class_folders.Face, *, split: str, label: int, release: Release) -> Face:
-    match = release.name.fullmatch(image.image.stem)
+    match = release.name.fullmatch(images.without_suffix(image.image.name))
     if not match:
         return Face(id=image.id, split=split, label=label, image=image.image, named=False)
     name = match["id"]

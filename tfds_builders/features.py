@@ -15,6 +15,9 @@ FERPLUS_EMOTIONS = (
     "contempt",
 )
 
+#: FER2013's emotions in the order of its numbers 0..6.
+FER2013_EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
 #: RAF-DB's emotions: its official labels 1..7 less one.
 RAF_DB_EMOTIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 

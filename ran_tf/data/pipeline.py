@@ -50,10 +50,15 @@ class TrainingData:
 
     @functools.cached_property
     def _faces(self) -> store.InMemory | store.OnDisk:
-        """Made when the first epoch is asked for; it serves all of them."""
+        """Made when the first epoch or the fingerprint is asked for; it serves all of them."""
         make = store.InMemory if self._data.cache else store.OnDisk
         decoder = self._dataset.decoder(self._data)
         return make(self._dataset.builder, self._data.train_split, decoder=decoder)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the faces and what is known of them, see `store.InMemory`."""
+        return self._faces.fingerprint
 
     def epoch(
         self, epoch: int, *, first_step: int = 0, share: reader.Share = reader.WHOLE

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import specs
+from ran_tf.card import check_labels
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import damage, reader
 
@@ -100,7 +101,8 @@ def open_dataset(data: DataConfig) -> Dataset:
     """Opens a dataset that `ran_tf.launch.prepare` has built.
 
     Raises:
-      ValueError: if there is no such dataset, or its emotion order is not that of `specs.LABELS`.
+      ValueError: if there is no such dataset, its features or the names of its classes are not
+        those of faces, or its emotion order is not that of `specs.LABELS`.
       FileNotFoundError: if it is not prepared in `data.data_dir`.
       damage.DamagedDatasetError: if some of its files are missing or empty.
     """
@@ -120,16 +122,59 @@ def open_dataset(data: DataConfig) -> Dataset:
             + (f" --data_dir={data.data_dir}" if data.data_dir else "")
         )
     damage.check_files(builder)
+    _check_features(builder)
     labels = tuple(builder.info.features["label"].names)
+    check_labels(f"labels of {builder.info.full_name}", labels)
     known = specs.LABELS.get(family)
     if known is not None and labels[: len(known)] != known[: len(labels)]:
         raise ValueError(
             f"the emotion order of the prepared dataset {builder.info.full_name!r} is not that of "
             f"ran_tf.LABELS[{family!r}]; prepare it again. Received: {labels}, expected {known}"
         )
-    if data.target == "votes" and "votes" not in builder.info.features:
+    # A copy of FERPlus in class folders keeps the feature and knows no votes.
+    metadata = builder.info.metadata or {}
+    has_votes = "votes" in builder.info.features and metadata.get("protocol", True)
+    if data.target == "votes" and not has_votes:
         raise ValueError(
             f"`target` can be 'votes' only for a dataset with crowd votes. "
             f"Received: target='votes' with dataset={data.name!r}"
         )
     return Dataset(builder=builder, labels=labels)
+
+
+def _check_features(builder: tfds.core.DatasetBuilder) -> None:
+    """Raises ValueError unless a dataset has the features that are read, in the form they have."""
+    features = builder.info.features
+    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    scalar, classes = (), getattr(found.get("label"), "num_classes", None)
+    needed = {
+        "image": (tfds.features.Image, None, "uint8"),
+        "label": (tfds.features.ClassLabel, scalar, "int64"),
+        "id": (tfds.features.Text, scalar, "string"),
+    }
+    may_have = {
+        "landmarks": (object, (len(specs.LANDMARKS), 2), "float32"),
+        "votes": (object, (classes,), "float32"),
+        "occlusion": (object, scalar, "int64"),
+        "pose_30": (object, scalar, "bool"),
+        "pose_45": (object, scalar, "bool"),
+    }
+    wrong = [
+        name
+        for name, form in (needed | may_have).items()
+        if not (_has_form(found[name], *form) if name in found else name in may_have)
+    ]
+    if wrong or not classes:
+        raise ValueError(
+            f"the dataset {builder.info.full_name!r} must have the features image (u8[H,W,C]), "
+            "label (a class with names) and id (text), as tfds_builders.features has them. "
+            f"Received: {', '.join(wrong) or 'label'} missing or of another form, "
+            f"among {', '.join(found) or 'none'}"
+        )
+
+
+def _has_form(feature, kind: type, shape: tuple | None, dtype: str) -> bool:
+    if not isinstance(feature, kind) or isinstance(feature, tfds.features.FeaturesDict):
+        return False
+    info = feature.get_tensor_info()
+    return info.tf_dtype.name == dtype and shape in (None, info.shape)

@@ -138,6 +138,25 @@ class Decoder:
         """What a training step needs of string[b]: "image", "labels", "label", "landmarks"."""
         return self._faces(parse(serialised, features=self.features, names=self._names()))
 
+    def marks(self, serialised):
+        """A number for each face of string[b], i64[b]: of all that a training step reads of it.
+
+        It does not depend on the arrangement of a record, which TFDS may choose anew.
+        """
+        example = parse(serialised, features=self.features, names=self._names())
+        # As whole numbers: a float's text would be rounded.
+        bits = {tf.float32: tf.int32, tf.float64: tf.int64}
+        parts = []
+        for name in sorted(example):
+            value = example[name]
+            if value.dtype in bits:
+                value = tf.bitcast(value, bits[value.dtype])
+            if value.dtype != tf.string:
+                columns = tf.reshape(tf.strings.as_string(value), [tf.size(example["label"]), -1])
+                value = tf.strings.reduce_join(columns, axis=1, separator=" ")
+            parts.append(value)
+        return tf.strings.to_hash_bucket_fast(tf.strings.join(parts, separator="|"), 2**62)
+
     def evaluation(self, serialised) -> dict:
         """The same and "id", "occlusion", "pose_30" and "pose_45"."""
         conditions = {"occlusion": tf.int64, "pose_30": tf.bool, "pose_45": tf.bool}

@@ -4,6 +4,7 @@ An order of training is then one of numbers: cheap to draw, to skip and to repea
 read that is not drawn.
 """
 
+import hashlib
 import weakref
 
 import numpy as np
@@ -26,23 +27,30 @@ class InMemory:
 
     Attributes:
       labels: i64[n], class of each face.
+      fingerprint: hexadecimal digits that are others where any face, label, landmark or vote is, or
+        their order.
     """
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder):
-        decoded = _look(reader.records(builder, split), decoder.training)
-        self._specs = decoded.element_spec
+        def look(serialised):
+            return decoder.marks(serialised), decoder.training(serialised)
+
+        decoded = _look(reader.records(builder, split), look)
+        _, self._specs = decoded.element_spec
         count = builder.info.splits[split].num_examples
         # Filled in place: joining parts would need their memory a second time.
         self._kept = {
             name: np.empty([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
             for name, spec in self._specs.items()
         }
-        done = 0
-        for batch in decoded.as_numpy_iterator():
+        done, marks = 0, []
+        for some, batch in decoded.as_numpy_iterator():
+            marks.append(some)
             for name, values in batch.items():
                 self._kept[name][done : done + len(values)] = values
             done += len(batch["label"])
         self.labels = self._kept["label"]
+        self.fingerprint = _fingerprint(np.concatenate(marks))
 
     def fetch(self, numbers) -> dict:
         """The faces of numbers i64[b], as `reader.Decoder.training` gives them; for `tf.data`."""
@@ -67,7 +75,8 @@ class OnDisk:
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str, *, decoder: reader.Decoder):
         def look(places, serialised):
             labels = reader.parse(serialised, features=decoder.features, names=["label"])["label"]
-            return {**places, "label": labels, "length": tf.strings.length(serialised)}
+            length, marks = tf.strings.length(serialised), decoder.marks(serialised)
+            return {**places, "label": labels, "length": length, "mark": marks}
 
         parts = list(_look(reader.located(builder, split), look).as_numpy_iterator())
         self._index = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -75,6 +84,7 @@ class OnDisk:
             tfds.core.Path(file.filename) for file in builder.info.splits[split].file_instructions
         ]
         self._decoder = decoder
+        self.fingerprint = _fingerprint(self._index.pop("mark"))
         self.labels = self._index["label"]
 
     def fetch(self, numbers) -> dict:
@@ -96,6 +106,10 @@ class OnDisk:
                     if len(found[i]) < lengths[i]:
                         raise OSError(f"{self._files[number]} was cut off")
         return found
+
+
+def _fingerprint(marks: np.ndarray) -> str:
+    return hashlib.sha256(marks.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _look(records: tf.data.Dataset, function) -> tf.data.Dataset:

@@ -4,5 +4,9 @@ photo.py      the bytes of a photo to aligned faces
 occluder.py   a rectangle over a face
 explain.py    what the networks say about a face, covered or not
 markup.py     all of that as HTML
-page.py       the page, the only file that needs Gradio
+uploads.py    photos that wait for their event, in memory
+page.py       the page, in Gradio's components
+hosts.py      the names that the page answers to
+gate.py       what may reach Gradio's server
+server.py     the page as a server; only this file and page.py need Gradio
 """

@@ -1,14 +1,13 @@
 """The page: Gradio's components around what `photo`, `explain` and `markup` make.
 
-Nothing is stored: an uploaded file is deleted as soon as it is read, faces live in the memory of
-a session that ends, and pictures reach the browser within the page's own messages.
+Nothing is stored: uploads wait and faces live in memory, and pictures reach the browser within the
+page's own messages.
 """
 
 import dataclasses
 import importlib.resources
 import itertools
 import os
-import pathlib
 
 # Read when Gradio is imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -36,9 +35,10 @@ _NO_FACE = (
     "largest square in its middle is used."
 )
 _EXPIRED = "That face is no longer in memory. Drop the photo again."
-_NO_UPLOAD = "This is not an upload."
 # Of faces in memory, and of visitors who have some.
 _SECONDS_KEPT, _SESSIONS = 1800, 100
+# Of photos whose events wait for the networks.
+_QUEUE_BYTES = 640 * 2**20
 _IDS = itertools.count()
 
 
@@ -61,24 +61,22 @@ class Session:
     clear: explain.Explanation
 
 
-def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
+def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
     """Lays out the page.
 
     Args:
       networks: from `explain.load_networks`.
-      max_megabytes: of an upload, as the page says it.
+      max_bytes: of an upload.
     """
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(300, 300)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         session = gr.State(None, time_to_live=_SECONDS_KEPT)
         gr.Markdown(_INTRODUCTION, elem_id="ran-introduction")
         with gr.Row(elem_id="ran-columns"):
             with gr.Column(scale=4, min_width=300):
-                upload = _upload(max_megabytes)
+                upload = _upload(max_bytes)
                 message = _html("", elem_id="ran-message")
                 whole = gr.Button("Take the whole picture", visible=False, elem_id="ran-whole")
-                shown = _html(
-                    "", elem_id="ran-shown", js_on_load=_read("pick.js"), visible="hidden"
-                )
+                shown = _html("", elem_id="ran-shown", js_on_load=read("pick.js"), visible="hidden")
             with gr.Column(scale=7, min_width=300) as steps:
                 gr.Markdown(_STEPS, elem_id="ran-steps")
             with gr.Column(scale=7, min_width=300, visible=False) as results:
@@ -87,8 +85,8 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
                         stage = _html(
                             None,
                             elem_id="ran-stage",
-                            html_template=_read("stage.html"),
-                            js_on_load=_read("stage.js"),
+                            html_template=read("stage.html"),
+                            js_on_load=read("stage.js"),
                         )
                     with gr.Column(scale=4, min_width=260):
                         verdict = _html("", elem_id="ran-verdict")
@@ -130,9 +128,8 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
                 results: gr.Column(visible=False),
             }
 
-        def take_photo(data: bytes | str | None):
-            if isinstance(data, str):  # after the camera, Gradio reads an upload in its own way
-                data = _read_and_delete(pathlib.Path(data))
+        def take_photo(_, request: gr.Request):
+            data = request.state.photo  # which the gate put there
             if data is None:  # the upload was cleared
                 return {**forget(), **say("")}
             empty = {upload: None}
@@ -172,7 +169,10 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
                 return {**forget(), **say(_EXPIRED, error=True)}
             if event._data.get("id") != kept.id:  # of the face before
                 return {message: gr.skip()}
-            patch = occluder.read_occluder(event._data.get("box"))
+            try:
+                patch = occluder.read_occluder(event._data.get("box"))
+            except ValueError as error:
+                return say(_sentence(error), error=True)
             now = explain.explain(kept.face, networks=networks, occluder=patch)
             return show(now, kept.clear)
 
@@ -190,91 +190,36 @@ def build(networks: explain.Networks, *, max_megabytes: float) -> gr.Blocks:
         shown.pick(pick, session, everything, **quiet)
         # Gradio's "always_last" lost the last of three quick moves. The stage spaces them itself.
         stage.occlude(cover, session, everything, **{**quiet, "trigger_mode": "multiple"})
-    page.queue(max_size=64)
+    page.state_session_capacity = _SESSIONS
+    page.queue(max_size=max(8, min(64, _QUEUE_BYTES // max_bytes)))
     return page
 
 
-def serve(page: gr.Blocks, *, host: str, port: int, max_megabytes: float) -> str:
-    """Serves the page from threads, until `page.close()`. Returns its address.
-
-    Raises:
-      OSError: if the port is taken.
-    """
-    _, url, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        share=False,
-        quiet=True,
-        inbrowser=False,
-        prevent_thread_lock=True,
-        max_file_size=int(max_megabytes * 2**20),  # as Gradio counts in its message
-        state_session_capacity=_SESSIONS,
-        # No second server, no page of the API, no record of what was run, no monitoring.
-        ssr_mode=False,
-        mcp_server=False,
-        pwa=False,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        theme=_theme(),
-        css=_read("page.css"),
-    )
-    return url
-
-
-def _theme() -> gr.Theme:
+def theme() -> gr.Theme:
+    """Colours and fonts."""
     # Fonts of the machine: Gradio's own themes fetch theirs from another.
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-    theme = gr.themes.Base(
+    base = gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"]
     )
     # The usual grey of small print has less contrast than 4.5 to 1 on white.
-    return theme.set(body_text_color_subdued="*neutral_500")
+    return base.set(body_text_color_subdued="*neutral_500")
 
 
 def _html(value, **settings) -> gr.HTML:
     return gr.HTML(value, **{"apply_default_css": False, "js_on_load": None, **settings})
 
 
-def _upload(max_megabytes: float) -> gr.Image:
-    upload = gr.Image(
+def _upload(max_bytes: int) -> gr.Image:
+    return gr.Image(
         label="Photo",
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
         height=220,
         buttons=[],
         elem_id="ran-upload",
-        placeholder=f"# Drop a photo here\nor click to choose one, up to {max_megabytes:g} MB",
+        placeholder=f"# Drop a photo here\nor click to choose one, up to {max_bytes / 2**20:g} MB",
     )
-    # Gradio would decode the file itself, without our limits, and answer a broken one with a
-    # message about the component.
-    upload.preprocess = _take_file
-    # Before that, it would download a file whose "path" is an address.
-    upload.async_move_resource_to_block_cache = _leave_upload
-    return upload
-
-
-async def _leave_upload(path: str | None) -> str:
-    """The path itself; that it is of an upload, Gradio has checked for all but addresses."""
-    if not path or not pathlib.Path(path).is_file():
-        raise gr.Error(_NO_UPLOAD)
-    return path
-
-
-def _take_file(payload) -> bytes | None:
-    """The bytes of an uploaded file, which is deleted; Gradio made sure that it is an upload."""
-    if payload is None:
-        return None
-    if not payload.path:  # an address with the data in it
-        raise gr.Error(_NO_UPLOAD)
-    return _read_and_delete(pathlib.Path(payload.path))
-
-
-def _read_and_delete(path: pathlib.Path) -> bytes:
-    try:
-        return path.read_bytes()
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _sentence(error: ValueError) -> str:
@@ -282,5 +227,6 @@ def _sentence(error: ValueError) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """The text of a file beside this one."""
     return importlib.resources.files("ran_tf.demo").joinpath(name).read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ran_tf import images
+from ran_tf import photos
 from ran_tf.checks import check_whole
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
@@ -39,6 +39,7 @@ class Summary:
       faces: rows of landmarks.csv with known landmarks.
       statuses: how many photos of each of `worker.STATUSES`.
       many: photos with more than one face, whatever became of them.
+      left_out: how many files of the folder are no photos, by reason.
       seconds: of this run.
     """
 
@@ -47,6 +48,7 @@ class Summary:
     faces: int
     statuses: dict[str, int]
     many: int
+    left_out: Mapping[str, int]
     seconds: float
 
 
@@ -65,7 +67,7 @@ def align_folder(
     read, or crashed their process, are tried again.
 
     Args:
-      input_dir: searched in depth for files with `images.SUFFIXES`; what is hidden is left out.
+      input_dir: searched in depth for images, see `photos.find_files`.
       output_dir: gets the faces in the same sub-folders, `landmarks.csv` and `report.csv`.
       config: what is made of a photo.
       processes: 1 works in this process, which a crash ends; more start that many, of one thread
@@ -84,7 +86,7 @@ def align_folder(
     check_whole("processes", processes, low=1)
     started = time.monotonic()
     input_dir, output_dir = (Path(x).expanduser() for x in (input_dir, output_dir))
-    paths = list_photos(input_dir, exclude=output_dir)
+    paths, left_out = list_photos(input_dir, exclude=output_dir)
     _check_unique(paths, config)
     if config.detector.name == "retinaface" and processes > 1:
         # Missing or broken weights are told here, before many workers start.
@@ -112,18 +114,20 @@ def align_folder(
         faces=sum(x.landmarks is not None for record in records for x in record.outputs),
         statuses=dict(collections.Counter(record.status for record in records)),
         many=sum(record.faces > 1 for record in records),
+        left_out=left_out,
         seconds=time.monotonic() - started,
     )
 
 
-def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
-    """Sorted paths of the photos below a folder, with forward slashes.
+def list_photos(input_dir: Path, *, exclude: Path) -> tuple[list[str], Mapping[str, int]]:
+    """Sorted paths of the photos below a folder, with forward slashes, and what was left out.
 
-    `exclude`, and hidden files and folders, are left out.
+    `exclude`, and hidden files and folders, are left out without being counted.
 
     Raises:
       FileNotFoundError: no such folder, or no photo in it.
       OSError: a folder in it cannot be read.
+      ValueError: `exclude` is the folder, or a name is not UTF-8, as ids must be.
     """
     if not input_dir.is_dir():
         raise FileNotFoundError(
@@ -134,13 +138,23 @@ def list_photos(input_dir: Path, *, exclude: Path) -> list[str]:
             "`output_dir` must not be the input folder itself. "
             f"Received: output_dir={str(exclude)!r}"
         )
-    found = images.find_files(input_dir, exclude=exclude)
-    if not found:
+    found = photos.find_files(input_dir, exclude=exclude)
+    if not found.files:
+        rest = photos.describe_left_out(found.left_out)
         raise FileNotFoundError(
-            f"`input_dir` must hold photos ({' '.join(images.SUFFIXES)}). "
-            f"Received: input_dir={str(input_dir)!r}"
+            f"`input_dir` must hold photos. Received: input_dir={str(input_dir)!r}"
+            + (f" with {rest}" if rest else "")
         )
-    return sorted(path.relative_to(input_dir).as_posix() for path in found)
+    paths = sorted(path.relative_to(input_dir).as_posix() for path in found.files)
+    for path in paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "`input_dir` must hold names in UTF-8, which become ids: rename the file. "
+                f"Received: {path!a}"
+            ) from error
+    return paths, found.left_out
 
 
 def _check_unique(paths: list[str], config: AlignConfig) -> None:

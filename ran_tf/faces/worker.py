@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from ran_tf import images
+from ran_tf import images, photos
 from ran_tf.checks import check_choice, check_framing, check_whole
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
@@ -109,8 +109,7 @@ def output_id(path: str, config: AlignConfig) -> str:
 
     `folder.align_folder` sees to it that no two are the same.
     """
-    pure = PurePosixPath(path)
-    return pure.stem if config.landmarks_only else str(pure.with_suffix(""))
+    return images.without_suffix(PurePosixPath(path).name if config.landmarks_only else path)
 
 
 def face_id(name: str, index: int) -> str:
@@ -158,9 +157,9 @@ def create_processor(
                 except (OSError, ValueError) as error:
                     records.append(Record(path, "unreadable", note=_one_line(error)))
 
-        for photos in images.group(readable()):
-            found = detect_each(detect, [image for _, image in photos])
-            for (path, image), faces in zip(photos, found, strict=True):
+        for some in photos.group(readable()):
+            found = detect_each(detect, [image for _, image in some])
+            for (path, image), faces in zip(some, found, strict=True):
                 if isinstance(faces, Exception):
                     note = f"the detector failed on it: {_one_line(faces)}"
                     records.append(Record(path, "crashed", note=note))

@@ -26,11 +26,13 @@ error without them says from where and to where.
 import dataclasses
 import os
 import pathlib
+import sys
 
 from absl import flags
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ran_tf import photos
 from ran_tf.faces import journal
 from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
@@ -152,6 +154,8 @@ def align(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(describe(summary))
+    if summary.left_out:
+        print("left out:", photos.describe_left_out(summary.left_out), file=sys.stderr)
     written = pathlib.Path(output_dir).expanduser() / journal.LANDMARKS
     print(f"wrote {written} and {journal.REPORT} beside it")
     return summary

@@ -1,6 +1,7 @@
 """What every command does around its own work: flags, recipes, logging and errors."""
 
 import importlib.resources
+import itertools
 import pathlib
 import re
 import shlex
@@ -12,6 +13,9 @@ from absl import app, flags, logging
 _RECIPE_FLAG = "--flagfile="
 # Of a flagfile: ours have less than two thousand.
 _MAX_BYTES = 2**20
+# How errors of AutoGraph and of graphs begin, and what stands before what was raised.
+_FRAMED = ("in user code:", "Graph execution error:")
+_FRAMES = (*_FRAMED, 'File "', "Detected at node ")
 
 
 def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool = False) -> None:
@@ -43,15 +47,26 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
         except (ValueError, OSError, RuntimeError) as error:
             if logging.level_debug():
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {_message(error)}", file=sys.stderr)
             sys.exit(getattr(error, "exit_status", 1))
         except Exception as error:
             # TensorFlow's errors (a full disk, a damaged file) are of none of Python's kinds.
             if logging.level_debug() or not type(error).__module__.startswith("tensorflow."):
                 raise
-            sys.exit(f"error: {str(error).strip().splitlines()[0]}")
+            sys.exit(f"error: {_message(error).splitlines()[0]}")
 
     app.run(guarded, argv=[sys.argv[0], *expand_arguments(sys.argv[1:])])
+
+
+def _message(error: Exception) -> str:
+    """What an error says, without the frames and names of nodes that TensorFlow puts before it."""
+    text = str(error).strip()
+    blocks = re.split(r"\n\s*\n", text)
+    if blocks[0].strip() in _FRAMED:
+        behind = itertools.dropwhile(lambda block: block.lstrip().startswith(_FRAMES), blocks)
+        said = " ".join("\n".join(behind).partition("\n\t [[")[0].split())
+        text = re.sub(r"^(ValueError|RuntimeError|OSError): ", "", said) or text
+    return re.sub(r"^\{\{function_node .*?\}\} ", "", text) or type(error).__name__
 
 
 def invocation(command: str, arguments: Sequence[str] | None = None) -> str:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from absl import flags
 
-from ran_tf import checks, images, registry, specs
+from ran_tf import checks, images, photos, registry, specs
 from ran_tf.files import atomic_path
 from ran_tf.launch import command
 from ran_tf.models import weights_file
@@ -120,11 +120,10 @@ def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) 
       ValueError: a file that does not decode.
     """
     folder = Path(folder).expanduser()
-    files = images.find_files(folder) if folder.is_dir() else []
+    files = photos.find_files(folder).files if folder.is_dir() else []
     if not files:
         raise FileNotFoundError(
-            f"`faces` must be a folder with images ({', '.join(images.SUFFIXES)}). "
-            f"Received: faces={str(folder)!r}"
+            f"`faces` must be a folder with images. Received: faces={str(folder)!r}"
         )
     picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
     height, width = size

@@ -4,14 +4,16 @@ A page on this machine: drop a photo or use the camera, see the expression of a 
 region counted, and cover parts of it. Needs the extra `demo`: pip install "ran_tf[demo]".
 
 The page is for this machine only, unless --host says otherwise. Browsers give the camera to pages
-of their own machine and to https, not to plain http from elsewhere.
+of their own machine and to https, not to plain http from elsewhere. Behind a proxy, --allowed_hosts
+names the page as browsers see it, and the proxy hands on their Host or X-Forwarded-Host.
 """
 
+import contextlib
 import os
 import signal
+import socket
 import sys
 import tempfile
-import threading
 
 from absl import flags
 
@@ -33,41 +35,79 @@ def define_flags() -> None:
     flags.DEFINE_enum("detector", "mtcnn", DETECTORS, "That finds the faces.")
     flags.DEFINE_string("host", _LOOPBACK, "Address to serve on; 0.0.0.0 lets everybody in.")
     flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
+    flags.DEFINE_list(
+        "allowed_hosts",
+        [],
+        "Names that the page answers to besides that of --host, such as a proxy's: others are "
+        "refused, because a hostile page can let its own name point here.",
+    )
     flags.DEFINE_float("max_megabytes", 10.0, "Largest upload.", lower_bound=0.1, upper_bound=256)
 
 
 def main() -> None:
     values = flags.FLAGS
     # Imported here: the flags of a mistyped command are checked without Gradio and TensorFlow.
-    from ran_tf.demo import explain
+    from ran_tf.demo import hosts, uploads
 
+    names = hosts.find_hosts(values.host, allowed=values.allowed_hosts)
+    # Before anything is loaded, which takes ten seconds.
+    listening = _listen(values.host, values.port)
     # Otherwise the end of the process would leave the folder behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="ran_tf_demo_") as folder:
-        # Uploads pass through it; Gradio reads the variable when a page is built.
+        # For what Gradio may write; it reads the variable when a page is built.
         os.environ["GRADIO_TEMP_DIR"] = folder
         try:
-            from ran_tf.demo import page
+            from ran_tf.demo import page, server
         except ModuleNotFoundError as error:
             raise RuntimeError(
                 f'the demo needs Gradio: pip install "ran_tf[demo]". Received: {error}'
             ) from error
+        from ran_tf.demo import explain
+
         networks = explain.load_networks(
             values.model, baseline=values.baseline, detector=values.detector
         )
-        built = page.build(networks, max_megabytes=values.max_megabytes)
-        url = page.serve(
-            built, host=values.host, port=values.port, max_megabytes=values.max_megabytes
+        waiting = uploads.Uploads(folder, max_bytes=int(values.max_megabytes * 2**20))
+        blocks = page.build(networks, max_bytes=waiting.max_bytes)
+        app = server.create_app(blocks, hosts=names, uploads=waiting)
+        serving = server.serve(app, listening=listening, uploads=waiting)
+        print(
+            f"Open {_address(values.host, values.port)} in a browser; Ctrl-C ends it.", flush=True
         )
-        print(f"Open {url} in a browser; Ctrl-C ends it.", flush=True)
         if values.host not in (_LOOPBACK, "localhost", "::1"):
             print("Everybody who reaches this address can use the page.", file=sys.stderr)
         try:
-            threading.Event().wait()
+            serving.join()
+            raise RuntimeError("the page's server has ended; the lines above say why")
         except KeyboardInterrupt:
             print("\nstopped")
-        finally:
-            built.close(verbose=False)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """An open socket; browsers that ask early wait."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(family, kind, protocol))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(128)
+            stack.pop_all()
+    except OSError as error:
+        raise OSError(
+            "--host and --port must be an address of this machine and a free port. Received: "
+            f"--host={host} --port={port}: {error.strerror}"
+        ) from error
+    return listening
+
+
+def _address(host: str, port: int) -> str:
+    bare = host.strip("[]")
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(bare, bare)
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ _WORDS_FOR = {
     "dataset": "the prepared dataset",
     "labels": "the dataset's list of labels",
     "train_faces": "the number of training faces in --data_dir",
+    "train_data": "the fingerprint of the training faces and their labels in --data_dir",
 }
 
 

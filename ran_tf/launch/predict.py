@@ -7,7 +7,6 @@ face with its regions and their weights. What cannot be read is listed and does 
 the exit status is then 1.
 """
 
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -37,18 +36,15 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
     if values.json and values.csv:
         raise ValueError("choose one output. Received: --json --csv")
-    import cv2
-
-    from ran_tf import files
+    from ran_tf import files, photos
     from ran_tf.launch import predict_files, predict_output
 
     check_annotate(values.annotate, arguments)
     if values.annotate:
         files.check_folder("annotate", values.annotate)
-    paths, failures = predict_files.find_files(arguments)
-    # They write what they think of a broken video to the terminal, past this program.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    paths, failures, left_out = predict_files.find_files(arguments)
+    if left_out:
+        print("left out:", photos.describe_left_out(left_out), file=sys.stderr)
     import ran_tf
 
     predictor = ran_tf.Predictor(

@@ -1,14 +1,15 @@
 """From paths to rows of `predict`: one for each face, or for a file that cannot be used."""
 
+import collections
 import glob
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ran_tf import annotate as pictures
-from ran_tf import files, images, video
+from ran_tf import files, images, photos, video
 from ran_tf.prediction import Failure, FoundFace, Prediction
 from ran_tf.regions.words import describe_region
 
@@ -16,34 +17,40 @@ from ran_tf.regions.words import describe_region
 _MOST_NAME_BYTES = 180
 
 
-def find_files(arguments: Sequence[str]) -> tuple[list[pathlib.Path], list[dict]]:
+def find_files(
+    arguments: Sequence[str],
+) -> tuple[list[pathlib.Path], list[dict], Mapping[str, int]]:
     """The files that paths, folders and globs mean, in order and each once.
 
-    Folders are searched in depth for images and videos; hidden files and folders are left out.
+    Folders are searched in depth for images and videos, see `photos.find_files`.
 
     Returns:
-      files, and for each argument that means none `{"path", "error"}`.
+      files; for each argument that means none `{"path", "error"}`; and how many files of folders
+      were left out, by reason.
     """
-    suffixes = images.SUFFIXES + video.SUFFIXES
-    found, failures = {}, []
+    found, failures, left_out = {}, [], collections.Counter()
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
             try:
-                matches = images.find_files(path, suffixes=suffixes)
-                error = f"no image or video in this folder {suffixes}"
+                listing = photos.find_files(path, also=video.is_video)
+                matches, error = listing.files, "no image or video in this folder"
+                left_out.update(listing.left_out)
             except OSError as problem:
                 matches, error = [], str(problem)
+        elif "://" in argument and not path.exists():
+            matches, error = [], "no file; download it first"
         elif path.exists() or not glob.has_magic(argument):
             matches, error = [path], ""
         else:
             names = sorted(glob.glob(str(path), recursive=True))
-            matches = [p for p in map(pathlib.Path, names) if p.is_file()]
+            # A link that leads nowhere is for its reader to name.
+            matches = [p for p in map(pathlib.Path, names) if p.is_file() or not p.exists()]
             error = "no file matches"
         if not matches:
             failures.append({"path": argument, "error": error})
         found.update(dict.fromkeys(matches))
-    return list(found), failures
+    return list(found), failures, left_out
 
 
 def predict_files(
@@ -74,7 +81,7 @@ def predict_files(
     draw = None if annotate is None else _Annotator(annotate, inputs=paths)
     batch = []
     for path in paths:
-        if path.suffix.lower() in video.SUFFIXES:
+        if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)
             batch = []
             yield from _predict_video(
@@ -108,11 +115,11 @@ def _predict_video(
     ask = predictor.faces if align else predictor
     frames, faces, error = 0, 0, None
     read = ((frame.seconds, frame.image) for frame in video.read_frames(path, every=every))
-    stream = images.group(read, most=batch_size)
+    stream = photos.group(read, most=batch_size)
     while True:
         try:
             batch = next(stream, None)
-        except (OSError, ValueError) as problem:
+        except (ImportError, OSError, ValueError) as problem:
             error = getattr(problem, "strerror", None) or str(problem)
             break
         if batch is None:
@@ -174,8 +181,8 @@ def _describe(prediction: Prediction, *, labels: Sequence[str]) -> dict:
 class _Annotator:
     """Writes annotated pictures to a folder, each under a name of its own and none over an input.
 
-    A picture is called as its file, NAME.jpg.png; of a video with the time, of a photo with the
-    number of the face; of files of one name in several folders with a number.
+    A picture is called as its file, NAME.png; of a video with the time, of a photo with the number
+    of the face; of files of one name but for their folder or ending with a number.
     """
 
     def __init__(self, folder: str | os.PathLike, *, inputs: Sequence[pathlib.Path]):
@@ -185,7 +192,8 @@ class _Annotator:
         self._taken = {p.name.casefold() for p in inputs if p.resolve().parent == home}
 
     def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
-        name = pathlib.Path(row["path"]).name
+        path = pathlib.Path(row["path"])
+        name = path.stem if "seconds" in row else images.without_suffix(path.name)
         while len(os.fsencode(name)) > _MOST_NAME_BYTES:
             name = name[:-1]
         if "seconds" in row:

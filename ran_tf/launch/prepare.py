@@ -12,15 +12,18 @@ What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wa
 """
 
 import contextlib
+import fcntl
 import io
 import os
 import pathlib
+import shutil
 import sys
 import time
 
 import tensorflow_datasets as tfds
 from absl import flags
 from rich import console, progress
+from tensorflow_datasets.core.utils import file_utils
 
 import tfds_builders
 from ran_tf.config import DataConfig
@@ -35,7 +38,7 @@ def prepare(
     data_dir: str | None = None,
     landmarks: str | None = None,
 ) -> str:
-    """Builds a dataset unless it is built.
+    """Builds a dataset unless it is built; waits where another process is building it.
 
     Args:
         dataset: a name in `tfds_builders.DATASETS`, perhaps with a config after a slash.
@@ -59,9 +62,16 @@ def prepare(
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         _check_manual_dir(builder, manual_dir)
     start = time.monotonic()
-    with _progress_bar() as builder.track:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+    with _alone(builder):
+        meanwhile = _is_built(builder)
+        if not meanwhile:
+            with _progress_bar() as builder.track:
+                builder.download_and_prepare(
+                    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+                )
+    if meanwhile:  # by another process, perhaps with other landmarks
+        return prepare(
+            dataset=dataset, manual_dir=manual_dir, data_dir=data_dir, landmarks=landmarks
         )
     seconds = time.monotonic() - start
     return f"{_describe(builder)}. Built in {seconds:.0f} s in {builder.data_dir}"
@@ -102,6 +112,44 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
 def _is_built(builder: tfds.core.DatasetBuilder) -> bool:
     # TFDS alone would warn of a folder that is not there yet.
     return builder.data_path.exists() and builder.is_prepared()
+
+
+@contextlib.contextmanager
+def _alone(builder: tfds.core.DatasetBuilder):
+    """Waits until no other `prepare` builds the dataset, and removes what a killed one has left.
+
+    TFDS writes to a folder beside the dataset's, of a name that it draws. Here the name is fixed:
+    who holds the lock, which ends with its process, knows the folder for a dead one's.
+    """
+    if "://" in os.fspath(builder.data_path):  # a bucket has no locks
+        yield
+        return
+    there = pathlib.Path(builder.data_path)
+    unfinished = there.with_name(f"incomplete.prepare_{there.name}")
+    with _hold(there.with_name(f".{there.name}.lock"), dataset=builder.info.full_name):
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        named_by_tfds = file_utils._get_incomplete_dir
+        file_utils._get_incomplete_dir = lambda name: f"{unfinished}/"
+        try:
+            yield
+        finally:
+            file_utils._get_incomplete_dir = named_by_tfds
+
+
+@contextlib.contextmanager
+def _hold(path: pathlib.Path, *, dataset: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{dataset} is being built by another process: waiting for it", flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
@@ -169,7 +217,7 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     line = f"{info.full_name}: {splits} faces" + (f"; among them {subsets}" * bool(subsets))
     if "layout" in info.metadata:
         line += f"; from {info.metadata['layout']}"
-    if "protocol" in info.metadata:
+    if info.metadata.get("protocol"):
         line += f"; votes of {info.metadata['protocol']}"
     if "landmarks" in info.metadata:
         faces = info.metadata["landmarks"]

@@ -129,7 +129,9 @@ def read_arrays(
                 if arrays.zip.getinfo(f"{name}.npy").file_size > most:
                     wrong.append(name)
             if not wrong:
-                found = {name: arrays[name] for name in shapes}
+                # What is finite in 64 bits may not be in 32.
+                with np.errstate(over="ignore"):
+                    found = {name: _as_float32(arrays[name]) for name in shapes}
                 wrong = sorted(name for name in shapes if not _fits(found[name], shapes[name]))
     # The parsers of both formats raise whatever comes of strange bytes.
     except Exception as error:
@@ -142,14 +144,15 @@ def read_arrays(
             f"the weights of a preset must be those of the network on its card, and finite; "
             f"{len(wrong)} differ: {', '.join(wrong[:5])}. Received: {str(source)!r}"
         )
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    return found
 
 
-def _fits(array, shape: tuple[int, ...]) -> bool:
+def _as_float32(array) -> np.ndarray | None:
     # What is no .npy file comes as bytes.
-    return (
-        isinstance(array, np.ndarray)
-        and array.dtype.kind == "f"
-        and array.shape == shape
-        and bool(np.isfinite(array).all())
-    )
+    if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        return array.astype(np.float32)
+    return None
+
+
+def _fits(array: np.ndarray | None, shape: tuple[int, ...]) -> bool:
+    return array is not None and array.shape == shape and bool(np.isfinite(array).all())

@@ -21,7 +21,7 @@ from typing import Any
 import h5py
 import keras
 
-from ran_tf.models import reader_process
+from ran_tf import reader_process
 from ran_tf.models.ran import RegionAttentionNetwork
 
 _CHILD = pathlib.Path(__file__).with_name("h5_child.py")

@@ -5,7 +5,8 @@ first. Bytes that fail a check, or the decoder, fail the request that they came 
 that of a check names the item.
 
     JPEG   also progressive, grey and CMYK; EXIF orientation is not applied
-    PNG    also grey, palette, with alpha (dropped, not blended) and with 16 bits (the upper 8)
+    PNG    also grey, palette, with alpha (dropped, not blended) and with 16 bits (the upper 8,
+           or of a camera of 8 to 14 bits the upper 8 of those, see `images.bits_in_use`)
     BMP    24 and 32 bits, and 8 bits with the grey palette
     GIF    its first frame
 
@@ -56,9 +57,25 @@ def decode_bytes(data, *, index=0):
             tf.strings.length(data),
         )
     with tf.control_dependencies([early]):
-        image = tf.io.decode_image(data, expand_animations=False)
+        image = tf.cond(
+            kind["png"] & tf.equal(tf.strings.substr(data + b"\0" * _HEAD, 24, 1), b"\x10"),
+            lambda: _decode_16_bits(data),
+            lambda: tf.io.decode_image(data, expand_animations=False),
+        )
     coloured = tf.shape(image)[-1] >= 3
     return tf.gather(image, tf.where(coloured, [0, 1, 2], [0, 0, 0]), axis=-1)
+
+
+def _decode_16_bits(data):
+    """A PNG of 16 bits in 8, as `ran_tf.images` reads it."""
+    image = tf.cast(tf.io.decode_png(data, dtype=tf.uint16), tf.int32)
+    # The last of two or four channels is alpha.
+    colours = image[..., : (tf.shape(image)[-1] - 1) // 2 * 2 + 1]
+    highest = tf.reduce_max(colours)
+    only_dark = ~tf.reduce_any(colours % 16 > 0) | ~tf.reduce_any(colours % 257 > 0)
+    shift = tf.reduce_sum(2 * tf.cast(highest >= [2**8, 2**10, 2**12], tf.int32))
+    shift = tf.where(only_dark | (highest >= 2**14), 8, shift)
+    return tf.cast(tf.bitwise.right_shift(image, shift), tf.uint8)
 
 
 _MAGIC = {"jpeg": _JPEG, "png": _PNG, "gif": _GIF, "bmp": _BMP}

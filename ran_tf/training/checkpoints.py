@@ -34,8 +34,8 @@ class OtherRunError(ValueError):
     """A work directory holds a run of another configuration.
 
     Attributes:
-      differences: by dotted name in `TrainConfig` ("dataset", "labels" and "train_faces" beside
-        it): what the checkpoint has and what was asked for.
+      differences: by dotted name in `TrainConfig` ("dataset", "labels", "train_faces" and
+        "train_data" beside it): what the checkpoint has and what was asked for.
     """
 
     def __init__(self, workdir, differences: dict[str, tuple], *, name: Callable = str):

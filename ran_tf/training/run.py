@@ -11,7 +11,7 @@ import numpy as np
 from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
-from ran_tf.data import pipeline, prepared, reader
+from ran_tf.data import damage, pipeline, prepared, reader
 from ran_tf.settings import identity
 from ran_tf.training import checkpoints, initialise, meter, objective, records, splits
 from ran_tf.training.engine import Engine, make_engine
@@ -104,7 +104,7 @@ def start(
         workdir,
         engine,
         progress,
-        identity=_identity(config, dataset, faces=data.size, init_weights=init_weights),
+        identity=_identity(config, dataset, data=data, init_weights=init_weights),
         check=check,
     )
     # The chief first: it may remove a broken checkpoint.
@@ -174,14 +174,19 @@ def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None
         )
 
 
-def _identity(config: TrainConfig, dataset, *, faces: int, init_weights: str | None) -> dict:
+def _identity(
+    config: TrainConfig, dataset, *, data: pipeline.TrainingData, init_weights: str | None
+) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
+    with damage.explained(dataset.builder):
+        fingerprint = data.fingerprint
     return {
         **identity(config),
         "init_weights": init_weights,
         "dataset": dataset.full_name,
         "labels": dataset.labels,
-        "train_faces": faces,
+        "train_faces": data.size,
+        "train_data": fingerprint,
     }
 
 

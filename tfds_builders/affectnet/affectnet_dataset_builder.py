@@ -1,4 +1,4 @@
-"""AffectNet, in its original and its numbered release."""
+"""AffectNet, in its original and its numbered release, and copies of them in class folders."""
 
 import collections
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from tfds_builders import conditions, ran_lists
-from tfds_builders.affectnet import face, numbered, original
+from tfds_builders.affectnet import copied, face, numbered, original
 from tfds_builders.features import OCCLUSIONS, face_features
 
 #: The authors' list says that a face is occluded, not how.
@@ -33,11 +33,11 @@ PUBLISHED = {
     7: {"train": (283_901,), "validation": (3_500,)},
 }
 
-_LAYOUTS = {"original": original, "numbered": numbered}
+_RELEASES = {"original": original, "numbered": numbered}
 _COUNTERS = "affectnet"  # namespace of the Beam counters
 
-Row = original.Row | numbered.Row
-Rows = original.Rows | numbered.Rows
+Row = original.Row | numbered.Row | copied.Row
+Rows = original.Rows | numbered.Rows | copied.Rows
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -82,15 +82,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     (http://mohammadmahoor.com/pages/databases/affectnet/). manual_dir is the folder that holds
     train_set/ and val_set/ (images/ and annotations/ in each) for the configs numbered_8 and
     numbered_7, or training.csv, validation.csv and Manually_Annotated_Images/ for original_8 and
-    original_7. The RAN authors' lists, which fit the original release alone, are downloaded unless
-    they lie in it too: occlusion_affectnet_list.txt, pose_30_affectnet_list.txt,
-    pose_45_affectnet_list.txt.
+    original_7, or a copy in class folders (train/0 to train/7, Train/anger). The RAN authors'
+    lists, which fit the original release alone, are downloaded unless they lie in it too:
+    occlusion_affectnet_list.txt, pose_30_affectnet_list.txt, pose_45_affectnet_list.txt.
     """
 
     #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
     track = staticmethod(lambda faces, description: faces)
 
     _use_beam = False
+    _is_copy = False
 
     @property
     def _emotions(self) -> tuple[str, ...]:
@@ -125,17 +126,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super()._download_and_prepare(dl_manager, download_config)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        splits = _LAYOUTS[self.builder_config.release].find_splits(dl_manager.manual_dir)
+        layout, splits = self._read(dl_manager.manual_dir)
         if self.builder_config.release == "original":
             lists = conditions.load_lists(ran_lists.AFFECTNET_LISTS, dl_manager=dl_manager)
             known = _by_id(splits["validation"])
-            original.check_train(splits["train"], validation=known)
-            conditions.check_lists(
-                lists,
-                faces=known,
-                emotions=face.EXPRESSIONS,
-                of=str(splits["validation"].table),
-            )
+            if self._is_copy:
+                of = "the validation faces of this copy"
+                lists = conditions.present(lists, faces=known, of=of)
+            else:
+                of = str(splits["validation"].table)
+                original.check_train(splits["train"], validation=known)
+            conditions.check_lists(lists, faces=known, emotions=face.EXPRESSIONS, of=of)
             listed = {condition: {row.id for row in rows} for condition, rows in lists.items()}
             subsets = {
                 condition: sum(known[name].label < len(self._emotions) for name in names)
@@ -147,11 +148,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         else:
             listed, subsets, note = None, {}, NO_SUBSETS
             logging.warning("affectnet: %s", NO_SUBSETS)
-        self.info.metadata.update(subsets=subsets, subsets_note=note, left_out={})
+        self.info.metadata.update(layout=layout, subsets=subsets, subsets_note=note, left_out={})
         return {
             split: self._generate_examples(split, rows=rows, listed=listed)
             for split, rows in splits.items()
         }
+
+    def _read(self, manual_dir) -> tuple[str, Mapping[str, Rows]]:
+        """What the layout looks like, for people, and the rows of each split."""
+        release = self.builder_config.release
+        if not any(made.is_there(manual_dir) for made in _RELEASES.values()):
+            copy = copied.read_copy(manual_dir, release=release)
+            if copy:
+                self._is_copy = True
+                return copy.layout, copy.splits
+        return f"the {release} release", _RELEASES[release].find_splits(manual_dir)
 
     def _generate_examples(self, split: str, *, rows: Rows, listed: Mapping[str, set[str]] | None):
         if not self._use_beam:
@@ -218,6 +229,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 "emotion: give the release as published as manual_dir. "
                 f"Received: {sum(counts.values())} faces, all left out"
             )
+        if self._is_copy:  # held against the release while it was read
+            return
         published = PUBLISHED[len(self._emotions)][split]
         if sum(kept.values()) not in published:
             logging.warning(

@@ -1,8 +1,7 @@
-"""What both releases of AffectNet share: the vocabulary, the five points, and images."""
+"""What both releases of AffectNet share: the vocabulary, the five points, and the encoding."""
 
 import cv2
 import numpy as np
-from etils import epath
 
 #: Expressions 0..7, the classes.
 EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
@@ -50,42 +49,7 @@ def parse_expression(value: str | int, *, source: str) -> int:
     return expression
 
 
-def read_image(path: epath.Path, *, source: str) -> tuple[bytes, np.ndarray]:
-    """An image file and its pixels.
-
-    Args:
-        path: the file.
-        source: what names it, for errors.
-
-    Returns:
-        The file's bytes, and u8[H,W,3] in OpenCV's order (BGR), as stored: an EXIF orientation is
-        not applied, as boxes and landmarks are those of the stored pixels.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not an image.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} (named by {source}) is missing: unpack the images again, or leave the face "
-            f"out (delete its row or annotations). Received: path={str(path)!r}"
-        ) from error
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error:  # more pixels than OpenCV takes, and the like
-        pixels = None
-    if pixels is None:
-        raise ValueError(
-            f"{path} (named by {source}) does not decode as an image: unpack it again, or leave "
-            f"the face out (delete its row or annotations). Received: a file of {len(data)} bytes"
-        )
-    return data, pixels
-
-
 def to_jpeg(pixels: np.ndarray) -> bytes:
-    """Encodes u8[H,W,3] in OpenCV's order (BGR)."""
-    _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    """Encodes u8[H,W,3], RGB."""
+    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     return data.tobytes()

@@ -9,17 +9,24 @@ memory does not grow with them.
 
 import dataclasses
 import io
+import math
 import os
 from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
 
+from tfds_builders import images, stored_image
 from tfds_builders.affectnet import face
 
 FOLDERS = {"train": "train_set", "validation": "val_set"}
 _EXPRESSION = "_exp.npy"
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+# Of one annotation; the longest that is published, 136 numbers as text, has some 10,000.
+_MAX_BYTES = 2**20
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,10 +64,11 @@ class Row:
         """
         points = _floats(self._path("lnd"), size=2 * face.POINTS).reshape(face.POINTS, 2)
         path = self.folder / "images" / f"{self.number}.jpg"
-        data, pixels = face.read_image(path, source=str(self._path("exp")))
+        # As stored: landmarks are those of pixels that no EXIF data have turned.
+        data, pixels = stored_image.read(path, named_by=str(self._path("exp")), upright=False)
         height, width = pixels.shape[:2]
         return {
-            "image": _jpeg(data, pixels, path=path),
+            "image": data if images.kind_of(data) == "JPEG" else face.to_jpeg(pixels),
             "landmarks": face.five_landmarks(points, width=width, height=height),
             "valence": np.float32(_floats(self._path("val"), size=1)[0]),
             "arousal": np.float32(_floats(self._path("aro"), size=1)[0]),
@@ -90,6 +98,12 @@ class Rows:
             yield Row(folder=self.folder, number=name.removesuffix(_EXPRESSION))
 
 
+def is_there(manual_dir: epath.PathLike) -> bool:
+    """Whether any part of this release lies in `manual_dir`."""
+    folders = (epath.Path(manual_dir) / name for name in FOLDERS.values())
+    return any((folder / part).is_dir() for folder in folders for part in ("images", "annotations"))
+
+
 def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
     """The splits of the release below `manual_dir`.
 
@@ -116,11 +130,11 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
     for split, name in FOLDERS.items():
         folder = manual_dir / name
         faces = sum(1 for _ in _names(folder / "annotations", suffix=_EXPRESSION))
-        images = sum(1 for _ in _names(folder / "images", suffix=".jpg"))
-        if images > faces:  # the other way round is named when the image is read
+        pictures = sum(1 for _ in _names(folder / "images", suffix=".jpg"))
+        if pictures > faces:  # the other way round is named when the image is read
             raise ValueError(
                 f"{folder} must hold one N{_EXPRESSION} for each image: unpack the annotations "
-                f"again. Received: {images} images, {faces} expressions"
+                f"again. Received: {pictures} images, {faces} expressions"
             )
         splits[split] = Rows(folder=folder, count=faces)
     return splits
@@ -136,18 +150,33 @@ def _names(folder: epath.Path, *, suffix: str) -> Iterator[str]:
 
 
 def _load(path: epath.Path) -> np.ndarray:
-    try:
-        return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except FileNotFoundError as error:
+    if not images.is_file(path):
         raise FileNotFoundError(
             f"{path} is missing: unpack the annotations again. Received: path={str(path)!r}"
-        ) from error
+        )
+    try:
+        if path.stat().length > _MAX_BYTES:
+            raise ValueError(f"{path.stat().length:,} bytes")
+        data = path.read_bytes()
+        _check_header(data)
+        return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         # Among them an array of objects, which could run any code: never unpickled.
         raise ValueError(
             f"{path} must be a plain NumPy array of numbers or text: unpack the annotations "
             f"again, or save it as one. Received: {error}"
         ) from error
+
+
+def _check_header(data: bytes) -> None:
+    """Refuses an array that claims more than the file holds, before memory is taken for it."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of NumPy's format")
+    shape, _, dtype = _HEADERS[version](file)
+    if math.prod(shape) * max(1, dtype.itemsize) > len(data):
+        raise ValueError(f"{len(data)} bytes that claim shape={shape}, dtype={dtype}")
 
 
 def _scalar(path: epath.Path) -> str:
@@ -173,15 +202,3 @@ def _floats(path: epath.Path, *, size: int) -> np.ndarray:
             f"values={array.ravel()[:4]!s}"
         )
     return numbers
-
-
-def _jpeg(data: bytes, pixels: np.ndarray, *, path: epath.Path) -> bytes:
-    if not data.startswith(_JPEG_START):  # another format under that name
-        return face.to_jpeg(pixels)
-    # OpenCV before 5 paints the missing part grey; TensorFlow would refuse it in mid-training.
-    if _JPEG_END not in data[-1024:]:
-        raise ValueError(
-            f"{path} does not decode as an image, it is cut off: unpack it again. "
-            f"Received: a file of {len(data)} bytes"
-        )
-    return data

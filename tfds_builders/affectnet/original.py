@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from tfds_builders import text_files
+from tfds_builders import stored_image, text_files
 from tfds_builders.affectnet import face
 from tfds_builders.conditions import Known
 
@@ -74,7 +74,8 @@ class Row:
                 f"again, or delete the row. Received: {points.size} numbers"
             )
         path = self.images / self.cells["subDirectory_filePath"]
-        _, pixels = face.read_image(path, source=self.source)
+        # As stored: boxes and landmarks are those of pixels that no EXIF data have turned.
+        _, pixels = stored_image.read(path, named_by=self.source, upright=False)
         left, top, right, bottom = self._box(pixels)
         return {
             "image": face.to_jpeg(pixels[top:bottom, left:right]),
@@ -172,6 +173,13 @@ class Rows:
 
 def _is_face(cells: Sequence[str]) -> bool:
     return len(cells) == len(COLUMNS) and cells[6].strip().isdigit()
+
+
+def is_there(manual_dir: epath.PathLike) -> bool:
+    """Whether any part of this release lies in `manual_dir`."""
+    manual_dir = epath.Path(manual_dir)
+    names = (*TABLES.values(), *_TABLE_FOLDERS[1:], *_IMAGE_FOLDERS, "Manually_Annotated")
+    return any((manual_dir / name).exists() for name in names)
 
 
 def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:

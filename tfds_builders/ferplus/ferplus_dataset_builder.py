@@ -10,7 +10,13 @@ from absl import logging
 from tfds_builders import conditions, ran_lists
 from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.features import FERPLUS_EMOTIONS, face_features
-from tfds_builders.ferplus import source, votes
+from tfds_builders.ferplus import copied, source, votes
+
+NO_SUBSETS = (
+    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "
+    "test images of this copy do not have them: nothing joins the two, every face counts as "
+    "neither occluded nor turned, and results on those subsets cannot be had from it."
+)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -33,7 +39,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     manual_dir is the folder that holds FER2013Train/, FER2013Valid/ and FER2013Test/ (images and
     label.csv in each, as written by https://github.com/microsoft/FERPlus), or the two files
-    fer2013.csv (Kaggle) and fer2013new.csv (Microsoft). The RAN authors' lists are downloaded
+    fer2013.csv (Kaggle) and fer2013new.csv (Microsoft), or a copy in class folders, such as
+    train/anger/fer0000000.png, which has no votes. The RAN authors' lists are downloaded
     unless they lie in it too: jianfei_occlusion_list.txt, pose_30_ferplus_list.txt,
     pose_45_ferplus_list.txt. So may a landmarks.csv (see README.md); FERPlus itself has none.
     """
@@ -58,43 +65,34 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        protocol, faces = source.read_faces(dl_manager.manual_dir)
-        lists = conditions.load_lists(ran_lists.FERPLUS_LISTS, dl_manager=dl_manager)
-        same_round = protocol == "label.csv"  # as the lists
+        read = source.read_source(dl_manager.manual_dir)
+        if read.protocol is None and self.builder_config.name == "votes":
+            raise ValueError(
+                "a copy in class folders has no votes: build ferplus/majority, or get the votes "
+                f"from https://github.com/microsoft/FERPlus. Received: {read.layout}"
+            )
+        faces = read.faces
+        lists = self._read_lists(read, dl_manager=dl_manager)
         splits = select(faces)
-        conditions.check_lists(
-            lists,
-            faces={
-                face.id: conditions.Known(
-                    label=votes.majority(face.votes),
-                    cell=f"votes={face.votes}",
-                    source=face.source,
-                )
-                for face in faces
-                if face.split == "test"
-            },
-            emotions=FERPLUS_EMOTIONS,
-            of=source.FOLDERS["test"],
-            labels_too=same_round,
-        )
-
         found = landmarks_lib.load_landmarks(
             self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in faces}
         )
 
-        test_ids = {face.id for face in splits["test"]}
+        test_ids = {face.id for face in splits.get("test", ())}
         subsets = {
             condition: len(test_ids & {row.id for row in rows}) for condition, rows in lists.items()
         }
         logging.log(
             # Faces of the other round are not those of the paper's tables: say it unasked.
-            logging.INFO if same_round else logging.WARNING,
-            "ferplus: votes of %s, majority protocol of the RAN lists: %s; of the test faces %s",
-            protocol,
+            logging.INFO if read.protocol == "label.csv" else logging.WARNING,
+            "ferplus: %s: %s; of the test faces %s",
+            f"votes of {read.protocol}, majority protocol of the RAN lists"
+            if read.protocol
+            else "no votes, classes of the folders",
             ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
-            ", ".join(f"{condition} {count}" for condition, count in subsets.items()),
+            ", ".join(f"{condition} {count}" for condition, count in subsets.items()) or "unknown",
         )
-        self.info.metadata.update(protocol=protocol, subsets=subsets)
+        self.info.metadata.update(layout=read.layout, protocol=read.protocol, subsets=subsets)
         if found:
             self.info.metadata["landmarks"] = found.summary(
                 face.id for faces in splits.values() for face in faces
@@ -103,6 +101,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             split: self._generate_examples(split, faces=faces, lists=lists, landmarks=found)
             for split, faces in splits.items()
         }
+
+    def _read_lists(self, read: source.Source, *, dl_manager) -> dict[str, list]:
+        """The authors' lists, held against the labels; none where no name joins them."""
+        if not read.joins:
+            logging.warning("ferplus: %s", NO_SUBSETS)
+            return {}
+        lists = conditions.load_lists(ran_lists.FERPLUS_LISTS, dl_manager=dl_manager)
+        known = {face.id: _known(face) for face in read.faces if face.split == "test"}
+        if read.protocol is None:
+            lists = conditions.present(lists, faces=known, of="the test faces of this copy")
+            copied.check_lists(lists, faces=known)
+        else:
+            conditions.check_lists(
+                lists,
+                faces=known,
+                emotions=FERPLUS_EMOTIONS,
+                of=source.FOLDERS["test"],
+                labels_too=read.protocol == "label.csv",  # of the same round as the lists
+            )
+        return lists
 
     def _generate_examples(
         self,
@@ -118,8 +136,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 face.id,
                 {
                     "image": face.pixels(),
-                    "label": votes.strongest(face.votes),
-                    "votes": votes.distribution(face.votes),
+                    "label": face.label if face.votes is None else votes.strongest(face.votes),
+                    "votes": _NO_VOTES if face.votes is None else votes.distribution(face.votes),
                     "id": face.id,
                     **listed.get(face.id, conditions.CLEAR),
                     "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
@@ -127,10 +145,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
 
 
+_NO_VOTES = np.full(len(FERPLUS_EMOTIONS), np.nan, np.float32)
+
+
+def _known(face: source.Face) -> conditions.Known:
+    if face.votes is None:
+        return conditions.Known(label=face.label, cell=f"label={face.label}", source=face.source)
+    return conditions.Known(
+        label=votes.majority(face.votes), cell=f"votes={face.votes}", source=face.source
+    )
+
+
 def select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
-    """The faces with a majority by split, and the ambiguous ones of Training."""
-    agreed = [face for face in faces if votes.majority(face.votes) is not None]
+    """The faces with a class (a majority of votes) by split, and the ambiguous ones of Training."""
+    agreed = [f for f in faces if f.votes is None or votes.majority(f.votes) is not None]
     splits = {split: [face for face in agreed if face.split == split] for split in source.FOLDERS}
-    ambiguous = [f for f in faces if f.split == "train" and votes.ambiguous(f.votes)]
-    # TFDS writes no empty split.
-    return {**splits, "ambiguous": ambiguous} if ambiguous else splits
+    ambiguous = [f for f in faces if f.split == "train" and f.votes and votes.ambiguous(f.votes)]
+    # TFDS writes no empty split; a copy may lack one.
+    return {split: some for split, some in (*splits.items(), ("ambiguous", ambiguous)) if some}

@@ -1,4 +1,4 @@
-"""The raw files of FERPlus, in either of the two layouts that users have.
+"""The raw files of FERPlus, in either of the two official layouts, else as a copy.
 
 Folders (Microsoft's): `FER2013{Train,Valid,Test}/` with the images `ferNNNNNNN.png` and a
 `label.csv` without header, rows `name,"(box)",` and ten votes.
@@ -9,7 +9,8 @@ own script does; columns go by name. A row without an image name is a picture th
 four names that the published file has twice count once, with their first row.
 
 The votes of the two are not of the same round: they give different faces. Both are read whole and
-checked before the first example is written.
+checked before the first example is written. Copies in class folders (`copied`), which have no
+votes, are read where there are none of these files.
 """
 
 import dataclasses
@@ -21,14 +22,15 @@ import cv2
 import numpy as np
 from etils import epath
 
-from tfds_builders import text_files
+from tfds_builders import copies, stored_image, text_files
+from tfds_builders.ferplus import copied
 from tfds_builders.ferplus import votes as votes_lib
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 # Kaggle has the same rows under two names.
 PIXELS_CSVS = ("fer2013.csv", "icml_face_data.csv")
 VOTES_CSV = "fer2013new.csv"
-_USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 _SIDE = 48  # pixels
 _VOTES = re.compile(r"[ \t]*[0-9]{1,6}[ \t]*")
 _GET_FERPLUS = "get it again from https://github.com/microsoft/FERPlus"
@@ -36,21 +38,23 @@ _GET_FERPLUS = "get it again from https://github.com/microsoft/FERPlus"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Face:
-    """One image of FER2013 with its votes.
+    """One image of FER2013 with its votes, or with its class where it has none.
 
     Attributes:
         id: the image's name without suffix, such as `fer0034656`.
         split: "train", "validation" or "test".
-        votes: number of votes for each of `votes.COLUMNS`.
+        votes: number of votes for each of `votes.COLUMNS`; None in a copy without votes.
         source: file and row, for errors.
         image: file of the image, or its pixels u8[48,48].
+        label: class index, where there are no votes.
     """
 
     id: str
     split: str
-    votes: tuple[int, ...]
+    votes: tuple[int, ...] | None
     source: str
     image: epath.Path | np.ndarray
+    label: int | None = None
 
     def pixels(self) -> np.ndarray:
         """The grey image, u8[48,48,1].
@@ -60,19 +64,65 @@ class Face:
         """
         if isinstance(self.image, np.ndarray):
             return self.image[:, :, np.newaxis]
-        data = np.frombuffer(self.image.read_bytes(), dtype=np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-        if pixels is None:
-            raise ValueError(
-                f"{self.image} (named by {self.source}) does not decode as an image: copy or "
-                f"unpack it again. Received: a file of {data.size} bytes"
-            )
+        _, pixels = stored_image.read(self.image, named_by=self.source, upright=False)
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         if pixels.shape != (_SIDE, _SIDE):
             raise ValueError(
                 f"{self.image} (named by {self.source}) must be {_SIDE}x{_SIDE} pixels as in "
                 f"FER2013: use the original image. Received: shape={pixels.shape}"
             )
         return pixels[:, :, np.newaxis]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """What `manual_dir` holds.
+
+    Attributes:
+        layout: what it looks like, for people.
+        protocol: name of the file that the votes are from; None in a copy, which has none.
+        faces: every face, before any selection.
+        joins: whether the test faces have their official names, by which the authors' lists name
+          them.
+    """
+
+    layout: str
+    protocol: str | None
+    faces: Sequence[Face]
+    joins: bool
+
+
+def read_source(manual_dir: epath.PathLike) -> Source:
+    """Finds out which layout `manual_dir` has, and reads its faces.
+
+    Raises:
+        FileNotFoundError: there is no FERPlus, or a part of it is missing.
+        ValueError: a row or folder is not as it should be.
+    """
+    manual_dir = epath.Path(manual_dir)
+    official = (*FOLDERS.values(), *PIXELS_CSVS, VOTES_CSV)
+    root = None
+    if not any((manual_dir / name).exists() for name in official):
+        root = copies.find_root(manual_dir)
+    if root is None:
+        protocol, faces = read_faces(manual_dir)
+        layout = "tables" if protocol == VOTES_CSV else f"folders {', '.join(FOLDERS.values())}"
+        return Source(layout=layout, protocol=protocol, faces=faces, joins=True)
+    copy = copied.read_copy(root, manual_dir=manual_dir)
+    faces = [from_copy(face) for face in copies.with_validation(copy.faces)]
+    return Source(layout=copy.layout, protocol=None, faces=faces, joins=copy.joins("test"))
+
+
+def from_copy(face: copies.Face) -> Face:
+    """A face of a copy, which has a class and no votes."""
+    return Face(
+        id=face.id,
+        split=face.split,
+        votes=None,
+        source=face.source,
+        image=face.image,
+        label=face.label,
+    )
 
 
 def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
@@ -106,7 +156,8 @@ def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:
         raise FileNotFoundError(
             f"{manual_dir} holds no FERPlus: expected the folders {', '.join(FOLDERS.values())} "
             f"(images and label.csv in each), or the files {' or '.join(PIXELS_CSVS)} and "
-            f"{VOTES_CSV}. Give the folder that holds them as manual_dir. "
+            f"{VOTES_CSV}, or class folders such as train/anger/fer0000000.png. Give the folder "
+            "that holds them as manual_dir. "
             f"Received: manual_dir={str(manual_dir)!r}"
         )
     faces = sorted(faces, key=lambda face: face.id)
@@ -176,10 +227,10 @@ def _read_tables(manual_dir: epath.Path, pixels_csv: str) -> Iterator[Face]:
                 f"together; get the shorter file again. Received: {number} faces"
             )
         usage, name = (vote_row.cells[column].strip() for column in ("Usage", "Image name"))
-        if usage not in _USAGES or usage != pixel_row.cells["Usage"].strip():
+        if usage not in USAGES or usage != pixel_row.cells["Usage"].strip():
             raise ValueError(
                 f"{vote_row.source}: it and {pixel_row.source} must agree in Usage (one of "
-                f"{', '.join(_USAGES)}): one of the files was sorted or cut; get both again. "
+                f"{', '.join(USAGES)}): one of the files was sorted or cut; get both again. "
                 f"Received: {usage!r} and {pixel_row.cells['Usage']!r}"
             )
         if not name or name in seen:
@@ -187,12 +238,12 @@ def _read_tables(manual_dir: epath.Path, pixels_csv: str) -> Iterator[Face]:
         seen.add(name)
         yield Face(
             id=name.rsplit(".", 1)[0],
-            split=_USAGES[usage],
+            split=USAGES[usage],
             votes=_parse_votes(
                 [vote_row.cells[column] for column in votes_lib.COLUMNS], source=vote_row.source
             ),
             source=vote_row.source,
-            image=_parse_pixels(pixel_row.cells["pixels"], source=pixel_row.source),
+            image=parse_pixels(pixel_row.cells["pixels"], source=pixel_row.source),
         )
 
 
@@ -213,7 +264,8 @@ def _parse_votes(cells: Sequence[str], *, source: str) -> tuple[int, ...]:
     return tuple(int(cell) for cell in cells)
 
 
-def _parse_pixels(text: str, *, source: str) -> np.ndarray:
+def parse_pixels(text: str, *, source: str) -> np.ndarray:
+    """Grey values u8[48,48] of a cell of the table; raises ValueError for anything else."""
     try:
         pixels = np.array(text.split(), dtype=np.int64)
     except (ValueError, OverflowError):

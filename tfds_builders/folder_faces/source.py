@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tfds_builders.class_folders import Face, read_class, refuse_loose_images, subfolders
+from tfds_builders import class_names, text_files
+from tfds_builders.class_folders import (
+    Face,
+    read_class,
+    refuse_doubles,
+    refuse_loose_images,
+    subfolders,
+)
 
 LABELS_FILE = "labels.txt"
 _SPLITS = {
@@ -48,7 +55,8 @@ def read_source(manual_dir: epath.PathLike) -> Source:
 
     Raises:
         FileNotFoundError: there are no images.
-        ValueError: folders that are no classes, fewer than two classes, or images outside them.
+        ValueError: folders that are no classes, names that are none, fewer than two classes, images
+          outside them, or links that lead out of `manual_dir` or make two images of a file.
     """
     manual_dir = epath.Path(manual_dir)
     folders = {split: subfolders(folder) for split, folder in _split_folders(manual_dir).items()}
@@ -72,6 +80,7 @@ def read_source(manual_dir: epath.PathLike) -> Source:
                 f"{manual_dir} holds no images for the split {split}: {_WANTED}. "
                 f"Received: manual_dir={str(manual_dir)!r}"
             )
+    refuse_doubles(face for faces in splits.values() for face in faces)
     return Source(labels=labels, splits=splits)
 
 
@@ -110,8 +119,7 @@ def _read_labels(path: epath.Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     rows: dict[str, int] = {}
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         name = line.strip()
         if name in rows:
             raise ValueError(
@@ -120,6 +128,7 @@ def _read_labels(path: epath.Path) -> tuple[str, ...] | None:
             )
         if name:
             rows[name] = number
+    class_names.check({name: f"{path}, row {number}" for name, number in rows.items()})
     return tuple(rows)
 
 
@@ -137,7 +146,8 @@ def _check_named(
 def _labels_of(folders: Mapping[str, Sequence[epath.Path]]) -> tuple[str, ...]:
     """Class names from folders: those of train where there is one, sorted."""
     first = "train" if "train" in folders else next(iter(folders))
-    labels = {folder.name for folder in folders[first]}
+    labels = {folder.name: str(folder) for folder in folders[first]}
+    class_names.check(labels)
     for split, classes in folders.items():
         for folder in classes:
             # Another spelling would silently be another class.

@@ -47,24 +47,19 @@ def _check_table(path: epath.Path, *, copy: copies.Copy):
     by_name: dict[str, list[copies.Face]] = {}
     for face in copy.faces:
         by_name.setdefault(face.image.name, []).append(face)
-    rows = ((line, cells) for line, cells in text_files.read_csv(path) if cells)
-    _, header = next(rows, (1, []))
-    if sorted(header) != ["image", "label"]:
-        raise ValueError(
-            f"{path}, row 1: the header must be image,label: use the file that came with the "
-            f"folders, or delete it. Received: {','.join(header)[:80]!r}"
-        )
-    for line, cells in rows:
-        row = dict(zip(header, cells, strict=False))
-        faces = by_name.get(row.get("image", ""), [])
+    for record in text_files.read_records(
+        path, columns=("image", "label"), remedy="use the file that came with the folders"
+    ):
+        image, label = (record.cells[name].strip() for name in ("image", "label"))
+        faces = by_name.get(image, [])
         if not faces:
             raise ValueError(
-                f"{path}, row {line}: names an image that is in no folder of a class: unpack the "
-                f"copy again, or delete the row. Received: {','.join(cells)[:80]!r}"
+                f"{record.source}: names an image that is in no folder of a class: unpack the copy "
+                f"again, or delete the row. Received: image={image[:80]!r}"
             )
-        if all(str(face.label + 1) != row.get("label", "").strip() for face in faces):
+        if all(str(face.label + 1) != label for face in faces):
             raise ValueError(
-                f"{path}, row {line}: contradicts the folder of {faces[0].image}, which says "
+                f"{record.source}: contradicts the folder of {faces[0].image}, which says "
                 f"{faces[0].label + 1} ({RAF_DB_EMOTIONS[faces[0].label]}): get the copy again. "
-                f"Received: {','.join(cells)[:80]!r}"
+                f"Received: label={label[:80]!r}"
             )

@@ -6,7 +6,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions, images, ran_lists
+from tfds_builders import conditions, ran_lists, stored_image
 from tfds_builders import landmarks as landmarks_lib
 from tfds_builders.features import RAF_DB_EMOTIONS, face_features
 from tfds_builders.held_out import held_out
@@ -162,7 +162,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         listed = conditions.by_face(lists)
         for face in self.track(faces, description=split):
             # The annotators' tools ignored EXIF data, as TensorFlow does; our detectors do not.
-            image = images.load_image(
+            image = stored_image.load_image(
                 face.image, named_by=face.source, upright=landmarks is not None
             )
             if self.builder_config.name == "aligned":
@@ -183,7 +183,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
 
 
-def _check_side(image: images.StoredImage, *, face: source.Face):
+def _check_side(image: stored_image.StoredImage, *, face: source.Face):
     if (image.height, image.width) != (_ALIGNED_SIDE, _ALIGNED_SIDE):
         raise ValueError(
             f"{face.image} (named by {face.source}) must be {_ALIGNED_SIDE}x{_ALIGNED_SIDE} pixels "

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from tfds_builders.class_folders import Face, read_class, refuse_loose_images, subfolders
+from tfds_builders import images
+from tfds_builders.class_folders import (
+    Face,
+    read_class,
+    refuse_doubles,
+    refuse_loose_images,
+    subfolders,
+)
 from tfds_builders.features import SFEW_EMOTIONS
 
 _PREFIXES = {"train": "Train", "validation": "Val"}
@@ -33,10 +40,13 @@ def read_faces(manual_dir: epath.PathLike) -> dict[str, list[Face]]:
 
     Raises:
         FileNotFoundError: a split, or the folder of an emotion, is missing or empty.
-        ValueError: a folder is of no emotion, or a split is there twice.
+        ValueError: a folder is of no emotion, a split or an emotion is there twice, or links lead
+          out of `manual_dir` or make two images of a file.
     """
     manual_dir = epath.Path(manual_dir)
-    return {split: _read_split(manual_dir, split=split) for split in _PREFIXES}
+    splits = {split: _read_split(manual_dir, split=split) for split in _PREFIXES}
+    refuse_doubles(face for faces in splits.values() for face in faces)
+    return splits
 
 
 def _read_split(manual_dir: epath.Path, *, split: str) -> list[Face]:
@@ -58,7 +68,7 @@ def _read_split(manual_dir: epath.Path, *, split: str) -> list[Face]:
             f"{manual_dir} holds the split {split} more than once: move all but one away. "
             f"Received: {', '.join(sorted(str(path) for path in found))}"
         )
-    return _read_emotions(found[0], split=split)
+    return _read_emotions(found[0], split=split, manual_dir=manual_dir)
 
 
 def _split_folders(folder: epath.Path, *, prefix: str, depth: int) -> Iterator[epath.Path]:
@@ -71,17 +81,19 @@ def _split_folders(folder: epath.Path, *, prefix: str, depth: int) -> Iterator[e
                 yield from _split_folders(inner, prefix=prefix, depth=depth - 1)
 
 
-def _read_emotions(folder: epath.Path, *, split: str) -> list[Face]:
+def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) -> list[Face]:
     refuse_loose_images(folder, classes=SFEW_EMOTIONS)
     by_emotion: dict[str, list[Face]] = {}
     for inner in subfolders(folder):
         emotion = inner.name.lower()
-        faces = read_class(inner, manual_dir=inner)
+        faces = read_class(inner, manual_dir=manual_dir)
+        if emotion in by_emotion:
+            raise ValueError(
+                f"{inner} is a second folder of the emotion {emotion}: join the two. "
+                f"Received: {split}={str(folder)!r}"
+            )
         if emotion in SFEW_EMOTIONS:
-            by_emotion[emotion] = [
-                dataclasses.replace(face, id=f"{split}/{emotion}/{face.id}", label=emotion)
-                for face in faces
-            ]
+            by_emotion[emotion] = [_with_id(face, inner, f"{split}/{emotion}") for face in faces]
         elif faces and not inner.name.lower().startswith(_PREFIXES[split].lower()):
             raise ValueError(
                 f"{inner} is no emotion of SFEW ({_FOLDERS}): rename it, or move it away. "
@@ -94,3 +106,9 @@ def _read_emotions(folder: epath.Path, *, split: str) -> list[Face]:
                 f"Received: {split}={str(folder)!r}"
             )
     return [face for emotion in SFEW_EMOTIONS for face in by_emotion[emotion]]
+
+
+def _with_id(face: Face, folder: epath.Path, start: str) -> Face:
+    """A face whose id does not say how the archives were unpacked."""
+    path = images.without_suffix(face.image.relative_to(folder).as_posix())
+    return dataclasses.replace(face, id=f"{start}/{path}", label=start.rpartition("/")[2])

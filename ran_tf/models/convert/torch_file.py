@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ran_tf.models import reader_process
+from ran_tf import reader_process
 
 _CHILD = Path(__file__).with_name("torch_child.py")
 # What `torch.nn.DataParallel` puts before every name.

@@ -1,8 +1,9 @@
 """Files whose parser may crash, hang or eat memory are read in a process of their own.
 
-HDF5 and PyTorch's format are parsed by C code that was not written for strangers' files. The child
-reads such a file and writes what it found in a form that is safe to read; whatever happens to it
-becomes one error of ours that names the file. Its bounds, for a file of n bytes:
+HDF5, PyTorch's format and videos are parsed by C code that was not written for strangers' files.
+The child reads such a file and writes what it found in a form that is safe to read; whatever
+happens to it becomes one error of ours. `video` sets bounds of its own; those of `read_in_child`
+are, for a file of n bytes:
 
     memory   1 GiB + 8 n (data segment; Linux alone keeps it)
     disk     64 MiB + 4 n a file
@@ -21,8 +22,8 @@ import tempfile
 MEMORY, DISK, SECONDS = 2**30, 2**26, 120
 # Of a child's output that is looked at.
 _LAST_BYTES = 2**14
-# A thread takes memory of its own, and one is enough to read a file.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# For a child's environment: a thread takes memory of its own, and one is enough to read a file.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class ReaderError(ValueError):
@@ -48,9 +49,8 @@ def read_in_child(child: pathlib.Path, source: pathlib.Path, out: pathlib.Path) 
     size = source.stat().st_size
     memory, disk = MEMORY + 8 * size, DISK + 4 * size
     seconds = SECONDS + size / 2**20
-    # -P: the child's own folder must not shadow modules. An absolute path is never an option.
-    paths = [str(path.resolve()) for path in (pathlib.Path(__file__), child, source, out)]
-    command = [sys.executable, "-P", paths[0], str(memory), str(disk), *paths[1:]]
+    # An absolute path is never an option.
+    command = command_of(child, source.resolve(), out.resolve(), memory=memory, disk=disk)
     # Not through pipes, which would end in this process' memory.
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
         try:
@@ -60,18 +60,35 @@ def read_in_child(child: pathlib.Path, source: pathlib.Path, out: pathlib.Path) 
                 stdout=said,
                 stderr=complained,
                 timeout=seconds,
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **ONE_THREAD},
             ).returncode
         except subprocess.TimeoutExpired:
             error = f"reading it took more than {seconds:.0f} s"
             raise ReaderError({"error": error}) from None
         if status:
             raise ReaderError(
-                _report(status, said=_last_line(said), complained=_last_line(complained))
+                _report(status, said=last_line(said), complained=last_line(complained))
             )
 
 
-def _last_line(file) -> str:
+def command_of(child: pathlib.Path, *arguments, memory: int, disk: int) -> list[str]:
+    """Runs a script; at most so many bytes of data, and in a file that it writes."""
+    # -P: the child's own folder must not shadow modules.
+    script = [str(pathlib.Path(path).resolve()) for path in (__file__, child)]
+    bounds = [str(memory), str(disk)]
+    return [sys.executable, "-P", script[0], *bounds, script[1], *map(str, arguments)]
+
+
+def describe_death(status: int, complained: str) -> str:
+    """One line about a child that ended with `status` and did not say why; what it wrote last."""
+    how = f"status {status}"
+    if -status in set(signal.Signals):
+        how = signal.Signals(-status).name
+    return f"its reader died with {how}: {complained[:200] or 'no message'}"
+
+
+def last_line(file) -> str:
+    """Of what a child wrote to a file."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
     lines = file.read().decode("utf-8", "replace").strip().splitlines()
     return lines[-1] if lines else ""
@@ -84,10 +101,7 @@ def _report(status: int, *, said: str, complained: str) -> dict:
             return report
     except (ValueError, KeyError, TypeError):
         pass
-    how = f"status {status}"
-    if -status in set(signal.Signals):
-        how = signal.Signals(-status).name
-    return {"error": f"its reader died with {how}: {complained[:200] or 'no message'}"}
+    return {"error": describe_death(status, complained)}
 
 
 def _limit(*, memory: int, disk: int) -> None:

@@ -1,0 +1,494 @@
+"""What reaches the demo page's application, and the photos that wait: without Gradio."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from ran_tf.demo import gate, hosts, uploads
+
+MIB = 2**20
+LOOPBACK = hosts.find_hosts("127.0.0.1")
+TAKES_PHOTO, TAKES_NONE = 0, 3
+EVENTS = {TAKES_PHOTO: True, TAKES_NONE: False}
+OWN = "ran_tf_visitor=" + "a" * 32
+OTHER = "ran_tf_visitor=" + "b" * 32
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def waiting(clock):
+    return uploads.Uploads("/nowhere", max_bytes=MIB, clock=clock)
+
+
+def ask(path, *, method="GET", waiting, names=LOOPBACK, body=b"", parts=None, **headers):
+    """What the application got, or None; the answer's status, headers and text."""
+    got = {}
+
+    async def app(scope, receive, send):
+        got.update(scope, body=(await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    path, _, query = path.partition("?")
+    pairs = {"host": "127.0.0.1:7860", **{k.replace("_", "-"): v for k, v in headers.items()}}
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(k.encode(), v.encode()) for k, v in pairs.items() if v is not None],
+    }
+    incoming = [{"type": "http.request", "body": p, "more_body": True} for p in parts or [body]]
+    incoming[-1]["more_body"] = False
+    sent = []
+
+    async def receive():
+        return incoming.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    guarded = gate.guard(app, hosts=names, uploads=waiting, events=EVENTS)
+    asyncio.run(guarded(scope, receive, send))
+    answer = {"status": sent[0]["status"], "headers": dict(sent[0]["headers"])}
+    return got or None, {**answer, "text": sent[1]["body"].decode()}
+
+
+def join(event, *, waiting, cookie=OWN):
+    body = event if isinstance(event, bytes) else json.dumps(event).encode()
+    got, answer = ask(
+        "/gradio_api/queue/join", method="POST", body=body, waiting=waiting, cookie=cookie
+    )
+    assert answer["status"] == 200 or "detail" in json.loads(answer["text"])
+    if got is None:
+        return None, answer
+    return json.loads(got["body"]), {**answer, "photo": got["state"]["photo"]}
+
+
+def an_event(**changes):
+    event = {"fn_index": TAKES_PHOTO, "data": [None], "event_data": None, "session_hash": "s1"}
+    return event | changes
+
+
+@pytest.mark.parametrize(
+    ("listens", "allowed", "refused"),
+    [
+        (
+            "127.0.0.1",
+            ["127.0.0.1", "127.0.0.1:7860", "localhost:9000", "LOCALHOST", "[::1]:7860"],
+            ["evil.example", "127.0.0.1.evil.example", "localhost.", "10.0.0.7", "", "a b", "[::1"],
+        ),
+        ("localhost", ["localhost:1", "127.0.0.1"], ["evil.example"]),
+        ("::1", ["[::1]:7860", "localhost"], ["[::2]", "::1"]),
+        (
+            "0.0.0.0",
+            ["10.0.0.7:7860", "[fe80::1]", "localhost", "192.168.1.9"],
+            ["evil.example:7860", "10.0.0.7.evil.example", "10.0.0", "user@localhost", "1.2.3.4/"],
+        ),
+        ("10.0.0.7", ["10.0.0.7:7860"], ["localhost", "10.0.0.8", "evil.example"]),
+        ("box.lan", ["box.lan:7860"], ["localhost", "lan"]),
+    ],
+)
+def test_names_of_where_the_page_listens(listens, allowed, refused, waiting):
+    names = hosts.find_hosts(listens)
+    assert [h for h in [*allowed, *refused] if names.allow_host(h)] == allowed
+    for host in [*allowed, *refused]:
+        got, answer = ask("/", names=names, waiting=waiting, host=host)
+        assert (got is not None, answer["status"]) == (host in allowed, 200 if got else 421), host
+
+
+def test_a_proxy_has_names_of_its_own(waiting):
+    names = hosts.find_hosts("127.0.0.1", allowed=["demo.example.org"])
+    outside = {"origin": "https://demo.example.org", "waiting": waiting, "names": names}
+    for more in (
+        {"host": "demo.example.org"},
+        {"x_forwarded_host": "demo.example.org"},
+        {"host": "demo.example.org:8443"},
+    ):
+        assert ask("/", **outside, **more)[0]
+    for name in ("evil.example", "demo.example.org, evil.example"):
+        _, answer = ask("/", **outside, x_forwarded_host=name)
+        assert answer["status"] == 421 and "--allowed_hosts" in answer["text"]
+    for name in ("https://demo.example.org", "demo.example.org:80", "*", "", "a b"):
+        with pytest.raises(ValueError, match="--allowed_hosts.*Received"):
+            hosts.find_hosts("127.0.0.1", allowed=[name])
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://127.0.0.1:7860", 200),
+        ("http://localhost:7860", 403),
+        ("http://127.0.0.1:8888", 403),
+        ("http://127.0.0.1", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+        ("file://127.0.0.1:7860", 403),
+    ],
+)
+def test_only_its_own_page_may_speak_to_it(origin, status, waiting):
+    assert ask("/config", waiting=waiting, origin=origin)[1]["status"] == status
+
+
+def test_a_request_has_one_host_and_one_length(waiting):
+    assert ask("/", waiting=waiting, host=None)[1]["status"] == 400
+    for path in ("/", "/nowhere"):
+        _, answer = ask(path, waiting=waiting, content_length="3", transfer_encoding="chunked")
+        assert answer["status"] in (400, 404) and answer["headers"][b"connection"] == b"close"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("HEAD", "/"),
+        ("GET", "/config?deep_link=x"),
+        ("GET", "/theme.css?v=1"),
+        ("GET", "/assets/index-a_b.js"),
+        ("GET", "/static/img/logo.svg"),
+        ("GET", "/gradio_api/file=/nowhere/x/photo"),
+        ("GET", "/gradio_api/upload_progress?upload_id=x"),
+        ("POST", "/gradio_api/upload?upload_id=x"),
+    ],
+)
+def test_what_the_page_asks_for_passes_without_its_query(method, path, waiting):
+    got, _ = ask(path, method=method, waiting=waiting, cookie=OWN, authorization="x", range="y")
+    assert got["query_string"] == b"" and got["path"] == path.partition("?")[0]
+    assert [name for name, _ in got["headers"]] == [b"host"]
+    assert got["state"]["visitor"] == "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/"),
+        ("OPTIONS", "/"),
+        ("GET", "/gradio_api/upload"),
+        ("GET", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/queue/data"),
+        ("POST", "/gradio_api/file=/etc/passwd"),
+        ("HEAD", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/assets/../../etc/passwd"),
+        ("GET", "/assets/..%2f..%2fetc/passwd"),
+        ("GET", "/static/\\..\\x"),
+        ("GET", "/assets/" + "a/" * 200),
+        ("GET", "//etc/passwd"),
+        ("GET", "/config/"),
+        ("GET", "/gradio_api/file/etc/passwd"),
+        ("GET", "/file=/etc/passwd"),
+        ("GET", "/gradio_api/proxy=http://127.0.0.1/"),
+        ("GET", "/gradio_api/deep_link"),
+        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/gradio_api/api/take_photo"),
+        ("POST", "/gradio_api/call/take_photo"),
+        ("POST", "/gradio_api/call/v2/take_photo"),
+        ("GET", "/gradio_api/call/take_photo/1"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/stream/1"),
+        ("GET", "/gradio_api/stream/s/1/2/playlist-file"),
+        ("POST", "/gradio_api/cancel"),
+        ("POST", "/gradio_api/reset"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("GET", "/gradio_api/custom_component/a/client/b/c"),
+        ("GET", "/gradio_api/info"),
+        ("GET", "/gradio_api/openapi.json"),
+        ("GET", "/gradio_api/runs"),
+        ("GET", "/gradio_api/token"),
+        ("GET", "/gradio_api/dev/reload"),
+        ("POST", "/login"),
+        ("GET", "/logout"),
+        ("GET", "/pwa_icon/100000"),
+        ("GET", "/monitoring"),
+        ("GET", "/svelte/svelte.js"),
+    ],
+)
+def test_all_else_is_refused(method, path, waiting):
+    got, answer = ask(path, method=method, waiting=waiting, cookie=OWN)
+    assert got is None and answer["status"] == 404
+
+
+def test_a_websocket_is_closed(waiting):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    guarded = gate.guard(None, hosts=LOOPBACK, uploads=waiting, events=EVENTS)
+    asyncio.run(guarded({"type": "websocket", "path": "/"}, None, send))
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_every_browser_gets_a_cookie_once(waiting):
+    names = set()
+    for cookie in (None, "ran_tf_visitor=short", f"x={OWN}", "ran_tf_visitor=" + "é" * 32):
+        got, answer = ask("/", waiting=waiting, cookie=cookie)
+        name = got["state"]["visitor"]
+        attributes = answer["headers"][b"set-cookie"].decode().split("; ")
+        assert attributes == [f"ran_tf_visitor={name}", "Path=/", "HttpOnly", "SameSite=Strict"]
+        names.add(name)
+    assert len(names) == 4
+    got, answer = ask("/", waiting=waiting, cookie=f"other=1; {OWN}")
+    assert got["state"]["visitor"] == "a" * 32 and b"set-cookie" not in answer["headers"]
+
+
+def test_a_session_is_of_one_visitor(waiting):
+    """Its name is made in the browser and not secret; Gradio hears another for each visitor."""
+    heard = set()
+    for cookie in (OWN, OTHER):
+        event, _ = join(an_event(), waiting=waiting, cookie=cookie)
+        stream, _ = ask(
+            "/gradio_api/queue/data?session_hash=s1&x=2", waiting=waiting, cookie=cookie
+        )
+        beat, _ = ask("/gradio_api/heartbeat/s1", waiting=waiting, cookie=cookie)
+        assert stream["query_string"].decode() == f"session_hash={event['session_hash']}"
+        assert beat["path"] == f"/gradio_api/heartbeat/{event['session_hash']}"
+        heard.add(event["session_hash"])
+    assert len(heard) == 2
+    for path in ("heartbeat/", "heartbeat/../x", "queue/data", "queue/data?session_hash=a%2Fb"):
+        assert ask(f"/gradio_api/{path}", waiting=waiting)[1]["status"] == 400
+
+
+def test_an_event_names_an_own_photo(waiting):
+    path = waiting.add(b"data", visitor="a" * 32)
+    file = {"path": path, "url": "http://evil/", "is_stream": True, "meta": None, "size": 1}
+    for cookie in (OTHER, None):
+        event, answer = join(an_event(data=[file]), waiting=waiting, cookie=cookie)
+        assert event is None and answer["status"] == 403
+    _, answer = join(an_event(data=[file], fn_index=TAKES_NONE), waiting=waiting)
+    assert answer["photo"] is None and len(waiting) == 1, "only one event takes a photo"
+    sent = an_event(data=[file], trigger_id=7, simple_format=True)
+    event, answer = join(sent, waiting=waiting)
+    assert event == an_event(session_hash="a" * 32 + "s1", trigger_id=7), "Gradio sees no path"
+    assert answer["photo"] == b"data" and len(waiting) == 0, "it goes with the event"
+    assert join(sent, waiting=waiting)[1]["status"] == 403
+    assert join(an_event(), waiting=waiting)[1]["photo"] is None, "the upload was cleared"
+
+
+OTHER_FILES = [
+    {"path": "/etc/passwd"},
+    {"path": "/etc/passwd", "meta": None},
+    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"path": "/nowhere/../etc/passwd", "meta": {"_type": "gradio.FileData"}},
+    {"path": "/nowhere", "meta": {"_type": "gradio.FileData"}},
+    {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}},
+    {"path": "file:///etc/passwd"},
+    {"path": "data:image/png;base64,AAAA"},
+    {"path": ["/etc/passwd"]},
+    {"path": {"path": "/etc/passwd"}},
+    {"path": None},
+    {"path": ""},
+    {"path": 0},
+    {"path": "\ud800"},
+    {"url": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}},
+    {},
+    "/etc/passwd",
+    ["/etc/passwd"],
+    0,
+    True,
+]
+
+
+@pytest.mark.parametrize("value", OTHER_FILES, ids=repr)
+def test_other_files_are_no_photo(value, waiting):
+    waiting.add(b"data", visitor="a" * 32)
+    event, answer = join(an_event(data=[value]), waiting=waiting)
+    assert event is None and answer["status"] == 403 and len(waiting) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+        b'{"fn_index":0,"data":[null],"session_hash":"a","event_data":{"x":' + b"[" * 3000,
+        {},
+        an_event(fn_index=1),
+        an_event(fn_index=True),
+        an_event(fn_index="0"),
+        an_event(fn_index=None),
+        an_event(fn_index=[0]),
+        an_event(data=None),
+        an_event(data=[]),
+        an_event(data=[None, None]),
+        an_event(data={"0": None}),
+        an_event(event_data="x"),
+        an_event(event_data=[1]),
+        an_event(event_data={"box": [1]}),
+        an_event(event_data={"id": "1"}),
+        an_event(event_data={"box": {"y0": {"path": "/etc/passwd"}}}),
+        an_event(event_data={"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}),
+        an_event(session_hash=None),
+        an_event(session_hash=1),
+        an_event(session_hash="a/b"),
+        an_event(session_hash="a" * 65),
+    ],
+    ids=lambda event: repr(event)[:60],
+)
+def test_what_is_no_event(event, waiting):
+    got, answer = join(event, waiting=waiting)
+    assert got is None and answer["status"] == 400
+
+
+def test_long_requests_are_refused(waiting):
+    def answer(path, **sent):
+        return ask(path, method="POST", waiting=waiting, cookie=OWN, **sent)[1]["status"]
+
+    join_path, upload = "/gradio_api/queue/join", "/gradio_api/upload"
+    assert answer(join_path, body=b" " * 70_000) == 413
+    assert answer(upload, parts=[bytes(MIB)] * 2) == 413
+    assert answer(upload, parts=[bytes(MIB)] * 9) == 413
+    assert answer(upload, parts=[bytes(1000)] * 3) == 200
+    for length in ("99999999", "9" * 5000, "-1", "x"):
+        assert answer(upload, content_length=length) == 413
+    assert answer(upload, content_length=str(MIB)) == 200
+
+
+def test_a_request_that_ends_early(waiting):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": gate.UPLOAD,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    guarded = gate.guard(None, hosts=LOOPBACK, uploads=waiting, events=EVENTS)
+    asyncio.run(guarded(scope, receive, send))
+    assert sent[0]["status"] == 400
+
+
+def test_few_uploads_arrive_at_once(waiting, monkeypatch):
+    """And one that never ends makes room again."""
+    monkeypatch.setattr(gate, "_SECONDS", 0.2)
+    statuses = []
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": gate.UPLOAD,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+
+    async def flood():
+        guarded = gate.guard(None, hosts=LOOPBACK, uploads=waiting, events=EVENTS)
+        await asyncio.gather(*(guarded(scope, receive, send) for _ in range(20)))
+        await guarded(scope, receive, send)
+
+    asyncio.run(flood())
+    assert statuses == [503] * 12 + [408] * 9
+
+
+@pytest.mark.parametrize(
+    "details", [None, {}, {"face": 1}, {"id": 3, "box": None}, {"id": 3, "box": {"y0": 0.5}}]
+)
+def test_details_of_an_event_pass(details, waiting):
+    event, _ = join(an_event(fn_index=TAKES_NONE, event_data=details), waiting=waiting)
+    assert event["event_data"] == details
+
+
+def test_a_photo_is_taken_once_and_by_its_visitor(waiting):
+    paths = [waiting.add(b"same", visitor=name) for name in ("a", "b", "a")]
+    assert len(set(paths)) == 3, "equal photos have paths of their own"
+    assert waiting.take(paths[0], visitor="b") is None
+    assert waiting.find(paths[0], visitor="b") is None
+    assert waiting.find(paths[0], visitor="a") == b"same"
+    assert waiting.take(paths[0], visitor="a") == b"same"
+    assert waiting.take(paths[0], visitor="a") is None
+    assert waiting.take(paths[1], visitor="b") == b"same"
+    for other in (None, [], {}, 0, "", paths[2] + "/", paths[2].upper(), "/etc/passwd"):
+        assert waiting.take(other, visitor="a") is None
+
+
+def test_photos_vanish_within_a_minute(waiting, clock):
+    path = waiting.add(b"data", visitor="a")
+    clock.now = 30
+    waiting.forget_old()
+    assert waiting.find(path, visitor="a")
+    clock.now = 55  # and the server looks every five seconds
+    assert waiting.find(path, visitor="a") is None
+    assert waiting.take(path, visitor="a") is None
+    waiting.forget_old()
+    assert len(waiting) == 0
+
+
+@pytest.mark.parametrize("size", [0, 10, MIB])
+def test_waiting_photos_have_a_bound(size, clock):
+    waiting = uploads.Uploads("/nowhere", max_bytes=MIB, total_bytes=8 * MIB, clock=clock)
+    most = 8 * MIB // (size + 4096)
+    paths = [waiting.add(bytes(size), visitor="a") for _ in range(most + 5)]
+    assert len(waiting) == most
+    found = [waiting.find(path, visitor="a") is not None for path in paths]
+    assert found == [False] * 5 + [True] * most, "the oldest go"
+
+
+def test_a_stream_that_breaks_off_ends(waiting):
+    """As Gradio's does for a session that it does not know."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("response already started")
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/gradio_api/queue/data",
+        "query_string": b"session_hash=a",
+        "headers": [(b"host", b"localhost")],
+    }
+    asyncio.run(gate.guard(app, hosts=LOOPBACK, uploads=waiting, events=EVENTS)(scope, None, send))
+    assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
+    assert not sent[-1].get("more_body")
+
+
+def test_a_port_in_use_is_told_before_anything_is_loaded():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = f"--port={taken.getsockname()[1]}"
+        command = [sys.executable, "-m", "ran_tf.launch.demo", port, "--model=no such model"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert port in done.stderr and "--host=127.0.0.1" in done.stderr
+    assert "in use" in done.stderr and "no such model" not in done.stderr

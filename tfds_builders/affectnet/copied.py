@@ -1,0 +1,177 @@
+"""Copies of AffectNet's faces in class folders: `train/0/...`, `Train/anger/...`, `anger/...`.
+
+Numbers are those of the expressions, words any usual spelling. A copy has neither landmarks nor
+valence and arousal. Images that kept the hashed names of the original release are joined to the
+authors' lists by these; nothing joins those with other names.
+
+A table `labels.csv` (`pth`, `label`) comes with some. It gives many faces another class than their
+folder, by whom is not published: the folder counts, and the log says how many differ.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from absl import logging
+from etils import epath
+
+from tfds_builders import copies, stored_image, text_files
+from tfds_builders.affectnet import face
+from tfds_builders.landmarks import UNKNOWN
+
+RELEASE = copies.Release(
+    title="AffectNet",
+    classes=face.EXPRESSIONS,
+    numbers=(range(8), range(7), range(11)),
+    name=re.compile(r"(?P<id>[0-9a-f]{56})"),
+    split=lambda face_id: None,
+    counts={
+        "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
+        "validation": (500,) * 8,
+    },
+)
+_TABLE = "labels.csv"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One face; its image is not read yet.
+
+    Attributes:
+        copy: the face in its copy.
+    """
+
+    copy: copies.Face
+
+    @property
+    def id(self) -> str:
+        return self.copy.id
+
+    @property
+    def key(self) -> str:
+        return self.copy.id
+
+    @property
+    def expression(self) -> int:
+        """Index into `face.EXPRESSIONS`."""
+        return self.copy.label
+
+    @property
+    def source(self) -> str:
+        return self.copy.source
+
+    def face(self) -> dict:
+        """The features of the face: its image; landmarks, valence and arousal are NaN.
+
+        Raises:
+            ValueError: the image does not decode.
+        """
+        image = stored_image.load_image(self.copy.image, named_by=self.source, upright=True)
+        data = image.encoded
+        return {
+            "image": data if isinstance(data, bytes) else face.to_jpeg(data),
+            "landmarks": UNKNOWN,
+            "valence": np.float32(np.nan),
+            "arousal": np.float32(np.nan),
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The faces of one split.
+
+    Attributes:
+        faces: sorted by id.
+    """
+
+    faces: Sequence[copies.Face]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (Row(copy=one) for one in self.faces)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A copy that was read.
+
+    Attributes:
+        layout: what it looks like, for people.
+        splits: those that are there, and a validation split.
+    """
+
+    layout: str
+    splits: dict[str, Rows]
+
+
+def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
+    """Reads a copy, if `manual_dir` holds one.
+
+    Args:
+        manual_dir: that the user gave.
+        release: "original" where faces are to have its hashed names, else "numbered".
+
+    Raises:
+        FileNotFoundError: a folder of a class has no image.
+        ValueError: what `copies.read_copy` refuses, or names of the other release.
+    """
+    manual_dir = epath.Path(manual_dir)
+    root = copies.find_root(manual_dir)
+    if root is None:
+        return None
+    copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
+    joins = copy.joins("validation")
+    if joins != (release == "original"):
+        raise ValueError(
+            f"{root} holds class folders whose validation faces "
+            + (
+                "have the hashed names of the original release, by which the authors' occlusion "
+                "and pose lists name them: build affectnet/original_8"
+                if joins
+                else "do not have the hashed names of the original release: nothing joins them to "
+                "the authors' occlusion and pose lists; build affectnet/numbered_8, which has none"
+            )
+            + f" (or _7). Received: {copy.layout}"
+        )
+    for folder in dict.fromkeys((root, root.parent, manual_dir)):
+        if (folder / _TABLE).is_file():
+            _compare_table(folder / _TABLE, copy=copy)
+    faces = copies.with_validation(copy.faces)
+    splits = {
+        split: Rows(faces=[one for one in faces if one.split == split])
+        for split in ("train", "validation", "test")
+    }
+    return Copy(layout=copy.layout, splits={name: rows for name, rows in splits.items() if rows})
+
+
+def _compare_table(path: epath.Path, *, copy: copies.Copy):
+    by_path: dict[str, list[copies.Face]] = {}
+    for one in copy.faces:
+        by_path.setdefault(_short(one.image.as_posix()), []).append(one)
+    records = text_files.read_records(
+        path, columns=("pth", "label"), remedy="use the file that came with the folders"
+    )
+    rows = other = unknown = 0
+    for record in records:
+        faces = by_path.get(_short(record.cells["pth"].strip()), [])
+        label = copies.class_index(record.cells["label"].strip(), classes=RELEASE.classes)
+        rows += 1
+        unknown += not faces
+        other += bool(faces) and all(one.label != label for one in faces)
+    if other or unknown:
+        logging.warning(
+            "affectnet: of the %d rows of %s, %d give a face another class than its folder, %d "
+            "name no image. The folders count.",
+            rows,
+            path,
+            other,
+            unknown,
+        )
+
+
+def _short(path: str) -> str:
+    """Folder and name of an image; capitals differ between a copy's table and its folders."""
+    return "/".join(path.split("/")[-2:]).lower()

@@ -1,0 +1,82 @@
+"""FER2013 with its own seven classes."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from tfds_builders import landmarks as landmarks_lib
+from tfds_builders.conditions import CLEAR
+from tfds_builders.features import FER2013_EMOTIONS, face_features
+from tfds_builders.fer2013 import source
+from tfds_builders.ferplus.source import Face
+
+NO_SUBSETS = (
+    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "
+    "does not have: this dataset has no occlusion and pose features."
+)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """One example is a face with one of seven emotions; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    manual_dir is the folder that holds fer2013.csv or icml_face_data.csv (Kaggle), or a copy in
+    class folders, such as train/happy and test/happy. So may a landmarks.csv (see README.md).
+    """
+
+    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
+    track = staticmethod(lambda faces, description: faces)
+
+    #: A caller may set the CSV of landmarks here; `landmarks.csv` in `manual_dir` when None.
+    landmarks = None
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = face_features(image_shape=(48, 48, 1), emotions=FER2013_EMOTIONS)
+        for condition in CLEAR:
+            del features[condition]
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage="https://www.kaggle.com/c/"
+            "challenges-in-representation-learning-facial-expression-recognition-challenge",
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        read = source.read_source(dl_manager.manual_dir)
+        landmarks = landmarks_lib.load_landmarks(
+            self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in read.faces}
+        )
+        self.info.metadata.update(layout=read.layout, subsets={}, subsets_note=NO_SUBSETS)
+        if landmarks:
+            self.info.metadata["landmarks"] = landmarks.summary(face.id for face in read.faces)
+        splits = {
+            split: [face for face in read.faces if face.split == split]
+            for split in source.RELEASE.counts
+        }
+        logging.info(
+            "fer2013: %s", ", ".join(f"{split} {len(faces)}" for split, faces in splits.items())
+        )
+        return {
+            split: self._generate_examples(split, faces=faces, landmarks=landmarks)
+            for split, faces in splits.items()
+            if faces  # a copy may lack one
+        }
+
+    def _generate_examples(
+        self, split: str, *, faces: Sequence[Face], landmarks: landmarks_lib.Landmarks | None
+    ) -> Iterator[tuple[str, dict]]:
+        for face in self.track(faces, description=split):
+            yield (
+                face.id,
+                {
+                    "image": face.pixels(),
+                    "label": face.label,
+                    "id": face.id,
+                    "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
+                },
+            )
