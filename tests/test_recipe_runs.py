@@ -90,7 +90,7 @@ def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_pa
     lines = [line for line in recipe.read_text().splitlines() if line.startswith("--")]
     values = parse(*lines, *SMALL, f"--data_dir={data_dir}", f"--workdir={tmp_path}")
     losses = []
-    hooks = loop.Hooks(on_step=lambda report: losses.append(report.loss))
+    hooks = loop.Hooks(on_step=lambda report: losses.append(report.means["loss"]))
     loop.train(launch_flags.train_config(values), tmp_path, strategy=one_device, hooks=hooks)
     assert len(losses) == 1
     dataset = dataset_of(recipe)

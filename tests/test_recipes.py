@@ -1,7 +1,6 @@
 """Recipes: each parses to a run, is self-contained, and opens as the house asks."""
 
 import dataclasses
-import json
 import pathlib
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import pytest
 
 import ran_tf
 from ran_tf import registry
-from ran_tf.config import AugmentConfig, OptimizerConfig, TrainConfig
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import flatten
@@ -29,29 +27,6 @@ def test_recipe_is_a_run(parse, recipe):
     assert config.epochs >= 1
     assert config.data.name.split("/")[0] in ran_tf.LABELS
     assert config.model.size[0] >= 32
-
-
-def test_the_long_recipe_is_the_plan_of_the_preset(parse):
-    """What `benchmarks/jax_train.py` trained `ran_faceres_ferplus` with."""
-    recipe = (ROOT / "launch" / "ferplus_mobilenet_ran_long.flags").read_text().splitlines()
-    lines = [line for line in recipe if line.startswith("--")]
-    config = launch_flags.train_config(parse("--workdir=x", *lines))
-    plan = json.loads((ROOT / "benchmarks" / "ferplus_plan.json").read_text())
-    common, (run,) = plan["common"], [r for r in plan["runs"] if r["name"] == "ran_long"]
-    step = {**common["step"], **run["step"]}
-    assert config.objective.augment == AugmentConfig(**step["augment"])
-    assert config.optimizer == OptimizerConfig(**step["optimizer"])
-    assert config.objective == dataclasses.replace(
-        TrainConfig().objective,
-        augment=config.objective.augment,
-        mixup=step["mixup"],
-        regions_per_step=step["regions_per_step"],
-    )
-    assert config.data.regions.k == step["regions"]
-    assert (config.epochs, config.seed) == (run["epochs"], run["seed"])
-    assert config.batch_size == common["batch_size"]
-    assert config.model.size == (common["size"], common["size"])
-    assert config.data.train_split == "train+ambiguous" and common["unsure"]
 
 
 def test_flags_reach_the_configuration(parse):
