@@ -48,7 +48,7 @@ def test_a_numbered_copy_is_built_without_subsets(tmp_path, caplog):
     raw = files.write_copy(tmp_path / "raw")
     line = prepare(dataset="affectnet", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert "numbered_8/1.0.0: train 10, validation 9 faces; from class folders 0 to 7 in" in line
-    assert "train 10, validation 9, published train 287,651, validation 4,000" in caplog.text
+    assert "published are train 287,651 (74874, 134415" in caplog.text
     builder = build(raw, tmp_path / "out", config="numbered_7")  # contempt is left out
     assert "occlusion" not in builder.info.features
     assert builder.info.metadata["left_out"]["train"]["contempt"] == 1

@@ -103,7 +103,8 @@ def test_faces_have_their_label_split_conditions_and_image(tmp_path, raw, caplog
     assert builder.info.metadata["subsets"] == {"occlusion": 2, "pose_30": 2, "pose_45": 1}
     assert "occlusion_list.txt, row 3: repeats test_2464 of" in caplog.text
     assert "occlusion_list.txt, row 2: counted once" in caplog.text
-    assert "'train': 11, 'test': 4}, the published one {'train': 12271" in caplog.text
+    assert "train 11 (0, 0, 0, 10, 0, 0, 1), test 4" in caplog.text
+    assert "published are train 12,271 (1290, 281, 717," in caplog.text
 
 
 def test_landmarks_are_those_of_the_original_image(tmp_path, raw):

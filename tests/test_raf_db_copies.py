@@ -45,8 +45,8 @@ def test_a_copy_is_built_and_joined_to_the_lists_by_name(tmp_path, raw, caplog):
     line = prepare(dataset="raf_db", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert "; from class folders 1 to 7 in DATASET/train, DATASET/test." in line
     assert "train 17, validation 1, test 11 faces; among them occlusion 2, pose_30 2" in line
-    assert "train 18, test 11, published train 12,271, test 3,068" in caplog.text
-    assert "not the whole release" in caplog.text
+    assert "published are train 12,271 (1290, 281" in caplog.text
+    assert "a part of it" in caplog.text
     faces = {
         example["id"].decode(): example | {"split": split}
         for split, dataset in tfds.load("raf_db", data_dir=str(tmp_path / "out")).items()

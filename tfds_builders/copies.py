@@ -9,14 +9,12 @@ in. Else a face is known by its path, and nothing joins it to lists of others.
 """
 
 import dataclasses
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders, doubles, images
+from tfds_builders import class_folders, doubles, folder_labels, images, published
 from tfds_builders.held_out import held_out
 
 _SPLITS = {
@@ -33,39 +31,6 @@ _SPLITS = {
     "privatetest": "test",
 }
 _DEPTH = 2
-_WORDS = {
-    "angry": "anger",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happy": "happiness",
-    "neutrality": "neutral",
-    "sad": "sadness",
-    "suprise": "surprise",
-    "surprised": "surprise",
-}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Release:
-    """What the official release has.
-
-    Attributes:
-        title: of the dataset, for errors.
-        classes: names in index order.
-        numbers: the ways in which folders are numbered by the official labels, in index order.
-        other_numbers: ways that are read only where names or counts prove the order.
-        name: pattern of an official image's name without its ending; its group `id` is the face.
-        split: official split of a face, None where the id does not say.
-        counts: faces of each class, by official split.
-    """
-
-    title: str
-    classes: Sequence[str]
-    numbers: Sequence[Sequence[int]]
-    other_numbers: Sequence[Sequence[int]] = ()
-    name: re.Pattern
-    split: Callable[[str], str | None]
-    counts: Mapping[str, Sequence[int]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +97,7 @@ def find_root(manual_dir: epath.PathLike) -> epath.Path | None:
     return None
 
 
-def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release) -> Copy:
+def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: published.Release) -> Copy:
     """Reads a copy, and warns of what differs from the official release.
 
     Args:
@@ -146,7 +111,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
           that lead out of the copy or make two images of a file.
     """
     folders = _split_folders(root)
-    labels, are_official = _read_labels(
+    labels, are_official = folder_labels.read_labels(
         {split: class_folders.subfolders(folder) for split, folder in folders.items()},
         release=release,
     )
@@ -181,9 +146,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
     class_folders.refuse_doubles(copy.faces)
     _warn_of_names(copy.faces, moved=moved, strangers=strangers, title=release.title)
     doubles.warn_of_doubles({f.image: f.split for f in copy.faces}, title=release.title)
-    are_published = check_counts(
-        count(copy.faces, classes=release.classes), release=release, where=root
-    )
+    are_published = published.check_counts(copy.faces, release=release, where=root)
     if not (are_official or are_published or all(face.named for face in copy.faces)):
         raise ValueError(
             f"{root}: its folders are not numbered by the labels of {release.title}, and neither "
@@ -191,14 +154,6 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: Release)
             f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
-
-
-def class_index(name: str, *, classes: Sequence[str]) -> int | None:
-    """Index of a class by its name in any usual spelling, or its number from 0; None for none."""
-    words = [_word(known) for known in classes]
-    if name.isdecimal():
-        return int(name) if int(name) < len(words) else None
-    return words.index(_word(name)) if _word(name) in words else None
 
 
 def with_validation(faces: Sequence[Face]) -> list[Face]:
@@ -213,78 +168,17 @@ def with_validation(faces: Sequence[Face]) -> list[Face]:
     ]
 
 
-def count(faces: Sequence[Face], *, classes: Sequence[str]) -> dict[str, list[int]]:
-    """Faces of each class by split, in the order of train, validation and test."""
-    counted = Counter((face.split, face.label) for face in faces)
-    return {
-        split: [counted[split, label] for label in range(len(classes))]
-        for split in dict.fromkeys(_SPLITS.values())
-        if any(face.split == split for face in faces)
-    }
-
-
-def check_counts(
-    counts: Mapping[str, Sequence[int]], *, release: Release, where: epath.PathLike
-) -> bool:
-    """Warns where the faces of each class are not as many as in the official release.
-
-    Args:
-        counts: faces of each class, by split.
-        release: the official one.
-        where: the copy, for errors.
-
-    Returns:
-        Whether all are.
-
-    Raises:
-        ValueError: a split has the published counts, of other classes.
-    """
-    width = min(map(len, release.counts.values()))
-    counts = {split: list(numbers[:width]) for split, numbers in counts.items()}
-    published = {split: list(numbers) for split, numbers in release.counts.items()}
-    other = {split: n for split, n in counts.items() if n != published.get(split)}
-    for split, numbers in other.items():
-        if sorted(numbers) == sorted(published.get(split, ())):
-            raise ValueError(
-                f"{where}: {split} has as many faces of each class as published, but of other "
-                f"classes: the folders are in another order than {', '.join(release.classes)}; "
-                f"name them by class. Received: {numbers}, published {published[split]}"
-            )
-    if not other and len(counts) == len(published):
-        return True
-    totals = [sum(sum(numbers) for numbers in splits.values()) for splits in (counts, published)]
-    logging.warning(
-        "%s: %s, published %s (of the classes %s and %s): %s; results will not compare.",
-        release.title,
-        _totals(counts),
-        _totals(published),
-        counts,
-        published,
-        "as many in all: a reshuffled copy" if totals[0] == totals[1] else "not the whole release",
-    )
-    return False
-
-
-def _totals(counts: Mapping[str, Sequence[int]]) -> str:
-    return ", ".join(f"{split} {sum(numbers):,}" for split, numbers in counts.items())
-
-
 def _is_root(folder: epath.Path) -> bool:
     """Whether a folder holds folders of classes, or of splits that do."""
     inner = class_folders.subfolders(folder) if folder.is_dir() else []
     splits = [path for path in inner if path.name.lower() in _SPLITS]
     if splits:
-        return any(_is_class(path.name) for s in splits for path in class_folders.subfolders(s))
-    return sum(_is_class(path.name) for path in inner) > 1
-
-
-def _is_class(name: str) -> bool:
-    word = _word(name)
-    return name.isdecimal() or word in _WORDS.values() or word == "contempt"
-
-
-def _word(name: str) -> str:
-    return _WORDS.get(name.lower(), name.lower())
+        return any(
+            folder_labels.is_class(path.name)
+            for s in splits
+            for path in class_folders.subfolders(s)
+        )
+    return sum(folder_labels.is_class(path.name) for path in inner) > 1
 
 
 def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
@@ -304,7 +198,7 @@ def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
     if not folders:
         return {"train": root}
     for folder in others:
-        if _is_class(folder.name):
+        if folder_labels.is_class(folder.name):
             raise ValueError(
                 f"{folder} is a folder of a class beside folders of splits: two layouts are mixed; "
                 f"move it away, or into its split. Received: {folder.name!r} beside "
@@ -315,61 +209,7 @@ def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
     return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
 
 
-def _read_labels(
-    folders: Mapping[str, Sequence[epath.Path]], *, release: Release
-) -> tuple[dict[epath.Path, int], bool]:
-    """Class index of each folder, and whether their order is beyond doubt."""
-    every = [folder for of_split in folders.values() for folder in of_split]
-    numbered = [folder for folder in every if folder.name.isdecimal()]
-    if not numbered:
-        return _read_words(folders, release=release), True
-    if len(numbered) < len(every):
-        other = next(folder for folder in every if folder not in numbered)
-        raise ValueError(
-            f"{other} is named by a word and {numbered[0]} by a number: two layouts are mixed; use "
-            f"one of the two. Received: {other.name!r} and {numbered[0].name!r}"
-        )
-    found = {
-        split: sorted(int(folder.name) for folder in of_split)
-        for split, of_split in folders.items()
-    }
-    for numbers in (*release.numbers, *release.other_numbers):
-        if all(of_split == sorted(numbers) for of_split in found.values()):
-            labels = {folder: list(numbers).index(int(folder.name)) for folder in every}
-            return labels, numbers in release.numbers
-    wanted = ", or ".join(f"{n[0]}..{n[-1]}" for n in (*release.numbers, *release.other_numbers))
-    raise ValueError(
-        f"{every[0].parent}: the folders of {release.title}'s classes must be numbered {wanted}, "
-        "alike in every split, or be named by class: which class is which cannot be told else. "
-        f"Received: {', '.join(f'{split} {numbers}' for split, numbers in found.items())}"
-    )
-
-
-def _read_words(
-    folders: Mapping[str, Sequence[epath.Path]], *, release: Release
-) -> dict[epath.Path, int]:
-    classes = [_word(name) for name in release.classes]
-    labels = {}
-    for of_split in folders.values():
-        seen: dict[str, epath.Path] = {}
-        for folder in of_split:
-            word = _word(folder.name)
-            if word not in classes:
-                raise ValueError(
-                    f"{folder} is no class of {release.title} ({', '.join(release.classes)}): "
-                    f"rename it, or move it away. Received: {folder.name!r}"
-                )
-            if word in seen:
-                raise ValueError(
-                    f"{folder} and {seen[word]} are the same class: join them. "
-                    f"Received: {folder.name!r} and {seen[word].name!r}"
-                )
-            seen[word] = folder
-            labels[folder] = classes.index(word)
-    return labels
-
-
-def _face(image: class_folders.Face, *, split: str, label: int, release: Release) -> Face:
+def _face(image: class_folders.Face, *, split: str, label: int, release: published.Release) -> Face:
     match = release.name.fullmatch(images.without_suffix(image.image.name))
     if not match:
         return Face(id=image.id, split=split, label=label, image=image.image, named=False)

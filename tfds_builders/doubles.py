@@ -24,7 +24,8 @@ def warn_of_doubles(images: Mapping[epath.Path, str], *, title: str) -> None:
         if len(paths) == 1:
             continue
         for path in sorted(paths):
-            digest = hashlib.sha256(path.read_bytes()).digest()
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
             if first.setdefault(digest, path) is not path:
                 doubled.append((path, first[digest]))
     if doubled:

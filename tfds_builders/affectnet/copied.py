@@ -16,11 +16,11 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from tfds_builders import copies, stored_image, text_files
+from tfds_builders import copies, folder_labels, published, stored_image, text_files
 from tfds_builders.affectnet import face
 from tfds_builders.landmarks import UNKNOWN
 
-RELEASE = copies.Release(
+RELEASE = published.Release(
     title="AffectNet",
     classes=face.EXPRESSIONS,
     numbers=(range(8), range(7), range(11)),
@@ -157,7 +157,7 @@ def _compare_table(path: epath.Path, *, copy: copies.Copy):
     rows = other = unknown = 0
     for record in records:
         faces = by_path.get(_short(record.cells["pth"].strip()), [])
-        label = copies.class_index(record.cells["label"].strip(), classes=RELEASE.classes)
+        label = folder_labels.class_index(record.cells["label"].strip(), classes=RELEASE.classes)
         rows += 1
         unknown += not faces
         other += bool(faces) and all(one.label != label for one in faces)

@@ -10,16 +10,15 @@ numbers are not those of the rows, nor FERPlus' names: nothing joins these image
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from etils import epath
 
-from tfds_builders import copies, text_files
+from tfds_builders import copies, published, text_files
 from tfds_builders.features import FER2013_EMOTIONS
 from tfds_builders.ferplus import source as ferplus
 
-RELEASE = copies.Release(
+RELEASE = published.Release(
     title="FER2013",
     classes=FER2013_EMOTIONS,
     numbers=(range(7),),
@@ -95,10 +94,5 @@ def _read_table(path: epath.Path) -> list[ferplus.Face]:
         )
     if not faces:
         raise ValueError(f"{path}: has no rows: get the file again. Received: {path.name!r}")
-    counted = Counter((face.split, face.label) for face in faces)
-    counts = {
-        split: [counted[split, label] for label in range(len(FER2013_EMOTIONS))]
-        for split in RELEASE.counts
-    }
-    copies.check_counts(counts, release=RELEASE, where=path)
+    published.check_counts(faces, release=RELEASE, where=path)
     return faces

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from etils import epath
 
-from tfds_builders import conditions, copies
+from tfds_builders import conditions, copies, published
 from tfds_builders.features import FERPLUS_EMOTIONS
 
 # The first image of each split; numbers between are those of withdrawn pictures, too.
@@ -21,7 +21,7 @@ def _split(face_id: str) -> str:
     return next(split for split, start in _STARTS.items() if face_id >= start)
 
 
-RELEASE = copies.Release(
+RELEASE = published.Release(
     title="FERPlus",
     classes=FERPLUS_EMOTIONS,
     numbers=(),

@@ -175,7 +175,8 @@ def _require_all(manual_dir: epath.Path, *, expected: Sequence[str], present: Se
     if missing:
         raise FileNotFoundError(
             f"{manual_dir} holds {', '.join(present)} but not {', '.join(missing)}: put "
-            f"{'it' if len(missing) == 1 else 'them'} beside. "
+            f"{'it' if len(missing) == 1 else 'them'} beside"
+            f"{', or build fer2013 for the labels of FER2013' * (missing == [VOTES_CSV])}. "
             f"Received: manual_dir={str(manual_dir)!r}"
         )
 

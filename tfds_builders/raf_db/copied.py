@@ -10,10 +10,10 @@ import re
 
 from etils import epath
 
-from tfds_builders import copies, text_files
+from tfds_builders import copies, published, text_files
 from tfds_builders.features import RAF_DB_EMOTIONS
 
-RELEASE = copies.Release(
+RELEASE = published.Release(
     title="RAF-DB",
     classes=RAF_DB_EMOTIONS,
     numbers=(range(1, 8),),

@@ -65,13 +65,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         found = source.read_source(dl_manager.manual_dir, form=form)
         faces = found.faces
         lists = self._read_lists(found, dl_manager=dl_manager)
-        if not found.is_copy and source.count(faces) != source.PUBLISHED:
-            logging.warning(
-                "raf_db: the list of labels names %s, the published one %s: numbers will not "
-                "compare.",
-                source.count(faces),
-                source.PUBLISHED,
-            )
         landmarks = landmarks_lib.load_landmarks(
             self.landmarks,
             manual_dir=found.images,

@@ -12,12 +12,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tfds_builders import copies, text_files
+from tfds_builders import copies, published, text_files
 from tfds_builders.features import RAF_DB_EMOTIONS
 from tfds_builders.raf_db import copied
-
-#: Faces of the published list.
-PUBLISHED = {"train": 12271, "test": 3068}
 
 _LABELS = ("list_patition_label.txt", "list_partition_label.txt")
 _ROW = re.compile(r"(?P<id>(?P<split>train|test)_\d+)(_aligned)?\.jpg\s+(?P<label>[1-7])")
@@ -79,11 +76,13 @@ def read_source(manual_dir: epath.PathLike, *, form: str) -> Source:
     manual_dir = epath.Path(manual_dir)
     root = _find_official(manual_dir)
     if root is not None:
+        faces = read_faces(root, form=form)
+        published.check_counts(faces, release=copied.RELEASE, where=root)
         return Source(
             layout=f"EmoLabel/ and Image/{form}/, as released",
             root=root,
             images=image_folder(root, form=form),
-            faces=read_faces(root, form=form),
+            faces=faces,
             is_copy=False,
             joins=True,
         )
@@ -199,4 +198,4 @@ def _require_both(faces: list[Face], *, path: epath.Path) -> list[Face]:
 
 def count(faces: Sequence[Face]) -> dict[str, int]:
     """Number of faces by official split."""
-    return {split: sum(face.split == split for face in faces) for split in PUBLISHED}
+    return {split: sum(face.split == split for face in faces) for split in copied.RELEASE.counts}

@@ -1,0 +1,93 @@
+"""What the official release of a dataset has, and the faces of each class held against it."""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from absl import logging
+from etils import epath
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Release:
+    """What the official release has.
+
+    Attributes:
+        title: of the dataset, for errors.
+        classes: names in index order.
+        numbers: the ways in which folders are numbered by the official labels, in index order.
+        other_numbers: ways that are read only where names or counts prove the order.
+        name: pattern of an official image's name without its ending; its group `id` is the face.
+        split: official split of a face, None where the id does not say.
+        counts: faces of each class, by official split.
+    """
+
+    title: str
+    classes: Sequence[str]
+    numbers: Sequence[Sequence[int]]
+    other_numbers: Sequence[Sequence[int]] = ()
+    name: re.Pattern
+    split: Callable[[str], str | None]
+    counts: Mapping[str, Sequence[int]]
+
+
+class Labelled(Protocol):
+    """A face with a class, in a split."""
+
+    split: str
+    label: int
+
+
+def check_counts(faces: Sequence[Labelled], *, release: Release, where: epath.PathLike) -> bool:
+    """Warns where the faces of each class are not as many as in the official release.
+
+    Args:
+        faces: all that were read.
+        release: the official one; classes without a published count do not count.
+        where: what was read, for errors.
+
+    Returns:
+        Whether all are.
+
+    Raises:
+        ValueError: a split has the published counts, of other classes.
+    """
+    counted = Counter((face.split, face.label) for face in faces)
+    counts = {
+        split: [
+            counted[split, label]
+            for label in range(len(release.counts.get(split, release.classes)))
+        ]
+        for split in dict.fromkeys((*release.counts, *sorted({face.split for face in faces})))
+    }
+    published = {split: list(numbers) for split, numbers in release.counts.items()}
+    for split, numbers in published.items():
+        if counts[split] != numbers and sorted(counts[split]) == sorted(numbers):
+            raise ValueError(
+                f"{where}: {split} has as many faces of each class as published, but of other "
+                f"classes: they are in another order than {', '.join(release.classes)}. "
+                f"Received: {counts[split]}, published {numbers}"
+            )
+    if counts == published:
+        return True
+    all_counted, all_published = (sum(map(sum, splits.values())) for splits in (counts, published))
+    logging.warning(
+        "%s: %s; published are %s: %s. Results will not compare.",
+        release.title,
+        _totals(counts),
+        _totals(published),
+        "as many, split or labelled anew"
+        if all_counted == all_published
+        else "a part of it"
+        if all_counted < all_published
+        else "there are more, augmented ones or others",
+    )
+    return False
+
+
+def _totals(counts: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(
+        f"{split} {sum(numbers):,} {tuple(numbers)}" for split, numbers in counts.items()
+    )
