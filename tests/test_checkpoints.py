@@ -187,7 +187,7 @@ def test_no_whole_checkpoint_is_an_error_and_not_a_new_run(tmp_path):
     with pytest.raises(checkpoints.BrokenCheckpointError) as caught:
         checkpoints.restore(store, say=print)
     message = str(caught.value)
-    assert message.count("state.index does not have its checksum") == 2
+    assert message.count("state.npz does not have its checksum") == 2
     assert message.endswith(f"Received: workdir={str(tmp_path)!r}")
     assert snapshot(tmp_path) == before
     shutil.rmtree(tmp_path / "checkpoints")

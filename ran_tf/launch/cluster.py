@@ -82,13 +82,20 @@ def define_flags() -> None:
     )
 
 
-def start(*, restarts: int = 0):
+def start(*, restarts: int = 0, backend: str = "tensorflow"):
     """Makes this process a worker, or the only one, and returns its tf.distribute strategy.
+
+    None on JAX, which trains in one process.
 
     With several workers, or restarts, this process becomes the parent of the worker and never
     returns from here. To be called before TensorFlow is imported.
     """
     cluster = read_cluster()
+    if backend == "jax" and cluster.several:
+        raise ValueError(
+            "TF_CONFIG must be absent with --backend=jax, which trains in one process, on all of "
+            "its devices. Received: TF_CONFIG of several workers"
+        )
     wait = flags.FLAGS.wait_for_workers
     be_ready = None
     if cluster.several or restarts:
@@ -99,9 +106,11 @@ def start(*, restarts: int = 0):
             waits_for=f"the other workers, {', '.join(others)}: start the same command on each, "
             f"with TF_CONFIG of its own index. Received: wait_for_workers={wait:g}",
         )
-    from ran_tf.training import workers
+    strategy = None
+    if backend == "tensorflow":
+        from ran_tf.training import workers
 
-    strategy = workers.make_strategy(several=cluster.several)
+        strategy = workers.make_strategy(several=cluster.several)
     if be_ready is not None:
         be_ready()
     return strategy

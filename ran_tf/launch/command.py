@@ -1,7 +1,9 @@
 """What every command does around its own work: flags, recipes, logging and errors."""
 
+import importlib
 import importlib.resources
 import itertools
+import os
 import pathlib
 import re
 import shlex
@@ -31,6 +33,9 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
       define_flags: defines the command's flags.
       takes_paths: whether positional arguments are allowed.
     """
+    flags.DEFINE_list(
+        "import", [], "Modules with what you register: backbones, regions, losses and so on."
+    )
     define_flags()
 
     def guarded(argv):
@@ -40,6 +45,7 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
+            import_modules(flags.FLAGS["import"].value)
             main(arguments) if takes_paths else main()
         except KeyboardInterrupt:
             print("stopped; run the same command again to go on", file=sys.stderr)
@@ -56,6 +62,26 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
             sys.exit(f"error: {_message(error).splitlines()[0]}")
 
     app.run(guarded, argv=[sys.argv[0], *expand_arguments(sys.argv[1:])])
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports modules that register something, from the working directory too.
+
+    Raises:
+      ValueError: for one that is not there; what its own code raises passes.
+    """
+    if names and "" not in sys.path and (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and not f"{name}.".startswith(f"{error.name}."):
+                raise  # it is there, and imports what is not
+            raise ValueError(
+                "--import must name modules in the working directory or installed ones. "
+                f"Received: --import={name}"
+            ) from error
 
 
 def _message(error: Exception) -> str:

@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import signal
+import subprocess
 import sys
 from importlib import metadata
 
@@ -36,6 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "restarts", 0, "How often to start again after a crash or a lost worker.", lower_bound=0
     )
+    flags.DEFINE_enum(
+        "backend", "tensorflow", ["tensorflow", "jax"], "Of Keras, which trains; jax: one process."
+    )
     cluster.define_flags()
     launch_flags.define_training_flags()
     # So that --help lists them.
@@ -45,8 +49,12 @@ def define_flags() -> None:
 def main() -> None:
     values = flags.FLAGS
     config = launch_flags.train_config(values)
-    strategy = cluster.start(restarts=values.restarts)
-    # Heavy imports wait until the flags are known to be good.
+    # Keras reads it when it is imported. Heavy imports wait until the flags are known to be good.
+    os.environ["KERAS_BACKEND"] = values.backend
+    strategy = cluster.start(restarts=values.restarts, backend=values.backend)
+    if strategy is None:
+        _run(config, None)
+        return
     from ran_tf.training import workers
 
     with workers.explain_loss(several=workers.count(strategy) > 1):
@@ -57,12 +65,17 @@ def main() -> None:
 
 def _run(config, strategy) -> None:
     from ran_tf.data import prepared
-    from ran_tf.launch import evaluate, export, prepare, progress
-    from ran_tf.training import checkpoints, loop, records, workers
+    from ran_tf.launch import prepare, progress
+    from ran_tf.training import checkpoints, loop, records
+    from ran_tf.training.engine import is_writer
 
     values = flags.FLAGS
-    chief = workers.is_chief(strategy)
-    prepare.prepare_if_drawn(config.data, turn=workers.chief_first(strategy))
+    chief, turn = is_writer(strategy), None
+    if strategy is not None:
+        from ran_tf.training import workers
+
+        turn = workers.chief_first(strategy)
+    prepare.prepare_if_drawn(config.data, turn=turn)
     workdir = pathlib.Path(values.workdir).expanduser()
     dataset = prepared.open_dataset(config.data)
     if values.evaluate:
@@ -104,6 +117,11 @@ def _run(config, strategy) -> None:
         validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
         print(f"{config.keep} epoch {best['epoch']}: {validated}")
         print(f"weights: {workdir / records.BEST_WEIGHTS}")
+    if strategy is None:
+        _finish_on_tensorflow(workdir)
+        return
+    from ran_tf.launch import evaluate, export
+
     if values.evaluate:
         evaluate.evaluate_workdir(
             workdir,
@@ -114,6 +132,29 @@ def _run(config, strategy) -> None:
         )
     if values.export and chief:
         export.export_model(workdir, export_dir=workdir / "export")
+
+
+def _finish_on_tensorflow(workdir: pathlib.Path) -> None:
+    """Evaluates and exports, which Keras can do on TensorFlow alone: in processes of their own."""
+    values = flags.FLAGS
+    at = [f"--workdir={workdir}"]
+    commands = {
+        "evaluate": [*at, f"--out={workdir / 'report'}", f"--dataset={values.dataset}"],
+        "export": [*at, f"--export_dir={workdir / 'export'}"],
+    }
+    if values.data_dir:
+        commands["evaluate"].append(f"--data_dir={values.data_dir}")
+    for name, arguments in commands.items():
+        if values[name].value:
+            if values["import"].value:
+                arguments.append(f"--import={','.join(values['import'].value)}")
+            done = subprocess.run(
+                [sys.executable, "-m", f"ran_tf.launch.{name}", *arguments],
+                env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+                check=False,
+            )
+            if done.returncode:
+                sys.exit(done.returncode)
 
 
 def _check_test_split(dataset, *, data) -> None:
