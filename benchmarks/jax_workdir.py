@@ -51,6 +51,7 @@ def make_workdir(runs: pathlib.Path, *, name: str, workdir: pathlib.Path) -> Non
         image_size=(48, 48),
         regions=RegionConfig(k=run["step"]["regions"]),
         model={**{name: model.get_config()[name] for name in _DEFAULTS}, **arguments},
+        colour="grey",
         crop_margin=margin,
         crop_drop=drop,
     )

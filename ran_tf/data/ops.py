@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ran_tf import resampling
 from ran_tf.config import RegionConfig
 from ran_tf.regions import boxes as region_boxes
 
@@ -18,15 +19,11 @@ def to_face(image, *, size: tuple[int, int]):
       size: (height, width) in pixels.
 
     Returns:
-      u8[height, width, 3] or u8[b, height, width, 3]; bilinear with half-pixel centres.
+      u8[height, width, 3] or u8[b, height, width, 3], see `resampling`.
     """
     if image.shape[-1] == 1:
         image = tf.repeat(image, 3, axis=-1)
-    if tuple(image.shape[-3:-1]) == tuple(size):
-        # Known before any face is read, for datasets of one size.
-        return image
-    resized = tf.image.resize(image, size, method="bilinear")
-    return tf.cast(tf.round(resized), tf.uint8)
+    return resampling.resize_tensor(image, size=size)
 
 
 def to_target(example, *, target: str, num_classes: int):

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ran_tf.config import TrainConfig
 from ran_tf.data import damage, prepared
+from ran_tf.framing import Framing
 from ran_tf.training import (
     checkpoints,
     faults,
@@ -41,6 +42,7 @@ def train(
     init_weights: str | None = None,
     hooks: Hooks | None = None,
     checkpoint_seconds: float = 300.0,
+    framing: Framing | None = None,
 ) -> dict:
     """Trains a network, or goes on where `workdir` stopped.
 
@@ -52,6 +54,8 @@ def train(
       hooks: progress callbacks.
       checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
         ends with one.
+      framing: how the training faces were cut out of photos, for the card; None is what the dataset
+        says, or else the network that the run starts from.
 
     Returns:
       Metrics of the epoch that is kept, as in best.json.
@@ -83,6 +87,7 @@ def train(
             hooks=hooks or Hooks(),
             checkpoint_seconds=checkpoint_seconds,
             check=check,
+            framing=framing,
         )
         with (
             damage.explained(dataset.builder),
