@@ -22,6 +22,11 @@ def check_choice(name: str, value: Any, choices) -> None:
         )
 
 
+def unknown(name: str, value: Any) -> ValueError:
+    """What an `else` raises that has no rule for a choice: one made known elsewhere alone."""
+    return ValueError(f"`{name}` is not known here. Received: {name}={_shown(value)}")
+
+
 def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
     """Raises ValueError unless `low <= value <= high`, and `value` is finite and no bool."""
     try:

@@ -1,13 +1,21 @@
 """Arguments that cannot be are refused by name, before anything is allocated or begun."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from ran_tf import config, metrics
+from ran_tf import config, metrics, specs
 from ran_tf.card import ModelCard
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.data import ops
+from ran_tf.evaluation import report
 from ran_tf.faces import align
+from ran_tf.models.attention import SelfAttention
+from ran_tf.models.backbones import build_backbone
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.serving import signatures
+from ran_tf.training import schedule, step
 
 CARD = ModelCard(
     dataset="d", labels=("a", "b"), image_size=(48, 48), regions=RegionConfig(), model={}
@@ -69,3 +77,45 @@ def test_what_cannot_be_is_named(make, message):
 def test_sizes_are_plain_integers():
     assert config.check_size("size", np.array([3, 4])) == (3, 4)
     assert all(type(side) is int for side in config.check_size("size", np.array([3, 4])))
+
+
+@pytest.mark.parametrize(
+    ("choices", "ask"),
+    [
+        ("REGION_KINDS", lambda: _ring_batch()),
+        ("REGION_KINDS", lambda: signatures.serving_boxes(_ring_card())),
+        ("REGION_KINDS", lambda: report.region_names(RegionConfig(kind="ring", k=4), k=4)),
+        (
+            "OPTIMIZERS",
+            lambda: step.create_state(
+                {"backbone": "tiny", "size": (32, 32)}, optimizer=OptimizerConfig(name="ring")
+            ),
+        ),
+        (
+            "SCHEDULES",
+            lambda: schedule.learning_rate(
+                5, total_steps=9, config=OptimizerConfig(schedule="ring", warmup=0.0)
+            ),
+        ),
+        ("TARGETS", lambda: ops.to_target({}, target="ring", num_classes=2)),
+        ("ATTENTIONS", lambda: SelfAttention("ring")(np.zeros((1, 2, 3), np.float32))),
+        ("PREPROCESSINGS", lambda: build_backbone("resnet18", size=(32, 32), preprocessing="ring")),
+        ("TRUNKS", lambda: RegionAttentionNetwork(trunk="ring", size=(32, 32))),
+    ],
+)
+def test_a_choice_without_a_rule_is_no_other_choice(choices, ask, monkeypatch):
+    """Who makes a kind known in one place is told where its rule is missing, and no fixed boxes."""
+    known = getattr(specs, choices)
+    monkeypatch.setattr(specs, choices, (*known, "ring"))
+    with pytest.raises(ValueError, match="Received: .*'ring'"):
+        ask()
+
+
+def _ring_batch():
+    landmarks = np.zeros((2, 5, 2), np.float32)
+    return ops.batch_regions(landmarks, None, regions=RegionConfig(kind="ring", k=4))
+
+
+def _ring_card():
+    card = ModelCard.from_json(CARD)
+    return dataclasses.replace(card, regions=RegionConfig(kind="ring", k=4))

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import resampling
-from ran_tf.config import RegionConfig
+from ran_tf.config import RegionConfig, unknown
 from ran_tf.regions import boxes as region_boxes
 
 # Positions whose random numbers are drawn together.
@@ -30,7 +30,9 @@ def to_target(example, *, target: str, num_classes: int):
     """What the classifier should say: f32[b, n], rows of votes or one-hot labels."""
     if target == "votes":
         return tf.cast(example["votes"], tf.float32)
-    return tf.one_hot(example["label"], num_classes)
+    if target == "label":
+        return tf.one_hot(example["label"], num_classes)
+    raise unknown("data.target", target)
 
 
 def uniform_draws(positions, *, count: int, seed: int, stream: int):
@@ -86,8 +88,10 @@ def batch_regions(landmarks, draws, *, regions: RegionConfig):
             stateful=False,
         )
         mask = tf.ones([batch, k], tf.bool)
-    else:
+    elif regions.kind == "fixed" or k == 1:
         fixed = region_boxes.fixed_boxes(k, variant=regions.variant)
         boxes = tf.tile(tf.constant(fixed[np.newaxis]), [batch, 1, 1])
         mask = tf.ones([batch, k], tf.bool)
+    else:
+        raise unknown("regions.kind", regions.kind)
     return tf.ensure_shape(boxes, [None, k, 4]), tf.ensure_shape(mask, [None, k])

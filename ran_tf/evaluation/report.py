@@ -9,7 +9,7 @@ import numpy as np
 
 from ran_tf import files, metrics, specs
 from ran_tf.card import ModelCard
-from ran_tf.config import RegionConfig
+from ran_tf.config import RegionConfig, unknown
 from ran_tf.evaluation import explain, markdown, plots
 from ran_tf.evaluation.predictions import Predictions
 from ran_tf.regions.boxes import fixed_boxes
@@ -134,8 +134,10 @@ def region_names(regions: RegionConfig, *, k: int) -> list[str]:
         others = [name.replace("_", " ") for name in specs.LANDMARKS]
     elif regions.kind == "random":
         others = [f"random {i}" for i in range(1, k)]
-    else:
+    elif regions.kind == "fixed":
         return [describe_region(box) for box in fixed_boxes(k, variant=regions.variant)]
+    else:
+        raise unknown("regions.kind", regions.kind)
     return ["whole face", *others]
 
 

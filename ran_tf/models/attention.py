@@ -68,8 +68,10 @@ class _RegionWeights(layers.Layer):
         scores = ops.reshape(self.query(ops.reshape(features, (-1, d))), (-1, k))
         if self.attention == "sigmoid":
             return _mask(_log_sigmoid(scores), region_mask)
-        weights = _mask(ops.sigmoid(scores), region_mask)
-        return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
+        if self.attention == "softmax":
+            weights = _mask(ops.sigmoid(scores), region_mask)
+            return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
+        raise config.unknown("attention", self.attention)
 
     def compute_output_shape(self, features_shape, **_):
         return features_shape[:2]

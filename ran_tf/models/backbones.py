@@ -107,8 +107,10 @@ def build_backbone(
 
 
 def _standardize(inputs, preprocessing: str, *, usual: dict):
-    scaling = usual if preprocessing == "standard" else _UNIT
-    return preprocess.Standardize(name="preprocess", **scaling)(inputs)
+    scalings = {"standard": usual, "unit": _UNIT}
+    if preprocessing not in scalings:
+        raise config.unknown("preprocessing", preprocessing)
+    return preprocess.Standardize(name="preprocess", **scalings[preprocessing])(inputs)
 
 
 def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):

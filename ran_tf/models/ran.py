@@ -112,6 +112,8 @@ class RegionAttentionNetwork(keras.Model):
             self._stages = shared_trunk.split_backbone(
                 self.backbone, split=split, region_map=region_map
             )
+        elif trunk != "full":
+            raise config.unknown("trunk", trunk)
         self.self_attention = region_attention.SelfAttention(attention, name="self_attention")
         if relation:
             self.relation_attention = region_attention.RelationAttention(

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf.card import ModelCard
+from ran_tf.config import unknown
 from ran_tf.data import ops
 from ran_tf.regions import boxes as region_boxes
 from ran_tf.regions import crop
@@ -119,7 +120,9 @@ def serving_boxes(card: ModelCard) -> np.ndarray:
         )
     if regions.kind == "random":
         return region_boxes.random_boxes(regions.k, seed=0)
-    return region_boxes.fixed_boxes(regions.k, variant=regions.variant)
+    if regions.kind == "fixed" or regions.k == 1:
+        return region_boxes.fixed_boxes(regions.k, variant=regions.variant)
+    raise unknown("card.regions.kind", regions.kind)
 
 
 def regions_shape(model, card: ModelCard) -> tuple[int, int, int, int]:

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from ran_tf import losses
-from ran_tf.config import OptimizerConfig, TrainConfig
+from ran_tf.config import OptimizerConfig, TrainConfig, unknown
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import augment, mixup, region_dropout, update
 
@@ -74,6 +74,8 @@ def _make_optimizer(model, *, config: OptimizerConfig):
     if config.name == "sgd":
         # Weight decay is added to the gradients in the step.
         return keras.optimizers.SGD(config.learning_rate, momentum=config.momentum)
+    if config.name != "adamw":
+        raise unknown("optimizer.name", config.name)
     optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if not update.is_decayed(v)]
