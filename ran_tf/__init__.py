@@ -2,6 +2,8 @@
 
 import importlib
 
+import wrapt
+
 __version__ = "0.1.0"
 
 # Loaded on first use: models and regions must import where TensorFlow is absent, and a command
@@ -28,6 +30,16 @@ _HOMES = {
 }
 
 __all__ = list(_HOMES)
+
+
+def _register(_):
+    """Makes our classes known to Keras, so that `keras.models.load_model` finds them."""
+    for name in ("ran_tf.models.ran", "ran_tf.losses"):
+        importlib.import_module(name)
+
+
+# When Keras is there, or as soon as it is: importing it here would load a backend, for seconds.
+wrapt.register_post_import_hook(_register, "keras")
 
 
 def __getattr__(name: str):

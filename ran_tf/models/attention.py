@@ -30,8 +30,9 @@ def normalise(log_weights, region_mask=None):
     Returns:
       f32[b, k].
     """
-    if log_weights.shape[-1] == 1:  # Keras warns of a softmax over one value.
-        weights = ops.ones_like(log_weights)
+    if log_weights.shape[-1] == 1:
+        # Keras warns of a softmax over one value, and, of ones, that they have no gradient.
+        weights = ops.exp(log_weights - log_weights)
     else:
         weights = ops.softmax(log_weights, axis=-1)
     if region_mask is None:

@@ -4,13 +4,12 @@ The layers are those of the usual PyTorch checkpoints (strides, paddings, epsilo
 for `.`), so that converted weights give the same features. Every backbone normalises its own input.
 """
 
-import contextlib
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
-from ran_tf import config, specs
+from ran_tf import backend, config, specs
 from ran_tf.models import depthwise, norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
@@ -35,31 +34,20 @@ _VGG_FEATURES = 4096
 def register_backbone(name: str, build: Callable) -> None:
     """Makes a backbone of one's own known by a name, in this process.
 
-    A model made with it is loaded only where it is registered again.
+    A model made with it is loaded only where it is registered again. A name that is registered
+    twice, as by a notebook's cell that is run again, means the last one.
 
     Args:
-      name: a new one.
+      name: none of `BACKBONES` or of `keras.applications`.
       build: `build(pixels, *, synchronized) -> features`: from f32[b, h, w, 3] in 0..255 to [b, d],
         a Keras tensor made of Keras layers. `synchronized` is for its batch normalisation.
 
     Raises:
-      ValueError: for the name of another backbone.
+      ValueError: for a name that is taken.
     """
     if name in BACKBONES or hasattr(keras.applications, name):
         raise ValueError(f"`name` must not be that of another backbone. Received: name={name!r}")
-    if _REGISTERED.setdefault(name, build) is not build:
-        raise ValueError(f"`name` is registered already. Received: name={name!r}")
-
-
-@contextlib.contextmanager
-def _policy(dtype):
-    """Layers made inside take `dtype` as their policy (keras.applications has no such argument)."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype or previous)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)
+    _REGISTERED[name] = build
 
 
 def build_backbone(
@@ -89,7 +77,7 @@ def build_backbone(
     """
     config.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
     inputs = keras.Input((*size, 3), name="image")
-    with _policy(dtype):
+    with backend.layer_defaults(dtype):
         if name in _RESNETS:
             x = _standardize(inputs, preprocessing, usual=_IMAGENET)
             features = _resnet(x, synchronized=synchronized, **_RESNETS[name])

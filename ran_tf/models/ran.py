@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from ran_tf import config, specs
 from ran_tf.models import attention as region_attention
-from ran_tf.models import backbones, shared_trunk
+from ran_tf.models import backbones, shared_trunk, targets
 from ran_tf.regions import crop
 from ran_tf.regions.boxes import WHOLE_FACE
 
@@ -136,6 +136,66 @@ class RegionAttentionNetwork(keras.Model):
 
     def build(self, input_shape=None):
         """Nothing is left to build: the constructor made every weight."""
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, *, metrics=None, weighted_metrics=None, **kwargs
+    ):
+        """As `keras.Model.compile`, with the paper's losses unless others are given.
+
+        `fit` and `evaluate` then take labels alone as targets, f32[b, n], one-hot or vote shares.
+        A dict of targets by output works too.
+
+        Args:
+          optimizer: as in Keras.
+          loss: of the logits, or a dict of losses by output; None is cross-entropy and
+            `RegionBiasedLoss`.
+          metrics, weighted_metrics: of the logits, or a dict of lists by output.
+          **kwargs: as in Keras.
+
+        Raises:
+          ValueError: for an output that does not exist, or a loss of probabilities on logits.
+        """
+        loss = targets.by_output("loss", loss) or targets.paper_losses()
+        targets.check_logits_loss(loss.get("logits"))
+        metrics = targets.by_output("metrics", metrics)
+        weighted_metrics = targets.by_output("weighted_metrics", weighted_metrics)
+        self._measured = tuple(dict.fromkeys([*(metrics or ()), *(weighted_metrics or ())]))
+        super().compile(
+            optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
+        )
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return super().compute_loss(
+            x,
+            *targets.of_outputs(self.loss, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight),
+            training=training,
+        )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(
+            x,
+            *targets.of_outputs(
+                self._measured, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight
+            ),
+        )
+
+    def export(self, filepath, format="tf_saved_model", *, input_signature=None, **kwargs):
+        """As `keras.Model.export`; of faces of `size` and any regions, all there, unless told.
+
+        `ran_tf.export` writes what serves: with the regions, labels and checks of a trained model.
+        """
+        if input_signature is None:
+            input_signature = [
+                {
+                    "image": keras.InputSpec(dtype="float32", shape=(None, *self.size, 3)),
+                    "boxes": keras.InputSpec(dtype="float32", shape=(None, None, 4)),
+                }
+            ]
+        return super().export(filepath, format, input_signature=input_signature, **kwargs)
 
     def call(self, inputs, training=None):
         _check_inputs(inputs)

@@ -162,6 +162,11 @@ class RegionCrop(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs}, autocast=False)
         self.size = tuple(size)
         self.portable = portable
+        # TensorFlow's kernel is not one that XLA compiles, as `compile` would on a GPU.
+        self.supports_jit = portable or keras.backend.backend() != "tensorflow"
+
+    def build(self, image_shape, boxes_shape=None):
+        """Nothing to make; Keras keeps the shapes, for `summary`."""
 
     def call(self, image, boxes):
         return crop_regions(image, boxes, size=self.size, portable=self.portable)
