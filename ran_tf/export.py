@@ -37,7 +37,7 @@ import tempfile
 
 import tensorflow as tf
 
-from ran_tf import files, settings
+from ran_tf import backend, files, settings
 from ran_tf.card import ModelCard
 from ran_tf.config import check_choice
 from ran_tf.serving import check as export_check
@@ -106,6 +106,7 @@ def write_export(
         be written.
       RuntimeError: if the export does not agree with the model; nothing is written then.
     """
+    backend.require_tensorflow()
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
     check_choice("format", format, FORMATS)

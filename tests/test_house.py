@@ -25,8 +25,8 @@ LAYERS = [
     {"data", "models", "losses", "metrics"},
     {"regions", "faces"},
     {"annotate"},
-    {"card", "config", "specs", "files", "framing", "images", "photos", "prediction", "resampling"}
-    | {"settings", "video", "video_child", "reader_process"},
+    {"backend", "card", "config", "specs", "files", "framing", "images", "photos", "prediction"}
+    | {"resampling", "settings", "video", "video_child", "reader_process"},
 ]
 
 

@@ -90,6 +90,9 @@ def create_detector(
     min_score = _MIN_SCORES[config.name] if config.min_score is None else config.min_score
     # Imported here because each brings its own framework.
     if config.name == "mtcnn":
+        from ran_tf import backend
+
+        backend.require_keras_3()
         from ran_tf.faces.mtcnn_search import create_search
 
         search = create_search(min_score=min_score)

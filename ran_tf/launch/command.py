@@ -2,6 +2,7 @@
 
 import importlib.resources
 import itertools
+import os
 import pathlib
 import re
 import shlex
@@ -31,6 +32,8 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
       define_flags: defines the command's flags.
       takes_paths: whether positional arguments are allowed.
     """
+    # What other packages tell people to export, or keras.json says, is not what a command needs.
+    os.environ["KERAS_BACKEND"], os.environ["TF_USE_LEGACY_KERAS"] = "tensorflow", "0"
     define_flags()
 
     def guarded(argv):

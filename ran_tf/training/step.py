@@ -11,7 +11,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from ran_tf import losses
+from ran_tf import backend, losses
 from ran_tf.config import OptimizerConfig, TrainConfig, unknown
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import augment, mixup, region_dropout, update
@@ -48,6 +48,7 @@ def create_state(
     Raises:
       ValueError: for a layer that the backbone does not have.
     """
+    backend.require_tensorflow()
     model = RegionAttentionNetwork(**model_arguments)
     if freeze:
         _freeze(model.backbone, last=freeze)
