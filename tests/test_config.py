@@ -1,6 +1,7 @@
 """Arguments that cannot be are refused by name, before anything is allocated or begun."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -20,6 +21,18 @@ from ran_tf.training import schedule, step
 CARD = ModelCard(
     dataset="d", labels=("a", "b"), image_size=(48, 48), regions=RegionConfig(), model={}
 ).to_json()
+
+
+@pytest.mark.parametrize("label", ["sad\npy", " happy", "", "x" * 10**6, "\x1b]0;title", 3])
+def test_a_label_that_is_no_line_of_text_is_refused_in_any_card(label):
+    with pytest.raises(ValueError, match="`card.labels` must be names of one line") as caught:
+        dataclasses.replace(ModelCard.from_json(CARD), labels=("a", label))
+    assert len(str(caught.value)) < 500
+    strange = json.dumps({**json.loads(CARD), "labels": ["a", label]})
+    with pytest.raises(
+        ValueError, match=r"x\.json must be a model card .*must be names of one line"
+    ):
+        ModelCard.from_json(strange, source="x.json")
 
 
 @pytest.mark.parametrize(
