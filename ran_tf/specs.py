@@ -64,7 +64,7 @@ CROPS = {"fer2013": (-0.05, 0.07), "ferplus": (-0.05, 0.07), "synthetic_faces": 
 
 # Datasets whose faces are grey, though the card of a network of theirs may say "rgb": it was noted
 # in presets only.
-GREY = ("ferplus",)
+GREY = ("fer2013", "ferplus")
 
 # The five points of `landmarks`, x and y in 0..1; "left" is the left of the image.
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
