@@ -2,11 +2,20 @@
 
 import importlib
 
+import wrapt
+
 __version__ = "0.1.0"
 
 # Loaded on first use: models and regions must import where TensorFlow is absent, and a command
 # with a mistyped flag should not wait for TensorFlow to load.
 _HOMES = {
+    "AugmentConfig": "ran_tf.config",
+    "DataConfig": "ran_tf.config",
+    "ModelConfig": "ran_tf.config",
+    "ObjectiveConfig": "ran_tf.config",
+    "OptimizerConfig": "ran_tf.config",
+    "RegionConfig": "ran_tf.config",
+    "TrainConfig": "ran_tf.config",
     "Failure": "ran_tf.prediction",
     "FoundFace": "ran_tf.prediction",
     "LABELS": "ran_tf.specs",
@@ -23,11 +32,26 @@ _HOMES = {
     "fixed_boxes": "ran_tf.regions.boxes",
     "landmark_boxes": "ran_tf.regions.boxes",
     "random_boxes": "ran_tf.regions.boxes",
-    "register_backbone": "ran_tf.models.backbones",
+    "load_dataset": "ran_tf.data.load",
+    "register_augmentation": "ran_tf.registry",
+    "register_backbone": "ran_tf.registry",
+    "register_loss": "ran_tf.registry",
+    "register_optimizer": "ran_tf.registry",
+    "register_regions": "ran_tf.regions.kinds",
     "region_biased_loss": "ran_tf.losses",
 }
 
 __all__ = list(_HOMES)
+
+
+def _register(_):
+    """Makes our classes known to Keras, so that `keras.models.load_model` finds them."""
+    for name in ("ran_tf.models.ran", "ran_tf.losses"):
+        importlib.import_module(name)
+
+
+# When Keras is there, or as soon as it is: importing it here would load a backend, for seconds.
+wrapt.register_post_import_hook(_register, "keras")
 
 
 def __getattr__(name: str):

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from ran_tf import specs
 from ran_tf.checks import check_choice, check_framing, check_size
 from ran_tf.config import RegionConfig
 
@@ -58,9 +59,9 @@ class ModelCard:
       image_size: (height, width) that the whole face is resized to before the model.
       regions: the regions the model was trained with.
       model: arguments of `RegionAttentionNetwork`.
-      colour: "rgb", or "grey" when colour must be taken out first.
-      crop_margin, crop_drop: how faces were framed, see `faces.align.align_face`: photos are cut
-        like this.
+      colour: "rgb", or "grey" when colour must be taken out first, because the model saw none.
+      crop_margin, crop_drop: how faces were framed, see `framing.Framing`: photos are cut like
+        this.
     """
 
     dataset: str
@@ -110,6 +111,8 @@ class ModelCard:
                 }
             )
             _check_types(card)
+            if card.family in specs.GREY:
+                card = dataclasses.replace(card, colour="grey")
         # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(

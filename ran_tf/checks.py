@@ -35,6 +35,11 @@ def check_choice(name: str, value: Any, choices) -> None:
         raise InvalidArgument(name, f"one of {tuple(choices)}", value)
 
 
+def unknown(name: str, value: Any) -> InvalidArgument:
+    """What an `else` raises that has no rule for a choice: one made known elsewhere alone."""
+    return InvalidArgument(name, "known here", value)
+
+
 def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:
     """Raises InvalidArgument unless `low <= value <= high`, and `value` is finite and no bool."""
     try:

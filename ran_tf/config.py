@@ -100,7 +100,7 @@ class AugmentConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig(Checked):
-    """What a network is trained for: see `ran_tf.training.objective`."""
+    """What a network is trained for: see `ran_tf.objective`."""
 
     margin: float = setting(0.02, "Of the region biased loss.", low=-1.0, high=1.0)
     region_loss_weight: float = setting(

@@ -21,7 +21,8 @@ The graph holds constants, with batch normalisation folded into convolutions (se
 EXPORT_DIR/<version>/model.onnx or model.tflite (the layout of Triton and OpenVINO Model Server),
 with labels, card and boxes in the file, and the first two in `assets`.
 
-Faces are resized as in training and evaluation (bilinear, half-pixel centres, rounded to u8).
+Faces are resized as in training and evaluation, see `resampling`; a JPEG has the pixels that
+`images.decode_image` gives it.
 `serving_default` takes files of at most 2^24 bytes and 2^24 pixels (GIF: 2^18 bytes), which is
 checked before anything is decoded; see `serving.decode` for the formats. EXIF orientation is not
 applied. Bytes that are no such image, or end too early, fail the whole request with a message that
@@ -36,7 +37,7 @@ import tempfile
 
 import tensorflow as tf
 
-from ran_tf import files, settings
+from ran_tf import backend, files, settings
 from ran_tf.card import ModelCard
 from ran_tf.checks import check_choice
 from ran_tf.serving import check as export_check
@@ -103,6 +104,7 @@ def write_export(
         be written.
       RuntimeError: if the export does not agree with the model; nothing is written then.
     """
+    backend.require_tensorflow()
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
     check_choice("format", format, FORMATS)

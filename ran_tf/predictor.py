@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import checks, export, sources
+from ran_tf import backend, checks, export, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image, read_image
@@ -20,6 +20,9 @@ ON_ERROR = ("raise", "return")
 
 class Predictor:
     """Classifies face crops, or the faces of photos.
+
+    Pickled, it is its arguments: it is loaded again where it is first used. After a fork it must be
+    loaded again by hand, since TensorFlow's threads do not survive one.
 
     Args:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
@@ -37,7 +40,11 @@ class Predictor:
     Raises:
       FileNotFoundError: if there is no such model.
       ValueError: for a model with landmark regions.
+      RuntimeError: in a forked process whose parent has loaded one.
     """
+
+    # The process that has loaded one.
+    _loaded_in: int | None = None
 
     def __init__(
         self,
@@ -49,6 +56,14 @@ class Predictor:
     ):
         checks.check_whole("batch_size", batch_size, low=1)
         checks.check_choice("detector", detector, detect.DETECTORS)
+        self._check_not_forked()
+        backend.require_tensorflow()
+        self._arguments = {
+            "name_or_dir": name_or_dir,
+            "align": align,
+            "detector": detector,
+            "batch_size": batch_size,
+        }
         source = sources.resolve(name_or_dir)
         if source.kind == "export":
             self.card = export.read_card(source.path)
@@ -65,6 +80,28 @@ class Predictor:
         self._detector, self._detect = detector, None
         if align:
             self._load_detector()
+        Predictor._loaded_in = os.getpid()
+
+    def _check_not_forked(self) -> None:
+        """Raises RuntimeError in a child of the process that has loaded one: it would hang."""
+        if self._loaded_in not in (None, os.getpid()):
+            raise RuntimeError(
+                "a Predictor does not work in a process that was forked after one was loaded: load "
+                "the first one after the fork (gunicorn: without --preload), or start processes by "
+                f"multiprocessing.get_context('spawn'). Received: process {os.getpid()}, forked "
+                f"from {self._loaded_in}"
+            )
+
+    def __getstate__(self):
+        return {"_arguments": self._arguments}
+
+    def __getattr__(self, name: str):
+        # Of a pickle, which has its arguments alone. Not loaded while it is read: a process pool
+        # waits for ever when that fails.
+        if "_arguments" not in self.__dict__ or "card" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__init__(**self._arguments)
+        return getattr(self, name)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,6 +125,7 @@ class Predictor:
           OSError: for a file that cannot be opened.
           ValueError: naming an item that is no such image, or has no face to align.
         """
+        self._check_not_forked()
         results = _Results("images", images, on_error=on_error)
         for some in self._groups(images, results):
             if self._align:
@@ -111,6 +149,7 @@ class Predictor:
         Raises:
           OSError, ValueError: as a call does, but for a photo without a face.
         """
+        self._check_not_forked()
         results = _Results("photos", photos, on_error=on_error)
         self._load_detector()
         for some in self._groups(photos, results):

@@ -10,7 +10,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from ran_tf.checks import InvalidArgument, check_choice, check_range, check_size, check_whole
 
@@ -136,6 +136,17 @@ class Checked:
         for described in settings_of(type(self)):
             if "." not in described.path:  # those inside have checked themselves
                 described.check(getattr(self, described.path))
+
+    @classmethod
+    def from_dict(cls, nested: Mapping[str, Any]) -> Self:
+        """What `dataclasses.asdict` made a dict of, perhaps by way of JSON."""
+        hints, given = typing.get_type_hints(cls), {}
+        for name, value in nested.items():
+            if dataclasses.is_dataclass(hints.get(name)):
+                given[name] = hints[name].from_dict(value)
+            else:
+                given[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**given)
 
 
 def identity(config: Any) -> dict[str, Any]:

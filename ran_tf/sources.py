@@ -14,6 +14,7 @@ import os
 import pathlib
 
 from ran_tf import export
+from ran_tf.card import ModelCard
 from ran_tf.models import fetch, presets
 from ran_tf.training import records
 
@@ -62,6 +63,23 @@ def resolve(source: str | os.PathLike) -> Source:
         f".weights.h5 file such as ran_tf.launch.convert writes. Received: source={name!r}"
         + ("" if path.exists() else ", which does not exist")
     )
+
+
+def read_card(source: Source | str | os.PathLike) -> ModelCard | None:
+    """The card of a source, without its weights; None for a bare weights file.
+
+    Raises:
+      FileNotFoundError: for a work directory without a finished epoch, or no such source.
+      ValueError: for a damaged card.
+    """
+    found = source if isinstance(source, Source) else resolve(source)
+    readers = {
+        "preset": presets.read_card,
+        "export": export.read_card,
+        "workdir": records.read_card,
+        "weights": lambda path: None,
+    }
+    return readers[found.kind](found.path)
 
 
 def load_trained(source: Source | str | os.PathLike) -> presets.TrainedModel:

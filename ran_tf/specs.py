@@ -53,10 +53,15 @@ KEEPS = ("best", "last")
 # Policies of a network: float16 would need its loss scaled; bfloat16 has float32's range.
 DTYPES = ("float32", "mixed_bfloat16")
 
-# How a dataset frames its faces, as `margin` and `drop` of `faces.align.align_face`: a photo cut
-# like this looks like the faces that a model was trained on. FERPlus: medians over 70 training
-# faces on which MTCNN found the landmarks.
-CROPS = {"ferplus": (-0.05, 0.07)}
+# How a dataset frames its faces where nothing with it says so, as `margin` and `drop` of
+# `faces.align.align_face`: a photo cut like this looks like the faces that a model was trained on.
+# FERPlus, whose images FER2013 has: medians over 70 training faces on which MTCNN found the
+# landmarks. Synthetic faces: medians over the training faces, whose landmarks are known.
+CROPS = {"fer2013": (-0.05, 0.07), "ferplus": (-0.05, 0.07), "synthetic_faces": (0.09, 0.0)}
+
+# Datasets whose faces are grey, though the card of a network of theirs may say "rgb": it was noted
+# in presets only.
+GREY = ("fer2013", "ferplus")
 
 # The five points of `landmarks`, x and y in 0..1; "left" is the left of the image.
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pathlib
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -28,7 +29,10 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def synthetic_dir(tmp_path_factory):
-    """A TFDS directory in which `synthetic_faces` is prepared, once for all workers."""
+    """A TFDS directory in which `synthetic_faces` is prepared, once for all workers.
+
+    RAN_TF_SYNTHETIC names a folder that keeps it from run to run.
+    """
     import tensorflow_datasets as tfds
 
     import tfds_builders  # noqa: F401, registers the builder
@@ -36,6 +40,7 @@ def synthetic_dir(tmp_path_factory):
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
+    shared = pathlib.Path(os.environ.get("RAN_TF_SYNTHETIC", shared))
     with open(shared / "tfds.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Does nothing where another worker has prepared it.

@@ -193,9 +193,8 @@ def test_wrong_choices_are_named():
         ran_tf.RegionAttentionNetwork("MobileNetV3Small", size=(32, 32), preprocessing="unit")
     with pytest.raises(ValueError, match="'tiny'.*Received: preprocessing='unit'"):
         ran_tf.RegionAttentionNetwork("tiny", size=(32, 32), preprocessing="unit")
-    for name in ("resnet18", "MobileNetV3Small", "tiny"):
-        with pytest.raises(ValueError, match=f"Received: name='{name}'"):
-            ran_tf.register_backbone(name, lambda pixels, *, synchronized: pixels)
+    with pytest.raises(ValueError, match="Received: name='resnet18'"):
+        ran_tf.register_backbone("resnet18", lambda pixels, *, synchronized: pixels)
     with pytest.raises(ValueError, match="Received: size=224"):
         ran_tf.RegionAttentionNetwork("mobilenet_v1", size=224)
 

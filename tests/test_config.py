@@ -1,17 +1,35 @@
 """Arguments that cannot be are refused by name, before anything is allocated or begun."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
-from ran_tf import checks, config, metrics
+from ran_tf import checks, config, metrics, registry, specs
 from ran_tf.card import ModelCard
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.data import ops
 from ran_tf.faces import align
+from ran_tf.models.backbones import build_backbone
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.training import schedule
 
 CARD = ModelCard(
     dataset="d", labels=("a", "b"), image_size=(48, 48), regions=RegionConfig(), model={}
 ).to_json()
+
+
+@pytest.mark.parametrize("label", ["sad\npy", " happy", "", "x" * 10**6, "\x1b]0;title", 3])
+def test_a_label_that_is_no_line_of_text_is_refused_in_any_card(label):
+    with pytest.raises(ValueError, match="`card.labels` must be names of one line") as caught:
+        dataclasses.replace(ModelCard.from_json(CARD), labels=("a", label))
+    assert len(str(caught.value)) < 500
+    strange = json.dumps({**json.loads(CARD), "labels": ["a", label]})
+    with pytest.raises(
+        ValueError, match=r"x\.json must be a model card .*must be names of one line"
+    ):
+        ModelCard.from_json(strange, source="x.json")
 
 
 @pytest.mark.parametrize(
@@ -72,3 +90,31 @@ def test_what_cannot_be_is_named(make, message):
 def test_sizes_are_plain_integers():
     assert checks.check_size("size", np.array([3, 4])) == (3, 4)
     assert all(type(side) is int for side in checks.check_size("size", np.array([3, 4])))
+
+
+@pytest.mark.parametrize(
+    ("choices", "ask"),
+    [
+        (
+            "SCHEDULES",
+            lambda: schedule.learning_rate(
+                5, total_steps=9, config=OptimizerConfig(schedule="ring", warmup=0.0)
+            ),
+        ),
+        ("TARGETS", lambda: ops.to_target({}, target="ring", num_classes=2)),
+        ("PREPROCESSINGS", lambda: build_backbone("resnet18", size=(32, 32), preprocessing="ring")),
+        ("TRUNKS", lambda: RegionAttentionNetwork(trunk="ring", size=(32, 32))),
+    ],
+)
+def test_a_choice_without_a_rule_is_no_other_choice(choices, ask, monkeypatch):
+    """Who makes a kind known in one place is told where its rule is missing, and no fixed boxes."""
+    known = getattr(specs, choices)
+    monkeypatch.setattr(specs, choices, (*known, "ring"))
+    with pytest.raises(ValueError, match="Received: .*'ring'"):
+        ask()
+
+
+@pytest.mark.parametrize("registered", [registry.REGIONS, registry.OPTIMIZERS, registry.LOSSES])
+def test_a_name_that_is_not_registered_says_what_to_import(registered):
+    with pytest.raises(ValueError, match="--import=MODULE.*Received: .*'ring'"):
+        registered.find("ring")

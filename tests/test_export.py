@@ -23,7 +23,7 @@ _LABELS = ran_tf.LABELS["ferplus"]
 
 def make_card(**changes) -> ModelCard:
     card = ModelCard(
-        dataset="ferplus",
+        dataset="synthetic_faces",
         labels=_LABELS,
         image_size=(32, 32),
         regions=RegionConfig(kind="fixed", k=6),

@@ -22,23 +22,24 @@ LAYERS = [
     {"benchmark", "demo"},
     {"training", "evaluation", "export", "predictor", "sources"},
     {"serving"},
-    {"data", "models", "losses", "metrics"},
+    {"data", "models", "metrics"},
+    {"objective"},
+    {"losses"},
     {"regions", "faces"},
     {"augment"},
     {"annotate"},
     {
+        "backend",
         "card",
         "checks",
         "config",
+        "framing",
         "registry",
-        "specs",
-        "files",
-        "images",
-        "photos",
-        "prediction",
+        "resampling",
         "settings",
+        "specs",
     }
-    | {"video", "video_child", "reader_process"},
+    | {"files", "images", "photos", "prediction", "reader_process", "video", "video_child"},
 ]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pickle
 import re
 import struct
 import subprocess
@@ -80,6 +81,60 @@ def test_sizes_share_a_batch_and_keep_their_order(from_workdir):
         np.testing.assert_allclose(prediction.probabilities, alone.probabilities, atol=1e-5)
     assert len({tuple(p.probabilities) for p in together}) == 3
     assert from_workdir([]) == []
+
+
+def test_a_pickle_is_loaded_where_it_is_used(workdir, from_workdir):
+    faces = random_faces(2, 40, 40)
+    packed = pickle.dumps(from_workdir)
+    assert len(packed) < 1000
+    there = pickle.loads(packed)
+    assert there.labels == from_workdir.labels
+    for got, want in zip(there(faces), from_workdir(faces), strict=True):
+        np.testing.assert_array_equal(got.probabilities, want.probabilities)
+    with pytest.raises(AttributeError, match="no attribute 'label'"):
+        _ = there.label
+
+
+FORKED = """
+import multiprocessing, sys
+import numpy as np
+import ran_tf
+
+def main():
+    predictor = ran_tf.Predictor(sys.argv[1])
+    faces = [np.zeros((40, 40, 3), np.uint8)]
+    (here,) = predictor(faces)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        asks = ((predictor, faces), (predictor.faces, faces), (ran_tf.Predictor, sys.argv[1]))
+        for ask, given in asks:
+            try:
+                pool.apply_async(ask, (given,)).get(timeout=60)
+            except RuntimeError as error:
+                print(error)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (there,) = pool.apply_async(predictor, (faces,)).get(timeout=120)
+    print(there.label == here.label)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_fork_is_told_and_spawn_works(workdir, tmp_path):
+    """As `multiprocessing` and gunicorn's --preload fork: it would hang."""
+    script = tmp_path / "forked.py"
+    script.write_text(FORKED)
+    run = subprocess.run(
+        [sys.executable, script, workdir],
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    *told, works = run.stdout.strip().splitlines()
+    assert len(told) == 3 and all("multiprocessing.get_context('spawn')" in line for line in told)
+    assert works == "True"
 
 
 def test_newest_or_given_version(export_dir):

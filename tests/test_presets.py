@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf import export, sources, specs
+from ran_tf import export, sources
 from ran_tf.evaluation import model_card
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
@@ -85,19 +85,6 @@ def test_the_card_says_where_training_started(starts, told):
         backbone_origin=None,
     )
     assert told in text and "/home" not in text
-
-
-def test_faces_without_colour_make_a_grey_card():
-    """FERPlus' faces are grey, and framed as `specs.CROPS` says, whatever the run noted."""
-    faces = np.zeros((2, 8, 8, 3), np.uint8)
-    assert make_preset._colourless([{"image": faces}])
-    grey = make_preset._complete(make_card(), colourless=True)
-    assert (grey.colour, grey.crop_margin, grey.crop_drop) == ("grey", *specs.CROPS["ferplus"])
-    faces[1, 3, 3, 0] = 1
-    card = make_card(dataset="other", crop_margin=0.1)
-    assert not make_preset._colourless([{"image": faces[:1]}, {"image": faces}])
-    rgb = make_preset._complete(card, colourless=False)
-    assert (rgb.colour, rgb.crop_margin) == ("rgb", 0.1)
 
 
 @pytest.fixture

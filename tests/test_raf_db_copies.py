@@ -199,7 +199,7 @@ FAULTS = {
     ),
     "two copies": (
         lambda raw: shutil.copytree(raw / "DATASET", raw / "OTHER"),
-        r"DATASET, .*OTHER all hold class folders",
+        r"DATASET, .*OTHER all hold a copy",
     ),
     "a table that contradicts": (
         lambda raw: (raw / "test_labels.csv").write_text("label,image\n3,test_0001_aligned.jpg\n"),

@@ -9,7 +9,7 @@ in. Else a face is known by its path, and nothing joins it to lists of others.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import logging
 from etils import epath
@@ -78,6 +78,11 @@ class Copy:
 
 
 def find_root(manual_dir: epath.PathLike) -> epath.Path | None:
+    """The folder of a copy in class folders, see `find`."""
+    return find(manual_dir, is_root=_is_root)
+
+
+def find(manual_dir: epath.PathLike, *, is_root: Callable[[epath.Path], bool]) -> epath.Path | None:
     """The folder of a copy: `manual_dir` or one of the two levels below it; None if there is none.
 
     Raises:
@@ -85,11 +90,11 @@ def find_root(manual_dir: epath.PathLike) -> epath.Path | None:
     """
     level = [epath.Path(manual_dir)]
     for _ in range(_DEPTH + 1):
-        roots = [folder for folder in level if _is_root(folder)]
+        roots = [folder for folder in level if is_root(folder)]
         if len(roots) > 1:
             raise ValueError(
-                f"{', '.join(map(str, roots))} all hold class folders: give one of them as "
-                f"manual_dir. Received: manual_dir={str(manual_dir)!r}"
+                f"{', '.join(map(str, roots))} all hold a copy: give one of them as manual_dir. "
+                f"Received: manual_dir={str(manual_dir)!r}"
             )
         if roots:
             return roots[0]
@@ -110,7 +115,11 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
         ValueError: a folder of no class, labels that cannot be told, a face in two places, or links
           that lead out of the copy or make two images of a file.
     """
-    folders = _split_folders(root)
+    folders = split_folders(root)
+    if folders:
+        _check_others(root, folders=folders)
+    else:
+        folders = {"train": root}
     labels, are_official = folder_labels.read_labels(
         {split: class_folders.subfolders(folder) for split, folder in folders.items()},
         release=release,
@@ -173,31 +182,35 @@ def _is_root(folder: epath.Path) -> bool:
     inner = class_folders.subfolders(folder) if folder.is_dir() else []
     splits = [path for path in inner if path.name.lower() in _SPLITS]
     if splits:
-        return any(
-            folder_labels.is_class(path.name)
-            for s in splits
-            for path in class_folders.subfolders(s)
-        )
+        inner = [path for split in splits for path in class_folders.subfolders(split)]
+        return any(folder_labels.is_class(path.name) for path in inner)
     return sum(folder_labels.is_class(path.name) for path in inner) > 1
 
 
-def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
+def split_folders(root: epath.Path) -> dict[str, epath.Path]:
+    """The folders of splits in a folder, by split, in the order train, validation, test.
+
+    Raises:
+        ValueError: two are of one split.
+    """
     folders: dict[str, epath.Path] = {}
-    others = []
     for folder in class_folders.subfolders(root):
         split = _SPLITS.get(folder.name.lower())
-        if split is None:
-            others.append(folder)
-        elif split in folders:
+        if split in folders:
             raise ValueError(
                 f"{folder} and {folders[split]} are both the split {split}: give a folder with one "
                 f"of them. Received: {folder.name!r} beside {folders[split].name!r}"
             )
-        else:
+        if split:
             folders[split] = folder
-    if not folders:
-        return {"train": root}
-    for folder in others:
+    return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
+
+
+def _check_others(root: epath.Path, *, folders: Mapping[str, epath.Path]) -> None:
+    """Refuses folders of classes beside those of splits, and tells of others with images."""
+    for folder in class_folders.subfolders(root):
+        if folder in folders.values():
+            continue
         if folder_labels.is_class(folder.name):
             raise ValueError(
                 f"{folder} is a folder of a class beside folders of splits: two layouts are mixed; "
@@ -206,7 +219,6 @@ def _split_folders(root: epath.Path) -> dict[str, epath.Path]:
             )
         if class_folders.read_class(folder, manual_dir=root):
             logging.warning("%s holds images and is neither a split nor a class: left out", folder)
-    return {split: folders[split] for split in dict.fromkeys(_SPLITS.values()) if split in folders}
 
 
 def _face(image: class_folders.Face, *, split: str, label: int, release: published.Release) -> Face:

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from ran_tf import resampling
 from ran_tf.augment import draws
+from ran_tf.checks import unknown
 from ran_tf.config import RegionConfig
 from ran_tf.regions import kinds
 
@@ -15,22 +17,20 @@ def to_face(image, *, size: tuple[int, int]):
       size: (height, width) in pixels.
 
     Returns:
-      u8[height, width, 3] or u8[b, height, width, 3]; bilinear with half-pixel centres.
+      u8[height, width, 3] or u8[b, height, width, 3], see `resampling`.
     """
     if image.shape[-1] == 1:
         image = tf.repeat(image, 3, axis=-1)
-    if tuple(image.shape[-3:-1]) == tuple(size):
-        # Known before any face is read, for datasets of one size.
-        return image
-    resized = tf.image.resize(image, size, method="bilinear")
-    return tf.cast(tf.round(resized), tf.uint8)
+    return resampling.resize_tensor(image, size=size)
 
 
 def to_target(example, *, target: str, num_classes: int):
     """What the classifier should say: f32[b, n], rows of votes or one-hot labels."""
     if target == "votes":
         return tf.cast(example["votes"], tf.float32)
-    return tf.one_hot(example["label"], num_classes)
+    if target == "label":
+        return tf.one_hot(example["label"], num_classes)
+    raise unknown("data.target", target)
 
 
 def face_keys(positions, *, seed: int):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from ran_tf import specs
+from ran_tf import framing, specs
 from ran_tf.card import check_labels
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import damage, reader
@@ -81,6 +81,38 @@ class Dataset:
         )
         with damage.explained(self.builder):
             return any(np.isfinite(some["landmarks"]).any() for some in points.as_numpy_iterator())
+
+    def colour(self, data: DataConfig) -> str:
+        """ "grey" if no face of the training split has colour, else "rgb", as a card has it.
+
+        Where the features do not tell, faces are read to the first that has colour.
+
+        Raises:
+          damage.DamagedDatasetError: if a file on the way there is damaged.
+        """
+        if self.builder.info.features["image"].shape[-1] == 1:
+            return "grey"
+        decoder = self.decoder(data)
+        faces = (
+            reader.records(self.builder, data.train_split)
+            .batch(64)
+            .map(lambda some: decoder.training(some)["image"], num_parallel_calls=2)
+        )
+        with damage.explained(self.builder):
+            coloured = any((some != some[..., :1]).any() for some in faces.as_numpy_iterator())
+        return "rgb" if coloured else "grey"
+
+    def framing(self) -> framing.Framing | None:
+        """How its faces were cut out of photos; None if that is not known.
+
+        Raises:
+          ValueError: if what is kept with it is no framing.
+        """
+        kept = (self.builder.info.metadata or {}).get("framing")
+        if kept is not None:
+            return framing.parse(kept, source=f"the metadata of {self.full_name!r}")
+        known = specs.CROPS.get(self.builder.name)
+        return framing.Framing(*known) if known else None
 
     def check_regions(self, regions: RegionConfig, *, split: str) -> None:
         """Raises ValueError if regions follow landmarks and no face of a split has any."""

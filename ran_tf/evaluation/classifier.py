@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export, sources
+from ran_tf import backend, export, sources
 from ran_tf.card import ModelCard
 from ran_tf.models.ran import RegionAttentionNetwork
 
@@ -77,6 +77,7 @@ def load(path: str | os.PathLike) -> Classifier:
     Raises:
       FileNotFoundError: if it is none of them.
     """
+    backend.require_tensorflow()
     source = sources.resolve(path)
     if source.kind == "export":
         return from_export(source.path, name=str(path))

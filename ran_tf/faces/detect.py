@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.checks import check_choice, check_range, check_whole
+from ran_tf.checks import check_choice, check_range, check_whole, unknown
 
 DETECTORS = ("mtcnn", "retinaface")
 CHOICES = ("largest", "centre")
@@ -90,13 +90,18 @@ def create_detector(
     min_score = _MIN_SCORES[config.name] if config.min_score is None else config.min_score
     # Imported here because each brings its own framework.
     if config.name == "mtcnn":
+        from ran_tf import backend
+
+        backend.require_keras_3()
         from ran_tf.faces.mtcnn_search import create_search
 
         search = create_search(min_score=min_score)
-    else:
+    elif config.name == "retinaface":
         from ran_tf.faces.retinaface_search import create_search
 
         search = create_search(min_score=min_score, upscale=config.upscale, threads=threads)
+    else:
+        raise unknown("detector.name", config.name)
 
     def detect(images: Sequence[np.ndarray]) -> list[list[Face]]:
         for position, image in enumerate(images):
@@ -144,6 +149,8 @@ def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "lar
         raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
     if rule == "largest":
         return max(faces, key=lambda face: face.area)
+    if rule != "centre":
+        raise unknown("choose", rule)
     y0, x0, y1, x1 = np.stack([face.box for face in faces]).T
     distances = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
     return faces[int(np.argmin(distances))]

@@ -3,13 +3,14 @@
 import collections
 import dataclasses
 import functools
+import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ran_tf import photos
+from ran_tf import files, framing, photos
 from ran_tf.checks import check_whole
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
@@ -68,7 +69,8 @@ def align_folder(
 
     Args:
       input_dir: searched in depth for images, see `photos.find_files`.
-      output_dir: gets the faces in the same sub-folders, `landmarks.csv` and `report.csv`.
+      output_dir: gets the faces in the same sub-folders, `landmarks.csv`, `report.csv` and, unless
+        only landmarks are found, `framing.json`.
       config: what is made of a photo.
       processes: 1 works in this process, which a crash ends; more start that many, of one thread
         each: a photo that crashes its process is skipped, with the status "crashed".
@@ -108,6 +110,10 @@ def align_folder(
             _remove_temporary(output_dir)
         records = [journal.records[path] for path in paths]
         write_tables(output_dir, records, landmarks_only=config.landmarks_only)
+        if not config.landmarks_only:
+            framed = framing.Framing(margin=config.margin, drop=config.drop)
+            text = json.dumps(dataclasses.asdict(framed)) + "\n"
+            files.write_text(output_dir / framing.FILE, text)
     return Summary(
         images=len(paths),
         resumed=resumed,

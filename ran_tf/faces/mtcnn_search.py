@@ -12,6 +12,7 @@ from mtcnn.stages import StageONet, StagePNet, StageRNet
 from mtcnn.utils import bboxes as boxes_lib
 from mtcnn.utils.images import normalize_images, scale_images
 
+from ran_tf import backend
 from ran_tf.faces.detect import Face
 
 _CELL = 12  # Side of the first network's window.
@@ -24,7 +25,7 @@ _MAX_FIRST, _MAX_SECOND = 0.6, 0.7
 
 def create_search(*, min_score: float):
     """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face."""
-    with tf.device("CPU:0"):
+    with tf.device("CPU:0"), backend.layer_defaults("float32"):
         first, second, third = StagePNet(), StageRNet(), StageONet()
         networks = {
             "first": _compile(first, side=None),

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ran_tf import images, photos
-from ran_tf.checks import check_choice, check_framing, check_whole
+from ran_tf.checks import check_choice, check_framing, check_whole, unknown
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
     CHOICES,
@@ -185,8 +185,10 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
             square = centre_square(image, size=config.size)
             written = _write_image(output_dir, name, square, format=config.format)
             outputs = (Output(id=name, path=written, landmarks=None),)
-        else:
+        elif config.no_face == "skip":
             outputs = ()
+        else:
+            raise unknown("no_face", config.no_face)
         return Record(path, "no_face", outputs=outputs)
     count, note = len(faces), ""
     if count > 1 and config.many_faces == "skip":
@@ -196,10 +198,12 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         faces = sorted(faces, key=lambda face: -face.area)
         names = [face_id(name, i) for i in range(count)]
         note = "all written"
-    else:
+    elif count == 1 or config.many_faces == "choose":
         faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
         names = [name]
         note = f"took the {config.choose}" * (count > 1)
+    else:
+        raise unknown("many_faces", config.many_faces)
     outputs = []
     for face, face_name in zip(faces, names, strict=True):
         if config.landmarks_only:

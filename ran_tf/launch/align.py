@@ -8,6 +8,8 @@ Writes below --output_dir:
         left_eye, right_eye, nose, left_mouth, right_mouth; left is the left of the image;
     report.csv: path (of the photo, below --input_dir), status (ok, no_face, many_faces,
         unreadable, crashed), faces (found), written, note;
+    framing.json: --margin and --drop, which a dataset that `prepare` makes of this folder keeps, so
+        that a network that is trained on it cuts photos likewise;
     align_journal.jsonl: what is done. After a kill, run the same command again to go on.
 
 Landmarks of a dataset that has none, whose images are already faces. FERPlus:

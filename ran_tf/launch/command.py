@@ -36,6 +36,8 @@ def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool =
     flags.DEFINE_list(
         "import", [], "Modules with what you register: backbones, regions, losses and so on."
     )
+    # What other packages tell people to export, or keras.json says, is not what a command needs.
+    os.environ["KERAS_BACKEND"], os.environ["TF_USE_LEGACY_KERAS"] = "tensorflow", "0"
     define_flags()
 
     def guarded(argv):

@@ -11,11 +11,10 @@
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 from absl import flags
 
-from ran_tf import checks, images, photos, registry, specs
+from ran_tf import checks, images, photos, registry, resampling, specs
 from ran_tf.files import atomic_path
 from ran_tf.launch import command
 from ran_tf.models import weights_file
@@ -126,7 +125,6 @@ def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) 
             f"`faces` must be a folder with images. Received: faces={str(folder)!r}"
         )
     picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    height, width = size
     faces = []
     for file in (files[i] for i in picked):
         try:
@@ -135,9 +133,8 @@ def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) 
             raise ValueError(
                 f"`faces` holds an image that does not decode. Received: {file}: {error}"
             ) from error
-        # In float32: OpenCV rounds to fixed point in uint8.
-        faces.append(cv2.resize(face.astype("float32"), (width, height)))
-    return np.stack(faces)
+        faces.append(resampling.resize_array(face, size=size))
+    return np.stack(faces).astype("float32")
 
 
 def main() -> None:

@@ -6,18 +6,17 @@ write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from absl import flags
 
-from ran_tf import files, settings, specs
+from ran_tf import files, settings
 from ran_tf.launch import command
 
 # What a package may carry; zip files may be larger.
@@ -53,9 +52,6 @@ def make_preset(
 ) -> dict:
     """Packs a training run; see the flags.
 
-    Colour is taken out of faces if no face of `split` has any, nor, unless `dataset` is given, of
-    those that the run trained on: such a model never saw colour.
-
     Returns:
       The contents of known_output.json.
 
@@ -78,12 +74,9 @@ def make_preset(
     starts = records.read_starts(pathlib.Path(workdir).expanduser())
     trained = records.load_workdir(pathlib.Path(workdir).expanduser(), dtype="float32")
     numbers = _read_report(report, card=trained.card) if report else None
-    read = functools.partial(_batches, trained.card, dataset=dataset, data_dir=data_dir)
-    batches = list(read(split=split))
-    # Of another dataset, the run's split would be another one.
-    seen = {start["flags"]["train_split"] for start in starts} if dataset is None else ()
-    colourless = _colourless(batches) and all(_colourless(read(split=name)) for name in seen)
-    trained = dataclasses.replace(trained, card=_complete(trained.card, colourless=colourless))
+    batches = list(_batches(trained.card, dataset=dataset, data_dir=data_dir, split=split))
+    model = {**trained.card.model, "synchronized": False, "dtype": "float32"}
+    trained = dataclasses.replace(trained, card=dataclasses.replace(trained.card, model=model))
     packed = presets.pack_weights(trained.model)
     if target.suffix != ".zip" and len(packed) > _MOST_BYTES:
         raise ValueError(
@@ -159,23 +152,6 @@ def _batches(card, *, dataset: str | None, data_dir: str | None, split: str) -> 
     opened = prepared.open_dataset(config)
     batches = pipeline.eval_batches(config, opened, split=split, batch_size=64)
     return batches.as_numpy_iterator()
-
-
-def _colourless(batches: Iterable[dict]) -> bool:
-    """Whether all faces are grey; reads to the first that is not."""
-    return all((b["image"] == b["image"][..., :1]).all() for b in batches)
-
-
-def _complete(card, *, colourless: bool):
-    """The card with what a run does not know, or that was not noted when it began."""
-    margin, drop = specs.CROPS.get(card.family, (card.crop_margin, card.crop_drop))
-    return dataclasses.replace(
-        card,
-        colour="grey" if colourless else card.colour,
-        crop_margin=margin,
-        crop_drop=drop,
-        model={**card.model, "synchronized": False, "dtype": "float32"},
-    )
 
 
 def _known_output(trained) -> dict:

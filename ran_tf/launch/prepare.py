@@ -1,7 +1,9 @@
 """python -m ran_tf.launch.prepare --dataset=ferplus --manual_dir=DIR [--data_dir=DIR]
 
 Builds a dataset of `tfds_builders`, once. `--dataset=ferplus/votes` names one of its configs.
-What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wants nothing.
+What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wants nothing. How
+`ran_tf.launch.align` cut the faces is kept with the dataset (the framing.json in `--manual_dir`, or
+beside the landmarks).
 
 `--landmarks=FILE.csv` gives landmarks to a dataset that has none; find them first:
 
@@ -12,6 +14,7 @@ What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wa
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import io
 import os
@@ -26,6 +29,7 @@ from rich import console, progress
 from tensorflow_datasets.core.utils import file_utils
 
 import tfds_builders
+from ran_tf import framing
 from ran_tf.config import DataConfig
 from ran_tf.launch import command
 from tfds_builders import landmarks as landmarks_lib
@@ -62,6 +66,10 @@ def prepare(
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         _check_manual_dir(builder, manual_dir)
     start = time.monotonic()
+    beside = [pathlib.Path(landmarks).parent] if landmarks else []
+    framed = framing.find(*beside, *([manual_dir] if manual_dir else []))
+    if framed:
+        builder.info.metadata["framing"] = dataclasses.asdict(framed)
     with _alone(builder):
         meanwhile = _is_built(builder)
         if not meanwhile:
@@ -225,6 +233,8 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
             f"; landmarks of {faces['known']:,}, not found in {faces['not_found']:,}, "
             f"no row for {faces['no_row']:,}"
         )
+    if "framing" in info.metadata:
+        line += "; cut with margin {margin:g} and drop {drop:g}".format(**info.metadata["framing"])
     return line
 
 

@@ -17,6 +17,8 @@ from importlib import metadata
 
 from absl import flags
 
+from ran_tf.checks import check_framing
+from ran_tf.framing import Framing
 from ran_tf.launch import cluster, command, stop
 from ran_tf.launch import flags as launch_flags
 
@@ -32,6 +34,12 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "checkpoint_seconds", 300.0, "Between checkpoints inside an epoch.", lower_bound=0.0
     )
+    flags.DEFINE_float(
+        "crop_margin",
+        None,
+        "How the faces were cut out of photos, as --margin of align; for a dataset that says none.",
+    )
+    flags.DEFINE_float("crop_drop", None, "Likewise, as --drop of align.")
     flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
     flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
     flags.DEFINE_integer(
@@ -102,6 +110,7 @@ def _run(config, strategy) -> None:
                 init_weights=values.init_weights,
                 hooks=hooks,
                 checkpoint_seconds=values.checkpoint_seconds,
+                framing=framing_given(values),
             )
         except checkpoints.OtherRunError as error:
             raise error.renamed(launch_flags.flag_of) from error
@@ -155,6 +164,15 @@ def _finish_on_tensorflow(workdir: pathlib.Path) -> None:
             )
             if done.returncode:
                 sys.exit(done.returncode)
+
+
+def framing_given(values: flags.FlagValues) -> Framing | None:
+    """What the flags say of how faces were cut, if anything; ValueError if that cannot be."""
+    if values.crop_margin is None and values.crop_drop is None:
+        return None
+    margin, drop = values.crop_margin or 0.0, values.crop_drop or 0.0
+    check_framing(margin, drop, prefix="--crop_")
+    return Framing(margin=margin, drop=drop)
 
 
 def _check_test_split(dataset, *, data) -> None:

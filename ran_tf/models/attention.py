@@ -30,8 +30,9 @@ def normalise(log_weights, region_mask=None):
     Returns:
       f32[b, k].
     """
-    if log_weights.shape[-1] == 1:  # Keras warns of a softmax over one value.
-        weights = ops.ones_like(log_weights)
+    if log_weights.shape[-1] == 1:
+        # Keras warns of a softmax over one value, and, of ones, that they have no gradient.
+        weights = ops.exp(log_weights - log_weights)
     else:
         weights = ops.softmax(log_weights, axis=-1)
     if region_mask is None:
@@ -68,8 +69,10 @@ class _RegionWeights(layers.Layer):
         scores = ops.reshape(self.query(ops.reshape(features, (-1, d))), (-1, k))
         if self.attention == "sigmoid":
             return _mask(_log_sigmoid(scores), region_mask)
-        weights = _mask(ops.sigmoid(scores), region_mask)
-        return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
+        if self.attention == "softmax":
+            weights = _mask(ops.sigmoid(scores), region_mask)
+            return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
+        raise checks.unknown("attention", self.attention)
 
     def compute_output_shape(self, features_shape, **_):
         return features_shape[:2]

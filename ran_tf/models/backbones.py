@@ -4,13 +4,10 @@ The layers are those of the usual PyTorch checkpoints (strides, paddings, epsilo
 for `.`), so that converted weights give the same features. Every backbone normalises its own input.
 """
 
-import contextlib
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
-from ran_tf import checks, specs
+from ran_tf import backend, checks, registry, specs
 from ran_tf.models import depthwise, norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
@@ -21,45 +18,9 @@ _VGG_FACE = {"mean": (129.186, 104.762, 93.594), "std": (1.0, 1.0, 1.0)}
 # shift would be wrong along the border.
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}
 
-_RESNETS = {
-    "resnet18": {"blocks": (2, 2, 2, 2), "bottleneck": False},
-    "resnet34": {"blocks": (3, 4, 6, 3), "bottleneck": False},
-    "resnet50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
-}
-BACKBONES = (*_RESNETS, "vgg16", "mobilenet_v1")
-_REGISTERED: dict[str, Callable] = {}
-
+# They know how their checkpoints' pixels were prepared, and can be asked for another way.
+_PACKAGED = tuple(registry.BACKBONES)
 _VGG_FEATURES = 4096
-
-
-def register_backbone(name: str, build: Callable) -> None:
-    """Makes a backbone of one's own known by a name, in this process.
-
-    A model made with it is loaded only where it is registered again.
-
-    Args:
-      name: a new one.
-      build: `build(pixels, *, synchronized) -> features`: from f32[b, h, w, 3] in 0..255 to [b, d],
-        a Keras tensor made of Keras layers. `synchronized` is for its batch normalisation.
-
-    Raises:
-      ValueError: for the name of another backbone.
-    """
-    if name in BACKBONES or hasattr(keras.applications, name):
-        raise ValueError(f"`name` must not be that of another backbone. Received: name={name!r}")
-    if _REGISTERED.setdefault(name, build) is not build:
-        raise ValueError(f"`name` is registered already. Received: name={name!r}")
-
-
-@contextlib.contextmanager
-def _policy(dtype):
-    """Layers made inside take `dtype` as their policy (keras.applications has no such argument)."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(dtype or previous)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(previous)
 
 
 def build_backbone(
@@ -89,26 +50,49 @@ def build_backbone(
     """
     checks.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
     inputs = keras.Input((*size, 3), name="image")
-    with _policy(dtype):
-        if name in _RESNETS:
-            x = _standardize(inputs, preprocessing, usual=_IMAGENET)
-            features = _resnet(x, synchronized=synchronized, **_RESNETS[name])
-        elif name == "vgg16":
-            features = _vgg16(_standardize(inputs, preprocessing, usual=_VGG_FACE))
-        elif name == "mobilenet_v1":
-            x = _standardize(inputs, preprocessing, usual=_CAFFE)
-            features = _mobilenet_v1(x, synchronized=synchronized)
-        elif name in _REGISTERED:
-            _check_standard(preprocessing, name=name)
-            features = _REGISTERED[name](inputs, synchronized=synchronized)
+    with backend.layer_defaults(dtype):
+        if name in registry.BACKBONES:
+            build = registry.BACKBONES.find(name)
+            if name in _PACKAGED:
+                features = build(inputs, preprocessing=preprocessing, synchronized=synchronized)
+            else:
+                _check_standard(preprocessing, name=name)
+                features = build(inputs, synchronized=synchronized)
         else:
             features = _from_applications(name, inputs, preprocessing=preprocessing)
     return keras.Model(inputs, features, name=name)
 
 
 def _standardize(inputs, preprocessing: str, *, usual: dict):
-    scaling = usual if preprocessing == "standard" else _UNIT
-    return preprocess.Standardize(name="preprocess", **scaling)(inputs)
+    scalings = {"standard": usual, "unit": _UNIT}
+    if preprocessing not in scalings:
+        raise checks.unknown("preprocessing", preprocessing)
+    return preprocess.Standardize(name="preprocess", **scalings[preprocessing])(inputs)
+
+
+def resnet18(pixels, *, preprocessing: str, synchronized: bool):
+    x = _standardize(pixels, preprocessing, usual=_IMAGENET)
+    return _resnet(x, blocks=(2, 2, 2, 2), bottleneck=False, synchronized=synchronized)
+
+
+def resnet34(pixels, *, preprocessing: str, synchronized: bool):
+    x = _standardize(pixels, preprocessing, usual=_IMAGENET)
+    return _resnet(x, blocks=(3, 4, 6, 3), bottleneck=False, synchronized=synchronized)
+
+
+def resnet50(pixels, *, preprocessing: str, synchronized: bool):
+    x = _standardize(pixels, preprocessing, usual=_IMAGENET)
+    return _resnet(x, blocks=(3, 4, 6, 3), bottleneck=True, synchronized=synchronized)
+
+
+def vgg16(pixels, *, preprocessing: str, synchronized: bool):
+    """It has no batch normalisation to synchronise."""
+    return _vgg16(_standardize(pixels, preprocessing, usual=_VGG_FACE))
+
+
+def mobilenet_v1(pixels, *, preprocessing: str, synchronized: bool):
+    x = _standardize(pixels, preprocessing, usual=_CAFFE)
+    return _mobilenet_v1(x, synchronized=synchronized)
 
 
 def _conv(x, filters: int, kernel: int, *, stride: int = 1, name: str):
@@ -214,7 +198,7 @@ def _from_applications(name: str, inputs, *, preprocessing: str):
     build = getattr(keras.applications, name, None)
     if not callable(build) or not name[:1].isupper():
         raise ValueError(
-            f"`backbone` must be one of {(*BACKBONES, *_REGISTERED)} or the name of a model in "
+            f"`backbone` must be one of {tuple(registry.BACKBONES)} or the name of a model in "
             f"keras.applications. Received: backbone={name!r}"
         )
     _check_standard(preprocessing, name=name)

@@ -114,6 +114,12 @@ def load_preset(path: str | os.PathLike, *, dtype: str = "float32") -> TrainedMo
     return TrainedModel(model=model, card=card)
 
 
+def read_card(path: str | os.PathLike) -> ModelCard:
+    """The card of the preset in a folder or zip file; raises as `load_preset` does."""
+    parts = preset_file.read_files(pathlib.Path(path), limits={CARD: MAX_TEXT})
+    return ModelCard.from_json(parts[CARD], source=f"{CARD} of {str(path)!r}")
+
+
 def build_network(
     card: ModelCard, *, dtype: str | None = None, source: str
 ) -> RegionAttentionNetwork:

@@ -1,11 +1,15 @@
 """The Region Attention Network (Wang et al., TIP 2020, arXiv 1905.04075)."""
 
+import dataclasses
+
 import keras
 from keras import layers, ops
 
 from ran_tf import checks, specs
+from ran_tf import objective as objectives
+from ran_tf.config import ObjectiveConfig
 from ran_tf.models import attention as region_attention
-from ran_tf.models import backbones, shared_trunk
+from ran_tf.models import backbones, shared_trunk, targets
 from ran_tf.regions import crop
 from ran_tf.regions.boxes import WHOLE_FACE
 
@@ -96,6 +100,7 @@ class RegionAttentionNetwork(keras.Model):
             "portable": portable,
             "preprocessing": preprocessing,
         }
+        self._objective = None
         self.size = size
         self.relation = relation
         self.portable = portable
@@ -112,6 +117,8 @@ class RegionAttentionNetwork(keras.Model):
             self._stages = shared_trunk.split_backbone(
                 self.backbone, split=split, region_map=region_map
             )
+        elif trunk != "full":
+            raise checks.unknown("trunk", trunk)
         self.self_attention = region_attention.SelfAttention(attention, name="self_attention")
         if relation:
             self.relation_attention = region_attention.RelationAttention(
@@ -134,6 +141,107 @@ class RegionAttentionNetwork(keras.Model):
 
     def build(self, input_shape=None):
         """Nothing is left to build: the constructor made every weight."""
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        *,
+        objective: ObjectiveConfig | None = None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As `keras.Model.compile`, with the paper's losses unless others are given.
+
+        `fit` and `evaluate` then take labels alone as targets, f32[b, n], one-hot or vote shares.
+        A dict of targets by output works too.
+
+        Args:
+          optimizer: as in Keras.
+          loss: of the logits, or a dict of losses by output; None is cross-entropy and
+            `RegionBiasedLoss`.
+          objective: in place of `loss`: what `ran_tf.train` trains for, augmentation, mixup and
+            region dropout included. The inputs then need "key", as `ran_tf.load_dataset` gives it.
+          metrics, weighted_metrics: of the logits, or a dict of lists by output.
+          **kwargs: as in Keras.
+
+        Raises:
+          ValueError: for an output that does not exist, a loss of probabilities on logits, or both
+            `loss` and `objective`.
+        """
+        if objective is not None and loss is not None:
+            raise ValueError(
+                f"`loss` must be None with an objective, which has its own. Received: loss={loss!r}"
+            )
+        self._objective = objective
+        loss = targets.by_output("loss", loss) or targets.paper_losses()
+        targets.check_logits_loss(loss.get("logits"))
+        metrics = targets.by_output("metrics", metrics)
+        weighted_metrics = targets.by_output("weighted_metrics", weighted_metrics)
+        self._measured = tuple(dict.fromkeys([*(metrics or ()), *(weighted_metrics or ())]))
+        super().compile(
+            optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
+        )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if self._objective is not None:
+            config = {**config, "loss": None, "objective": dataclasses.asdict(self._objective)}
+        return config
+
+    def compile_from_config(self, config):
+        config = dict(config)
+        chosen = config.pop("objective", None)
+        self.compile(
+            objective=chosen and ObjectiveConfig.from_dict(chosen),
+            **keras.saving.deserialize_keras_object(config),
+        )
+        self.optimizer.build(self.trainable_variables)
+
+    def train_step(self, *state_and_data):
+        # TensorFlow's has the data alone, JAX' a state before it.
+        *state, data = state_and_data
+        if self._objective is not None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            shown = objectives.prepare(x, targets.labels(y), config=self._objective)
+            data = shown["inputs"], shown["targets"], sample_weight
+        return super().train_step(*state, data)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if self._objective is not None:
+            terms = objectives.terms(
+                y_pred, targets.labels(y), x.get("mask"), config=self._objective
+            )
+            total = objectives.total(terms, config=self._objective)
+            return targets.mean_over_faces(total, sample_weight=sample_weight)
+        return super().compute_loss(
+            x,
+            *targets.of_outputs(self.loss, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight),
+            training=training,
+        )
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(
+            x,
+            *targets.of_outputs(
+                self._measured, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight
+            ),
+        )
+
+    def export(self, filepath, format="tf_saved_model", *, input_signature=None, **kwargs):
+        """As `keras.Model.export`; of faces of `size` and any regions, all there, unless told.
+
+        `ran_tf.export` writes what serves: with the regions, labels and checks of a trained model.
+        """
+        if input_signature is None:
+            input_signature = [
+                {
+                    "image": keras.InputSpec(dtype="float32", shape=(None, *self.size, 3)),
+                    "boxes": keras.InputSpec(dtype="float32", shape=(None, None, 4)),
+                }
+            ]
+        return super().export(filepath, format, input_signature=input_signature, **kwargs)
 
     def call(self, inputs, training=None):
         _check_inputs(inputs)

@@ -1,7 +1,7 @@
 """Cutting regions out of faces on the accelerator.
 
-Resampling, everywhere in this package: bilinear with half-pixel centres, edge-clamped, values kept
-in 0..255. Output pixel i of a box `y0..y1` on an image of H rows samples the row
+Bilinear with half-pixel centres, edge-clamped, values kept in 0..255: a face was made small before,
+see `resampling`. Output pixel i of a box `y0..y1` on an image of H rows samples the row
 `y0 H + (i + 1/2) (y1 - y0) H / h - 1/2`, clamped to `0..H-1`.
 
 Two implementations that agree: `crop_with_gather` (any Keras backend, has gradients to the boxes,
@@ -162,6 +162,11 @@ class RegionCrop(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs}, autocast=False)
         self.size = tuple(size)
         self.portable = portable
+        # TensorFlow's kernel is not one that XLA compiles, as `compile` would on a GPU.
+        self.supports_jit = portable or keras.backend.backend() != "tensorflow"
+
+    def build(self, image_shape, boxes_shape=None):
+        """Nothing to make; Keras keeps the shapes, for `summary`."""
 
     def call(self, image, boxes):
         return crop_regions(image, boxes, size=self.size, portable=self.portable)

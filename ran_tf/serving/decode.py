@@ -4,7 +4,8 @@ A few bytes can ask a decoder for gigabytes: the size that a file claims is read
 first. Bytes that fail a check, or the decoder, fail the request that they came in with a message;
 that of a check names the item.
 
-    JPEG   also progressive, grey and CMYK; EXIF orientation is not applied
+    JPEG   also progressive, grey and CMYK; pixels are those that `ran_tf.images` decodes, but EXIF
+           orientation is not applied
     PNG    also grey, palette, with alpha (dropped, not blended) and with 16 bits (the upper 8,
            or of a camera of 8 to 14 bits the upper 8 of those, see `images.bits_in_use`)
     BMP    24 and 32 bits, and 8 bits with the grey palette
@@ -60,10 +61,19 @@ def decode_bytes(data, *, index=0):
         image = tf.cond(
             kind["png"] & tf.equal(tf.strings.substr(data + b"\0" * _HEAD, 24, 1), b"\x10"),
             lambda: _decode_16_bits(data),
-            lambda: tf.io.decode_image(data, expand_animations=False),
+            lambda: _decode_8_bits(data, kind=kind),
         )
     coloured = tf.shape(image)[-1] >= 3
     return tf.gather(image, tf.where(coloured, [0, 1, 2], [0, 0, 0]), axis=-1)
+
+
+def _decode_8_bits(data, *, kind: dict):
+    return tf.cond(
+        kind["jpeg"],
+        # The fast transform, which is TensorFlow's own choice, is up to 14 grey levels off.
+        lambda: tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(data, expand_animations=False),
+    )
 
 
 def _decode_16_bits(data):

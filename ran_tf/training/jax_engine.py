@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ran_tf import losses
+from ran_tf import losses, objective
 from ran_tf.config import TrainConfig
-from ran_tf.training import objective, optimizers
+from ran_tf.training import optimizers
 from ran_tf.training.engine import validation_means
 from ran_tf.training.state import TrainState, create_state
 

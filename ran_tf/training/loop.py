@@ -16,6 +16,7 @@ import numpy as np
 
 from ran_tf.config import TrainConfig
 from ran_tf.data import damage, prepared, reader
+from ran_tf.framing import Framing
 from ran_tf.training import (
     checkpoints,
     faults,
@@ -40,6 +41,7 @@ def train(
     init_weights: str | None = None,
     hooks: Hooks | None = None,
     checkpoint_seconds: float = 300.0,
+    framing: Framing | None = None,
 ) -> dict:
     """Trains a network, or goes on where `workdir` stopped.
 
@@ -51,6 +53,8 @@ def train(
       hooks: progress callbacks.
       checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
         ends with one.
+      framing: how the training faces were cut out of photos, for the card; None is what the dataset
+        says, or else the network that the run starts from.
 
     Returns:
       Metrics of the epoch that is kept, as in best.json.
@@ -82,6 +86,7 @@ def train(
             hooks=hooks or Hooks(),
             checkpoint_seconds=checkpoint_seconds,
             check=check,
+            framing=framing,
         )
         with (
             damage.explained(dataset.builder),

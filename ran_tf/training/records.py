@@ -93,6 +93,28 @@ def add_start(workdir, entry: dict) -> None:
     files.write_text(pathlib.Path(workdir) / RUN, json.dumps({"starts": starts}, indent=2))
 
 
+def read_card(workdir) -> ModelCard:
+    """The card of the weights that a training run keeps.
+
+    Raises:
+      FileNotFoundError: if `workdir` holds no finished epoch.
+      ValueError: if the card is damaged.
+    """
+    path = _finished(pathlib.Path(workdir), CARD)
+    return ModelCard.from_json(path.read_bytes(), source=str(path))
+
+
+def _finished(workdir: pathlib.Path, name: str) -> pathlib.Path:
+    """A file that the first epoch leaves."""
+    path = workdir / name
+    if not path.exists():
+        raise FileNotFoundError(
+            "`workdir` must be the directory of a training run with at least one finished epoch; "
+            f"{name} is missing. Received: workdir={str(workdir)!r}"
+        )
+    return path
+
+
 def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
     """Loads the weights that a training run keeps.
 
@@ -105,17 +127,10 @@ def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
       ValueError: if its card is damaged, or its weights are not those of the network on the card.
     """
     workdir = pathlib.Path(workdir)
-    card_path, weights_path = workdir / CARD, workdir / BEST_WEIGHTS
-    for path in (card_path, weights_path):
-        if not path.exists():
-            raise FileNotFoundError(
-                f"`workdir` must be the directory of a training run with at least one finished "
-                f"epoch; {path.name} is missing. Received: workdir={str(workdir)!r}"
-            )
-    card = ModelCard.from_json(card_path.read_bytes(), source=str(card_path))
+    card = read_card(workdir)
     # Weights are read the same on one device and on many.
-    model = presets.build_network(card, dtype=dtype, source=str(card_path))
-    with weights_file.safe_copy(weights_path) as file:
+    model = presets.build_network(card, dtype=dtype, source=str(workdir / CARD))
+    with weights_file.safe_copy(_finished(workdir, BEST_WEIGHTS)) as file:
         try:
             model.load_weights(file.path)
         except (ValueError, KeyError, OSError) as error:

@@ -8,12 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from ran_tf import specs
+from ran_tf import objective, sources
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
 from ran_tf.data import damage, pipeline, prepared, reader
+from ran_tf.framing import Framing
 from ran_tf.settings import identity
-from ran_tf.training import checkpoints, initialise, meter, objective, records, splits
+from ran_tf.training import checkpoints, initialise, meter, records, splits
 from ran_tf.training.engine import Engine, make_engine
 
 
@@ -72,6 +73,7 @@ def start(
     hooks: Hooks,
     checkpoint_seconds: float,
     check: Callable[[], None],
+    framing: Framing | None = None,
 ) -> Run:
     """A new run, or one that was taken up again.
 
@@ -84,6 +86,7 @@ def start(
       hooks: progress callbacks.
       checkpoint_seconds: between checkpoints inside an epoch.
       check: raises an OSError if the work directory is gone.
+      framing: of the training faces; see `_find_framing` for None.
 
     Raises:
       checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
@@ -126,7 +129,13 @@ def start(
         checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
         evaluate=_make_evaluate(config, dataset, engine=engine, hooks=hooks),
-        card=_card(config, dataset, arguments=arguments),
+        card=_card(
+            config,
+            dataset,
+            arguments=arguments,
+            framing=framing
+            or _find_framing(dataset, workdir, init_weights=init_weights, say=hooks.on_message),
+        ),
         scalars=records.Scalars(workdir / "tensorboard"),
     )
 
@@ -150,17 +159,53 @@ def _make_evaluate(config: TrainConfig, dataset, *, engine: Engine, hooks: Hooks
     return lambda: engine.validate(batches, stop=stop)
 
 
-def _card(config: TrainConfig, dataset: prepared.Dataset, *, arguments: dict) -> ModelCard:
-    margin, drop = specs.CROPS.get(dataset.builder.name, (0.0, 0.0))
+def _card(
+    config: TrainConfig, dataset: prepared.Dataset, *, arguments: dict, framing: Framing
+) -> ModelCard:
     return ModelCard(
         dataset=dataset.name,
         labels=dataset.labels,
         image_size=config.data.image_size,
         regions=config.data.regions,
         model=arguments,
-        crop_margin=margin,
-        crop_drop=drop,
+        colour=dataset.colour(config.data),
+        crop_margin=framing.margin,
+        crop_drop=framing.drop,
     )
+
+
+def _find_framing(
+    dataset: prepared.Dataset,
+    workdir: pathlib.Path,
+    *,
+    init_weights: str | None,
+    say: Callable[[str], None],
+) -> Framing:
+    """How the training faces were cut out of photos.
+
+    That is what the dataset says. Where it says nothing: what the run's own card says, or else the
+    card of the network that the run starts from, or else that of `align` without its flags.
+    """
+    known = dataset.framing()
+    if known:
+        return known
+    framing, where = Framing(), ""
+    for read, source in ((records.read_card, workdir), (sources.read_card, init_weights)):
+        try:
+            card = read(source) if source else None
+        except FileNotFoundError:
+            # A run without a finished epoch; or one that goes on, and needs its source no more.
+            continue
+        if card:
+            framing = Framing(margin=card.crop_margin, drop=card.crop_drop)
+            where = f", as the faces of {source}"
+            break
+    say(
+        f"how the faces of {dataset.full_name} were cut out of photos is not known: photos will be "
+        f"cut for this network with margin {framing.margin:g} and drop {framing.drop:g}{where}; "
+        "--crop_margin and --crop_drop say otherwise"
+    )
+    return framing
 
 
 def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None:

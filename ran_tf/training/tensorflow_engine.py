@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import losses
+from ran_tf import losses, objective
 from ran_tf.config import TrainConfig
-from ran_tf.training import objective, optimizers, workers
+from ran_tf.training import optimizers, workers
 from ran_tf.training.engine import validation_means
 from ran_tf.training.state import TrainState, create_state
 

@@ -1,5 +1,7 @@
 """Copies of AffectNet's faces in class folders: `train/0/...`, `Train/anger/...`, `anger/...`.
 
+Those in the form of YOLO are read by `yolo`.
+
 Numbers are those of the expressions, words any usual spelling. A copy has neither landmarks nor
 valence and arousal. Images that kept the hashed names of the original release are joined to the
 authors' lists by these; nothing joins those with other names.
@@ -17,7 +19,7 @@ from absl import logging
 from etils import epath
 
 from tfds_builders import copies, folder_labels, published, stored_image, text_files
-from tfds_builders.affectnet import face
+from tfds_builders.affectnet import face, yolo
 from tfds_builders.landmarks import UNKNOWN
 
 RELEASE = published.Release(
@@ -119,14 +121,17 @@ def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
         ValueError: what `copies.read_copy` refuses, or names of the other release.
     """
     manual_dir = epath.Path(manual_dir)
-    root = copies.find_root(manual_dir)
-    if root is None:
+    for form in (copies, yolo):
+        root = form.find_root(manual_dir)
+        if root is not None:
+            copy = form.read_copy(root, manual_dir=manual_dir, release=RELEASE)
+            break
+    else:
         return None
-    copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
     joins = copy.joins("validation")
     if joins != (release == "original"):
         raise ValueError(
-            f"{root} holds class folders whose validation faces "
+            f"{root} holds a copy whose validation faces "
             + (
                 "have the hashed names of the original release, by which the authors' occlusion "
                 "and pose lists name them: build affectnet/original_8"

@@ -153,7 +153,12 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
     """
     folder = image_folder(root, form=form)
     images = {path.name for path in folder.iterdir()}
-    path = next(p for name in _LABELS if (p := root / "EmoLabel" / name).exists())
+    path, *others = [p for name in _LABELS if (p := root / "EmoLabel" / name).exists()]
+    if others:
+        raise ValueError(
+            f"{path.parent} holds two lists of labels: move one of the two away. "
+            f"Received: {path.name} and {others[0].name}"
+        )
     faces = {}
     for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         if not line.strip():
