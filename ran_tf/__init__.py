@@ -31,6 +31,7 @@ _HOMES = {
     "from_preset": "ran_tf.models.presets",
     "fixed_boxes": "ran_tf.regions.boxes",
     "landmark_boxes": "ran_tf.regions.boxes",
+    "prepare": "ran_tf.data.prepare",
     "random_boxes": "ran_tf.regions.boxes",
     "load_dataset": "ran_tf.data.load",
     "register_augmentation": "ran_tf.registry",

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ran_tf.checks import InvalidArgument, check_whole
 from ran_tf.config import DataConfig, RegionConfig
-from ran_tf.data import pipeline, prepared
+from ran_tf.data import pipeline, prepare, prepared
 
 # Of an evaluation batch: what reports know of the faces, beside what the network is shown.
 _KNOWN = ("face", "occlusion", "pose_30", "pose_45")
@@ -143,7 +143,7 @@ def load_dataset(
         cache=cache,
         regions=regions,
     )
-    prepared.prepare_if_drawn(config)
+    prepare.prepare_if_drawn(config)
     return Data(
         config=config,
         dataset=prepared.open_dataset(config),

@@ -74,9 +74,9 @@ def ablate(
     import keras
     import tensorflow as tf
 
-    from ran_tf.data import prepared
+    from ran_tf.data import prepare, prepared
     from ran_tf.evaluation import ablation_table
-    from ran_tf.launch import prepare, progress
+    from ran_tf.launch import progress
     from ran_tf.training import ablation, loop
 
     files.check_folder("out", out)

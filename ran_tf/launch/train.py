@@ -72,8 +72,8 @@ def main() -> None:
 
 
 def _run(config, strategy) -> None:
-    from ran_tf.data import prepared
-    from ran_tf.launch import prepare, progress
+    from ran_tf.data import prepare, prepared
+    from ran_tf.launch import progress
     from ran_tf.training import checkpoints, loop, records
     from ran_tf.training.engine import is_writer
 
