@@ -379,25 +379,24 @@ def test_what_has_begun_is_answered_when_the_server_stops():
 def test_who_goes_away_is_not_worked_for_and_who_waits_too_long_is_told():
     model = Model()
     model.gate.clear()
-    with rest_server.serve(model, queue_seconds=1) as port:
+    with contextlib.ExitStack() as opened, rest_server.serve(model, queue_seconds=1) as port:
         try:
-            busy = [connect(port) for _ in range(model.parallel)]
+            busy = [opened.enter_context(connect(port)) for _ in range(model.parallel)]
             for client in busy:
                 client.sendall(PREDICT)
             wait_until(lambda: model.calls == model.parallel)
-            with connect(port) as leaves, connect(port) as waits:
+            with connect(port) as leaves, connect(port) as waits, connect(port) as asks:
                 leaves.sendall(PREDICT)
                 leaves.close()
                 waits.sendall(PREDICT)
                 assert b" 503 " in waits.recv(2**16)
                 # The loop goes on with what is cheap.
-                waits.sendall(GET)
-                assert b" 200 " in waits.recv(2**16)
+                asks.sendall(GET)
+                assert b" 200 " in asks.recv(2**16)
         finally:
             model.gate.set()
         for client in busy:
             assert b" 200 " in client.recv(2**16)
-            client.close()
         assert model.calls == model.parallel
 
 
