@@ -34,7 +34,7 @@ def main() -> None:
     from ran_tf.serving import listen
 
     values = flags.FLAGS
-    _check_installed()
+    check_installed()
     # Before TensorFlow is loaded: a port in use is said at once.
     web_socket = listen.listen(host=values.host, port=values.rest_port, flag="--rest_port")
     # gRPC takes no socket: this one keeps the port until then.
@@ -78,7 +78,7 @@ def main() -> None:
         remote["server"].stop(grace=5).wait()
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise RuntimeError(f'serve needs {", ".join(missing)}: pip install "ran_tf[serve]"')
