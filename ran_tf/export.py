@@ -45,6 +45,7 @@ from ran_tf.serving import portable, warmup
 from ran_tf.serving.signatures import (
     SAVED_MODEL,
     FaceClassifier,
+    load_saved_model,
     prepare_faces,
     serving_boxes,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "FaceClassifier",
     "check_export",
     "find_version",
+    "load_saved_model",
     "prepare_faces",
     "read_card",
     "serving_boxes",

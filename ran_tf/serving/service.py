@@ -14,7 +14,7 @@ from absl import logging
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ran_tf.serving.photo_note import photo_note
-from ran_tf.serving.signatures import SAVED_MODEL
+from ran_tf.serving.signatures import SAVED_MODEL, load_saved_model
 
 DEFAULT_SIGNATURE = "serving_default"
 # Seconds between two lines of the log about photos.
@@ -100,7 +100,7 @@ class ModelService:
         self.version = int(folder) if folder.isdigit() else 1
         self.signature_def = read_signature_def(version_dir)
         # The signatures live only as long as what they were loaded with.
-        self._loaded = tf.saved_model.load(str(version_dir))
+        self._loaded = load_saved_model(version_dir)
         self.turn = threading.BoundedSemaphore(parallel)
 
     def find(self, *, name: str, version: int | None = None) -> None:

@@ -203,7 +203,8 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     if store.identity.get("init_weights") is None and "init_weights" in there:
         # Not named again: the next checkpoint must still say where this run began.
         store.identity["init_weights"] = there["init_weights"]
-    store.state.read(str(whole / _STATE)).assert_consumed()
+    with files.without_patterns(whole) as plain:
+        store.state.read(str(plain / _STATE)).assert_consumed()
     if not store.writes:
         return True
     for folder, error in broken.items():
