@@ -231,8 +231,8 @@ def test_retinaface_runs_and_leaves_keras_alone(random_retinaface, astronaut, tm
             assert face.box.shape == (4,) and face.landmarks.shape == (5, 2)
             assert (face.box >= 0).all() and (face.box <= 159).all()
             across, down = face.landmarks[3:].mean(axis=0) - face.landmarks[:2].mean(axis=0)
-        to_the_right = face.landmarks[[1, 4]] - face.landmarks[[0, 3]]
-        assert (to_the_right @ np.array([down, -across]) > -0.1).all()
+            to_the_right = face.landmarks[[1, 4]] - face.landmarks[[0, 3]]
+            assert (to_the_right @ np.array([down, -across]) > -0.1).all()
             assert 0.9 <= face.score <= 1
 
         # What the package itself answers, by name.
