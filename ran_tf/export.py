@@ -45,6 +45,7 @@ from ran_tf.serving import portable, warmup
 from ran_tf.serving.signatures import (
     SAVED_MODEL,
     FaceClassifier,
+    load_saved_model,
     prepare_faces,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "FaceClassifier",
     "check_export",
     "find_version",
+    "load_saved_model",
     "prepare_faces",
     "read_card",
     "write_export",

@@ -56,6 +56,22 @@ def check_folder(name: str, folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
+def without_patterns(path: str | os.PathLike):
+    """Yields a path of a file or folder that TensorFlow reads as it is.
+
+    It looks for checkpoints, those in SavedModels too, by pattern: brackets, stars, question marks
+    and backslashes of their path mean something else. A link leads around them.
+    """
+    if set(str(path)).isdisjoint("[]*?\\"):
+        yield pathlib.Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="ran_tf_") as folder:
+        link = pathlib.Path(folder, "link")
+        link.symlink_to(pathlib.Path(path).resolve())
+        yield link
+
+
+@contextlib.contextmanager
 def partial_folder(parent: str | os.PathLike):
     """Yields a new folder in `parent`, to be renamed when it is whole; removed if it was not."""
     pathlib.Path(parent).mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ class Predictor:
         if source.kind == "export":
             self.card = export.read_card(source.path)
             # The signature lives only as long as what it was loaded with.
-            self._loaded = tf.saved_model.load(str(source.path))
+            self._loaded = export.load_saved_model(source.path)
             self._classify = self._loaded.signatures["images"]
         else:
             trained = sources.load_trained(source)

@@ -1,6 +1,6 @@
 """What people do with a `keras.Model`, as a table of functions for any backend.
 
-`python -m tests.keras_verbs FOLDER NETWORK...` does it all on the backend of the environment.
+`python -m tests.keras_verbs NETWORK...` does it all on the backend of the environment.
 """
 
 import dataclasses
@@ -324,11 +324,11 @@ VERBS = [
 ]
 
 
-def main(names) -> None:
+def main(names, verbs=VERBS) -> None:
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             case = make_case(name, folder)
-            for verb in VERBS:
+            for verb in verbs:
                 try:
                     verb(case)
                 except Exception as error:

@@ -97,8 +97,11 @@ def test_a_missed_face_is_tried_in_the_mirror(monkeypatch):
     )
 
 
-def test_landmarks_are_ordered_by_x():
+@pytest.mark.parametrize("quarters", range(4))
+def test_landmarks_are_ordered_from_left_to_right_of_the_face(quarters):
     expected = np.array([[1, 0], [5, 1], [3, 2], [2, 4], [4, 5]], np.float32)
+    for _ in range(quarters):
+        expected = np.stack([-expected[:, 1], expected[:, 0]], axis=1)
     for order in ([0, 1, 2, 3, 4], [1, 0, 2, 4, 3], [0, 1, 2, 4, 3]):
         np.testing.assert_array_equal(order_landmarks(expected[order]), expected)
 
@@ -227,7 +230,9 @@ def test_retinaface_runs_and_leaves_keras_alone(random_retinaface, astronaut, tm
         for face in faces:
             assert face.box.shape == (4,) and face.landmarks.shape == (5, 2)
             assert (face.box >= 0).all() and (face.box <= 159).all()
-            assert (face.landmarks[[0, 3], 0] <= face.landmarks[[1, 4], 0]).all()
+            across, down = face.landmarks[3:].mean(axis=0) - face.landmarks[:2].mean(axis=0)
+            to_the_right = face.landmarks[[1, 4]] - face.landmarks[[0, 3]]
+            assert (to_the_right @ np.array([down, -across]) > -0.1).all()
             assert 0.9 <= face.score <= 1
 
         # What the package itself answers, by name.

@@ -5,7 +5,6 @@ import http.client
 import json
 import math
 import socket
-import threading
 import warnings
 
 import numpy as np
@@ -16,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 import ran_tf
-from ran_tf.serving import rest, service
+from ran_tf.serving import service
+from tests import rest_server
 from tests.hostile import assert_one_line, damaged, hostile
 from tests.test_export import random_faces
 
@@ -187,13 +187,8 @@ def test_crops_of_no_images(image, boxes, size):
 @pytest.fixture(scope="module")
 def port(small_export):
     model = service.ModelService(small_export.path)
-    server = rest.make_server(model, host="127.0.0.1", port=0, max_request_bytes=2**16)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with rest_server.serve(model, max_request_bytes=2**16) as port:
+        yield port
 
 
 def _post(port: int, body: bytes) -> tuple[int, dict]:
@@ -215,7 +210,7 @@ COLUMN = {"signature_name": "images", "inputs": [[[[1, 2, 3]]]]}
     ("version", "header", "closes"),
     [
         ("1.0", "Accept: */*", True),  # ab without -k reads to the end
-        ("1.0", "Connection: keep-alive", False),
+        ("1.0", "Connection: keep-alive", True),  # and is told so
         ("1.1", "Accept: */*", False),
         ("1.1", "Connection: Close", True),
     ],
@@ -223,7 +218,7 @@ COLUMN = {"signature_name": "images", "inputs": [[[[1, 2, 3]]]]}
 def test_a_connection_is_kept_as_its_client_asks(port, version, header, closes):
     body = json.dumps(SOUND).encode()
     request = f"POST /v1/models/ran:predict HTTP/{version}"
-    head = "\r\n".join([request, header, f"Content-Length: {len(body)}", "", ""])
+    head = "\r\n".join([request, "Host: a", header, f"Content-Length: {len(body)}", "", ""])
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(head.encode() + body)
         answer = client.makefile("rb")
@@ -231,7 +226,7 @@ def test_a_connection_is_kept_as_its_client_asks(port, version, header, closes):
         length = 0
         while (line := answer.readline().strip()) != b"":
             name, _, value = line.partition(b": ")
-            length = int(value) if name == b"Content-Length" else length
+            length = int(value) if name.lower() == b"content-length" else length
         assert b"probabilities" in answer.read(length)
         client.settimeout(1)
         if closes:

@@ -82,6 +82,8 @@ data = dict(np.load("batch.npz"))
 y = data.pop("y")
 np.savez("said.npz", loss=model.test_on_batch(data, y, return_dict=True)["loss"],
          **model.predict_on_batch(data))
+from tests import keras_verbs as verbs
+verbs.main(["full"], [verbs.fit, verbs.evaluate, verbs.predict, verbs.sample_weight, verbs.summary])
 """
 
 
@@ -95,7 +97,7 @@ def run_on_jax(*arguments, cwd):
     )
 
 
-def test_a_compiled_model_is_loaded_in_a_fresh_process_without_tensorflow(case, tmp_path):
+def test_a_compiled_model_goes_on_in_a_fresh_process_on_jax(case, tmp_path):
     case.model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "batch.npz", **case.x, y=case.y)
     run_on_jax("-c", FRESH, cwd=tmp_path)
@@ -106,15 +108,9 @@ def test_a_compiled_model_is_loaded_in_a_fresh_process_without_tensorflow(case, 
     np.testing.assert_allclose(said["loss"], want, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        pytest.param(["full"], id="one"),
-        pytest.param(list(keras_verbs.NETWORKS)[1:], id="all", marks=pytest.mark.large),
-    ],
-)
-def test_on_jax(names, tmp_path):
-    run_on_jax("-m", "tests.keras_verbs", *names, cwd=tmp_path)
+@pytest.mark.large
+def test_on_jax(tmp_path):
+    run_on_jax("-m", "tests.keras_verbs", *keras_verbs.NETWORKS, cwd=tmp_path)
 
 
 def test_importing_is_quick_and_makes_every_class_known():

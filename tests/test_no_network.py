@@ -43,7 +43,10 @@ except OSError:
 sys.exit(0 if asked else "this test does not see connections")
 """
 # Modules of the extras, which may be missing where tests run.
-EXTRAS = {"gradio", "openvino", "onnxruntime", "tensorflow_serving", "grpc", "torch", "playwright"}
+EXTRAS = {
+    *("gradio", "playwright", "openvino", "onnxruntime", "torch"),
+    *("grpc", "h11", "msgspec", "starlette", "tensorflow_serving", "uvicorn"),
+}
 
 
 def test_nothing_is_fetched_unasked(tmp_path):

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ import skimage.data
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.serving import rest, service
+from ran_tf.serving import service
+from tests import rest_server
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Where TensorFlow Serving listens, as do the README's clients.
@@ -83,15 +83,8 @@ def test_curl_and_the_grpc_client_are_answered(small_export, tmp_path, monkeypat
     want = small_export.loaded.signatures["images"](images=tf.constant(face[None]))
     model = service.ModelService(small_export.path)
     options = {"host": "127.0.0.1", "port": 0, "max_request_bytes": 2**20}
-    web = rest.make_server(model, **options)
-    thread = threading.Thread(target=web.serve_forever)
-    thread.start()
-    try:
-        said = ask_by_curl(tmp_path, port=web.server_address[1])
-    finally:
-        web.shutdown()
-        web.server_close()
-        thread.join()
+    with rest_server.serve(model) as port:
+        said = ask_by_curl(tmp_path, port=port)
     np.testing.assert_allclose(said, want["probabilities"][0], atol=1e-5)
 
     pytest.importorskip("grpc")

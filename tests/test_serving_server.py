@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 
@@ -17,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.serving import rest, service
+from ran_tf.serving import service
+from tests import rest_server
 from tests.test_export import random_faces
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -32,13 +32,8 @@ def model(small_export):
 
 @pytest.fixture(scope="module")
 def address(model):
-    server = rest.make_server(model, host="127.0.0.1", port=0, max_request_bytes=2**20)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with rest_server.serve(model) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def ask(url: str, body=None) -> dict:

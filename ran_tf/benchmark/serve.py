@@ -119,7 +119,7 @@ def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) 
         written = export.write_export(
             model, card, export_dir=folder / policy, check=False, dtype=policy
         )
-        loaded = tf.saved_model.load(str(written.path))
+        loaded = export.load_saved_model(written.path)
         served["SavedModel", policy] = _signature(loaded)
     function = portable.make_classifier(model, card).regions
     if not runtimes.missing("onnxruntime"):

@@ -61,7 +61,7 @@ def from_export(version: str | os.PathLike, *, name: str) -> Classifier:
       FileNotFoundError: if it is none of ours.
     """
     card = export.read_card(version)
-    loaded = tf.saved_model.load(str(version))
+    loaded = export.load_saved_model(version)
 
     def predict(batch):
         # Through `loaded`: a signature alone does not keep its variables alive.

@@ -14,6 +14,7 @@ from mtcnn.utils.images import normalize_images, scale_images
 
 from ran_tf import backend
 from ran_tf.faces.detect import Face
+from ran_tf.faces.upright import turn_upright
 
 _CELL = 12  # Side of the first network's window.
 _SMALLEST_FACE = 20  # Pixels; the package's own limit.
@@ -54,7 +55,10 @@ def create_search(*, min_score: float):
                 found[positions[int(row[0])]].append(_to_face(row))
         return found
 
-    return search
+    def search_and_turn(images, min_sides):
+        return turn_upright(search, images, search(images, min_sides))
+
+    return search_and_turn
 
 
 def _compile(stage, *, side: int | None):

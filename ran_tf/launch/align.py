@@ -93,7 +93,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "min_score",
         search.min_score,
-        "Lowest confidence of a face, 0..1; by default 0.8 for mtcnn, 0.9 for retinaface.",
+        "Lowest confidence of a face, 0..1; by default 0.9.",
     )
     flags.DEFINE_integer(
         "max_side",

@@ -164,7 +164,7 @@ def evaluate(
         faces = explain.find_images(opened[0].all_batches, ids)
         reports.write_report(report, out, faces=faces)
         _print(report, screen=screen)
-        screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True)
+        screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True, markup=False)
     return report
 
 

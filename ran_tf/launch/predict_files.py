@@ -43,14 +43,21 @@ def find_files(
         elif path.exists() or not glob.has_magic(argument):
             matches, error = [path], ""
         else:
-            names = sorted(glob.glob(str(path), recursive=True))
             # A link that leads nowhere is for its reader to name.
-            matches = [p for p in map(pathlib.Path, names) if p.is_file() or not p.exists()]
+            matches = [p for p in _expand(path) if p.is_file() or not p.exists()]
             error = "no file matches"
         if not matches:
             failures.append({"path": argument, "error": error})
         found.update(dict.fromkeys(matches))
     return list(found), failures, left_out
+
+
+def _expand(pattern: pathlib.Path) -> list[pathlib.Path]:
+    """What a glob means; folders that are there are names, whatever letters they have."""
+    there = next(folder for folder in pattern.parents if folder.is_dir())
+    rest = str(pattern.relative_to(there))
+    names = glob.glob(rest, root_dir=there, recursive=True)
+    return sorted(there / name for name in names)
 
 
 def predict_files(

@@ -100,7 +100,7 @@ def robustness(
     )
     robustness_report.write(report, out := pathlib.Path(out).expanduser())
     _print(report, screen=screen)
-    screen.print(f"report: {out / robustness_report.MARKDOWN}", soft_wrap=True)
+    screen.print(f"report: {out / robustness_report.MARKDOWN}", soft_wrap=True, markup=False)
     return report
 
 

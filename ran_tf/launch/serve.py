@@ -2,18 +2,21 @@
 
     python -m ran_tf.launch.serve --model_dir=EXPORT_DIR [--rest_port=8501] [--grpc_port=8500]
 
-REST needs nothing more; gRPC needs the extra `serve` and is left out without it. It listens on this
-machine alone, knows neither users nor encryption, loads the newest version once, and does not batch
-requests: for production use TensorFlow Serving on the same folder.
+Needs the extra `serve`: pip install "ran_tf[serve]". It listens on this machine alone, knows
+neither users nor encryption, loads the newest version once, and does not batch requests: for
+production use TensorFlow Serving on the same folder. It takes faces, not photos. On SIGTERM it
+answers what it has begun.
 """
 
 import importlib.util
 import signal
-import threading
 
 from absl import flags
 
 from ran_tf.launch import command
+
+# The modules of the extra.
+_NEEDS = ("grpc", "msgspec", "starlette", "tensorflow_serving", "uvicorn")
 
 
 def define_flags() -> None:
@@ -22,42 +25,63 @@ def define_flags() -> None:
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
     flags.DEFINE_integer("rest_port", 8501, "0 is any that is free.", 0, 65535)
     flags.DEFINE_integer("grpc_port", 8500, "0 is any that is free; -1 is no gRPC.", -1, 65535)
-    flags.DEFINE_integer("parallel", 2, "Predictions that run at once; others wait.", 1)
+    flags.DEFINE_integer("parallel", 2, "Requests that are worked on at once; others wait.", 1)
     flags.DEFINE_integer("max_request_mib", 64, "Longer requests are refused.", 1, 1024)
+    flags.DEFINE_integer("max_batch", 128, "Requests with more faces are refused.", 1)
 
 
 def main() -> None:
-    from ran_tf import export
-    from ran_tf.serving import rest, service
+    from ran_tf.serving import listen
 
     values = flags.FLAGS
+    check_installed()
+    # Before TensorFlow is loaded: a port in use is said at once.
+    web_socket = listen.listen(host=values.host, port=values.rest_port, flag="--rest_port")
+    # gRPC takes no socket: this one keeps the port until then.
+    remote_socket = None
+    if values.grpc_port >= 0:
+        remote_socket = listen.listen(host=values.host, port=values.grpc_port, flag="--grpc_port")
+    from ran_tf import export
+    from ran_tf.serving import grpc_service, limits, rest, service, web
+
     version = export.find_version(values.model_dir)
     if version is None:
         raise FileNotFoundError(
             "--model_dir must hold an export, or be a version of one; write one with "
             f"python -m ran_tf.launch.export. Received: --model_dir={values.model_dir}"
         )
-    model = service.ModelService(version, name=values.model_name, parallel=values.parallel)
-    limits = {"host": values.host, "max_request_bytes": values.max_request_mib * 2**20}
-    web = rest.make_server(model, port=values.rest_port, **limits)
+    model = service.ModelService(
+        version,
+        name=values.model_name,
+        parallel=values.parallel,
+        max_batch=values.max_batch,
+        face_size=export.read_card(version).image_size,
+    )
+    bounds = limits.Limits(request_bytes=values.max_request_mib * 2**20)
+    server = web.make_server(rest.make_app(model, limits=bounds), limits=bounds)
     remote = None
-    if values.grpc_port >= 0 and importlib.util.find_spec("tensorflow_serving") is None:
-        print('gRPC: left out; it needs pip install "ran_tf[serve]"')
-    elif values.grpc_port >= 0:
-        from ran_tf.serving import grpc_service
-
-        remote = grpc_service.make_server(model, port=values.grpc_port, **limits)
+    if remote_socket is not None:
+        port = remote_socket.getsockname()[1]
+        remote_socket.close()
+        remote = grpc_service.make_server(
+            model, host=values.host, port=port, max_request_bytes=bounds.request_bytes
+        )
         remote["server"].start()
         print(f"gRPC: {values.host}:{remote['port']}")
-    address = f"http://{values.host}:{web.server_address[1]}/v1/models/{model.name}"
+    address = f"http://{values.host}:{web_socket.getsockname()[1]}/v1/models/{model.name}"
     print(f"REST: {address}", flush=True)
-    # A server is stopped by SIGTERM as by Ctrl-C; `shutdown` waits for the loop, hence the thread.
+    # uvicorn catches signals while it runs, and raises them again when it has stopped.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=web.shutdown).start())
-    web.serve_forever()
-    web.server_close()
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=[web_socket])
     if remote is not None:
         remote["server"].stop(grace=5).wait()
+
+
+def check_installed() -> None:
+    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeError(f'serve needs {", ".join(missing)}: pip install "ran_tf[serve]"')
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from ran_tf import files
 from ran_tf.card import ModelCard
 from ran_tf.regions import kinds
 from ran_tf.serving import signatures
@@ -74,7 +75,7 @@ def compare_signatures(version_dir: pathlib.Path, *, card: ModelCard) -> float:
       RuntimeError: if it is more than rounding.
     """
     faces = example_faces()
-    loaded = tf.saved_model.load(str(version_dir))
+    loaded = signatures.load_saved_model(version_dir)
     _, arguments = loaded.signatures["regions"].structured_input_signature
     shape = tuple(arguments["regions"].shape[1:])
     answers = answers_without_keras(version_dir, inputs=inputs_of(faces, card=card, shape=shape))
@@ -170,12 +171,12 @@ def answers_without_keras(
       RuntimeError: if it cannot be loaded or run there.
     """
     script = pathlib.Path(__file__).with_name("reload.py")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, files.without_patterns(version_dir) as plain:
         inputs_path, outputs_path = pathlib.Path(folder, "in.npz"), pathlib.Path(folder, "out.npz")
         np.savez(inputs_path, **inputs)
         # -P: the script's own folder holds modules whose names others may use.
         result = subprocess.run(
-            [sys.executable, "-P", script, version_dir, inputs_path, outputs_path],
+            [sys.executable, "-P", script, plain, inputs_path, outputs_path],
             capture_output=True,
             text=True,
             # This process may hold all memory of the accelerator.

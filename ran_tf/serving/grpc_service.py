@@ -20,6 +20,10 @@ from tensorflow_serving.apis import (
 from ran_tf.serving import service as model_service
 
 _MOST_AXES = 64  # of a NumPy array
+# Requests at once, each with its bytes in memory; further ones are RESOURCE_EXHAUSTED.
+_MOST_REQUESTS = 64
+# The trailing metadata that says of a request's images what `Answer.note` does.
+_NOTE = "ran-note"
 
 
 def make_server(
@@ -46,6 +50,7 @@ def make_server(
             # Two servers on one port would share its requests without a word.
             ("grpc.so_reuseport", 0),
         ],
+        maximum_concurrent_rpcs=_MOST_REQUESTS,
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         _PredictionService(service, most_bytes=max_request_bytes), server
@@ -54,7 +59,10 @@ def make_server(
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
-        raise OSError(f"`grpc_port` cannot be had. Received: {host}:{port}") from error
+        raise OSError(
+            f"cannot listen on --grpc_port={port} of --host={host}: {error}. Choose another port, "
+            "or --grpc_port=0 for any that is free"
+        ) from error
     return {"server": server, "port": bound}
 
 
@@ -65,11 +73,14 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         def answer():
             signature = request.model_spec.signature_name or model_service.DEFAULT_SIGNATURE
-            inputs = to_arrays(request.inputs, most_bytes=self._most_bytes)
-            outputs = self._service.predict(inputs, signature=signature)
+            with self._service.turn:
+                inputs = to_arrays(request.inputs, most_bytes=self._most_bytes)
+                answer = self._service.predict(inputs, signature=signature)
+            if answer.note:
+                context.set_trailing_metadata([(_NOTE, answer.note)])
             response = predict_pb2.PredictResponse()
             self._fill(response.model_spec, signature=signature)
-            for name, value in outputs.items():
+            for name, value in answer.outputs.items():
                 if not request.output_filter or name in request.output_filter:
                     response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
             return response

@@ -1,8 +1,11 @@
 """A network with all its card says, as TensorFlow functions of constants."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
+from ran_tf import files
 from ran_tf.card import ModelCard
 from ran_tf.data import ops
 from ran_tf.regions import crop, kinds
@@ -17,6 +20,12 @@ _AT_ONCE = 2
 # The file that makes a folder a SavedModel.
 SAVED_MODEL = "saved_model.pb"
 SIGNATURES = ("serving_default", "images", "regions")
+
+
+def load_saved_model(version_dir: str | os.PathLike):
+    """A SavedModel; its signatures live only as long as it does."""
+    with files.without_patterns(version_dir) as plain:
+        return tf.saved_model.load(str(plain))
 
 
 class FaceClassifier(tf.Module):
