@@ -168,14 +168,8 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     if store.identity.get("init_weights") is None and "init_weights" in there:
         # Not named again: the next checkpoint must still say where this run began.
         store.identity["init_weights"] = there["init_weights"]
-<<<<<<< HEAD
     _read_state(store, whole)
     if not store.engine.writes:
-=======
-    with files.without_patterns(whole) as plain:
-        store.state.read(str(plain / _STATE)).assert_consumed()
-    if not store.writes:
->>>>>>> main
         return True
     for folder, error in broken.items():
         say(f"{folder} is broken ({error}) and was removed: going back to {whole.name}")
