@@ -46,7 +46,7 @@ def check_logits_loss(loss) -> None:
         )
 
 
-class _AsItIs(keras.losses.Loss):
+class PerFace(keras.losses.Loss):
     """What was computed already, one number a face."""
 
     def call(self, y_true, y_pred):
@@ -55,7 +55,7 @@ class _AsItIs(keras.losses.Loss):
 
 def mean_over_faces(values, *, sample_weight=None):
     """The mean of f32[b], as Keras takes it of a loss: with weights, and over replicas."""
-    return _AsItIs()(values, values, sample_weight)
+    return PerFace()(values, values, sample_weight)
 
 
 def labels(y):
