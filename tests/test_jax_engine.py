@@ -108,7 +108,7 @@ def test_the_losses_are_those_of_tensorflow_step_by_step(trained):
         for name in ("cross_entropy", "region_loss"):
             # Batch norm over few faces amplifies rounding from step to step.
             assert got[name] == pytest.approx(want[name], rel=1e-4 * 2**number, abs=1e-3), number
-    assert trained["sums"][-1]["cross_entropy"] < 0.9 * trained["sums"][0]["cross_entropy"]
+    assert trained["sums"][-1]["cross_entropy"] < 0.99 * trained["sums"][0]["cross_entropy"]
 
 
 def test_weights_and_their_average_move_alike(trained):
