@@ -16,10 +16,11 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export, files, metrics, sources
+from ran_tf import files, metrics, sources
 from ran_tf.data import pipeline, prepared
 from ran_tf.evaluation import corruptions
 from ran_tf.models import attention
+from ran_tf.serving import export
 
 
 def corrupted(images: np.ndarray, ids: list[str], *, condition: str) -> np.ndarray:

@@ -22,7 +22,7 @@ import numpy as np
 import serve_clients
 import tensorflow as tf
 
-from ran_tf import export
+from ran_tf.serving import export
 
 # Share of the memory after the first fifth of the requests that may be added until the end.
 _GROWTH = 0.1

@@ -134,3 +134,56 @@ def _check_types(card: ModelCard) -> None:
     check_size("card.image_size", card.image_size, low=2)
     if card.model.get("size") is not None:
         check_size("card.model.size", card.model["size"], low=2)
+
+
+def describe_model(card: dict) -> str:
+    """One phrase on a model: backbone, regions, sizes. Takes a card as a dictionary."""
+    regions, arguments = card["regions"], card["model"]
+    shape = "x".join(str(side) for side in card["image_size"])
+    text = f"{arguments.get('backbone', 'unknown backbone')}, "
+    if regions["k"] == 1:
+        text += "whole face"
+    else:
+        text += f"{regions['k']} {regions['kind']} regions"
+        text += f" ({regions['variant']})" if regions["kind"] == "fixed" else ""
+        text += " with one trunk" if arguments.get("trunk") == "shared" else ""
+        text += f", {arguments.get('attention', 'sigmoid')} attention"
+        text += "" if arguments.get("relation", True) else " without relation-attention"
+    return f"{text}, faces of {shape} px"
+
+
+def card_for(model, data=None) -> ModelCard:
+    """The card to save or export a network with.
+
+    Args:
+      model: `RegionAttentionNetwork`.
+      data: `ran_tf.load_dataset`'s, whose faces it was trained on; None is the network's own card.
+
+    Raises:
+      ValueError: for a network without a card, or `data` of other classes.
+    """
+    if data is not None:
+        return data.card(model)
+    if model.card is None:
+        raise ValueError(
+            "`data` must be what the network was trained on (`ran_tf.load_dataset`): it has no "
+            "card that names its classes. Received: data=None"
+        )
+    return model.card
+
+
+def check_classes(model, labels: Sequence[str], *, name: str) -> None:
+    """Checks that a network's classes are those of a dataset.
+
+    Raises:
+      ValueError: if it has another number of classes, or a card that names others: naming the
+        argument `name`, which has `labels`.
+    """
+    labels = tuple(labels)
+    known = model.card.labels if model.card is not None else None
+    count = model.arguments["num_classes"]
+    if count != len(labels) or known not in (None, labels):
+        raise ValueError(
+            f"`{name}` must have the classes of the network, {known or count}; from_preset(..., "
+            f"labels=data.labels) gives it others. Received: {labels}"
+        )

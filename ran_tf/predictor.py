@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import backend, checks, export, sources
+from ran_tf import backend, checks, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image, read_image
 from ran_tf.photos import group
 from ran_tf.prediction import Failure, FoundFace, Prediction
+from ran_tf.serving import export
 
 Item = np.ndarray | bytes | str | os.PathLike
 
@@ -102,6 +103,11 @@ class Predictor:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         self.__init__(**self._arguments)
         return getattr(self, name)
+
+    @property
+    def source(self) -> str | os.PathLike:
+        """Where it was loaded from."""
+        return self._arguments["name_or_dir"]
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ import dataclasses
 import os
 import pathlib
 
-from ran_tf import export
 from ran_tf.card import ModelCard
 from ran_tf.models import fetch, presets
+from ran_tf.serving import export
 from ran_tf.training import records
 
 

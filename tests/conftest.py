@@ -81,12 +81,12 @@ def parse(monkeypatch):
 def small_export(tmp_path_factory):
     """A checked export of a tiny network, written once for all test processes.
 
-    `path`: EXPORT_DIR/1, `difference`: see `ran_tf.export.Export`, `loaded`: the SavedModel.
+    `path`: EXPORT_DIR/1, `difference`: see `serving.export.Export`, `loaded`: the SavedModel.
     """
     import fcntl
     import types
 
-    from ran_tf import export
+    from ran_tf.serving import export
     from tests.test_export import make_card, make_model
 
     base = tmp_path_factory.getbasetemp()

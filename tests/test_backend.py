@@ -13,10 +13,10 @@ import tensorflow as tf
 from PIL import Image
 
 import ran_tf
-from ran_tf import export
 from ran_tf.config import OptimizerConfig
 from ran_tf.evaluation import classifier
 from ran_tf.faces import detect
+from ran_tf.serving import export
 from ran_tf.training import step
 
 PRESET = "face_faceres_ferplus"

@@ -11,13 +11,13 @@ import tensorflow as tf
 
 import ran_tf
 import tfds_builders
-from ran_tf import export, specs
+from ran_tf import specs
 from ran_tf.config import DataConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.evaluation import classifier
 from ran_tf.launch import make_preset
 from ran_tf.launch.prepare import prepare
-from ran_tf.serving import portable, signatures
+from ran_tf.serving import export, portable, signatures
 from ran_tf.training import loop, records
 from tests import ferplus_files
 from tests.test_export import random_faces

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf import annotate, export
+from ran_tf import annotate
 from ran_tf.config import RegionConfig
 from ran_tf.demo import explain, markup, occluder, photo
 from ran_tf.faces import align
 from ran_tf.faces.detect import Face
 from ran_tf.prediction import Prediction
+from ran_tf.serving import export
 from tests.test_export import LinearModel, make_card, random_faces
 
 LANDMARKS = np.float32([[10, 10], [20, 10], [15, 15], [11, 20], [19, 20]])

@@ -10,7 +10,7 @@ import uuid
 import numpy as np
 import pytest
 
-from ran_tf import export
+from ran_tf.serving import export
 from tests import demo_server
 from tests.test_demo import encode
 from tests.test_demo_gate import OTHER_FILES

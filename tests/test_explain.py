@@ -183,7 +183,7 @@ def test_the_report_shows_it(tmp_path):
         command="evaluate",
     )
     faces = {face["id"]: np.zeros((8, 8, 3), np.uint8) for face in made["disagreements"]}
-    report.write_report(made, tmp_path, faces=faces)
+    report.write_report(made, tmp_path, find_faces=lambda ids: faces)
     read = json.loads((tmp_path / "report.json").read_text())
     assert read["explain"] == made["explain"] and len(read["disagreements"]) == 24
     names = {path.name for path in tmp_path.glob("*.png")}

@@ -12,10 +12,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import ran_tf
-from ran_tf import export
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
-from ran_tf.serving import check
+from ran_tf.serving import check, export
 from ran_tf.serving.signatures import SIGNATURES
 
 _LABELS = ran_tf.LABELS["ferplus"]

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf import config, export
+from ran_tf import config
 from ran_tf.card import ModelCard
 from ran_tf.launch.prepare import prepare
+from ran_tf.serving import export
 from tests import file_limit
 
 

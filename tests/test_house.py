@@ -20,7 +20,7 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 LAYERS = [
     {"launch"},
     {"benchmark", "demo"},
-    {"training", "evaluation", "export", "predictor", "sources"},
+    {"training", "evaluation", "predictor", "sources"},
     {"serving"},
     {"data", "models", "metrics"},
     {"objective"},

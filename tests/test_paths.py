@@ -13,7 +13,6 @@ from PIL import Image
 from skimage.data import astronaut
 
 import tests.tiny_backbone  # noqa: F401, registers it
-from ran_tf import export as exports
 from ran_tf import files
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.launch import (
@@ -28,6 +27,7 @@ from ran_tf.launch import (
     robustness,
 )
 from ran_tf.launch import flags as launch_flags
+from ran_tf.serving import export as exports
 from ran_tf.serving import service
 from ran_tf.training import loop
 

@@ -14,8 +14,9 @@ import pytest
 import skimage.data
 
 import ran_tf
-from ran_tf import export, images, video
+from ran_tf import images, video
 from ran_tf.launch import predict_files
+from ran_tf.serving import export
 from tests.test_export import LinearModel, make_card
 
 ROOT = pathlib.Path(__file__).parents[1]

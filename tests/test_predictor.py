@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 import ran_tf
-from ran_tf import export, images
+from ran_tf import images
 from ran_tf.faces import align, detect
+from ran_tf.serving import export
 from ran_tf.training import records
 from tests.test_export import (
     LinearModel,

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf import export, sources
+from ran_tf import sources
+from ran_tf.evaluation import make_preset as packing
 from ran_tf.evaluation import model_card
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
 from ran_tf.models import fetch, presets
+from ran_tf.serving import export
 from ran_tf.training import initialise, records
 from tests.test_export import make_card, make_model
 
@@ -240,11 +242,11 @@ def test_zip_and_url(workdir, small, synthetic_dir, tmp_path, monkeypatch):
     assert len(list((tmp_path / "home" / "ran_tf").iterdir())) == 1
 
 
-def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path, monkeypatch):
+def test_a_report_of_something_else_is_refused_before_the_work(tmp_path, monkeypatch):
     card = make_card(model={**make_card().model, "dtype": "mixed_bfloat16", "trunk": "full"})
 
     def never(*_, **__):
-        raise AssertionError("faces were read")
+        raise AssertionError("the work began")
 
     class GoneOnError(Exception):
         pass
@@ -252,13 +254,13 @@ def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path,
     def go_on(*_, **__):
         raise GoneOnError
 
-    monkeypatch.setattr(records, "load_workdir", lambda *_, **__: types.SimpleNamespace(card=card))
-    monkeypatch.setattr(make_preset, "_batches", never)
+    monkeypatch.setattr(presets, "pack_weights", never)
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def make(report):
         (tmp_path / "report.json").write_text(json.dumps(report))
-        make_preset.make_preset(tmp_path, preset_dir=tmp_path / "new", report="~/report.json")
+        network = types.SimpleNamespace(card=card)
+        ran_tf.save_to_preset(network, tmp_path / "new", report="~/report.json")
 
     told = json.loads(card.to_json())
     subset = {"class_recall": [0.5] * len(card.labels)}
@@ -285,7 +287,7 @@ def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path,
         make({**good, "labels": told["labels"][::-1]})
     # As `evaluate` computes, and from before there were shared trunks.
     old = {n: v for n, v in told["model"].items() if n != "trunk"} | {"dtype": "float32"}
-    monkeypatch.setattr(make_preset, "_batches", go_on)
+    monkeypatch.setattr(presets, "pack_weights", go_on)
     for model in (told["model"], old):
         with pytest.raises(GoneOnError):
             make({**good, "model": {"card": {**told, "model": model}}})
@@ -293,7 +295,7 @@ def test_a_report_of_something_else_is_refused_before_any_face_is_read(tmp_path,
 
 def test_the_name_of_a_preset_may_have_points():
     for path in ("presets/ran_v0.1", "presets/ran_v0.1.zip"):
-        assert make_preset.preset_name(pathlib.Path(path)) == "ran_v0.1"
+        assert packing.preset_name(pathlib.Path(path)) == "ran_v0.1"
 
 
 def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):

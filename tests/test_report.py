@@ -9,12 +9,13 @@ import pytest
 from matplotlib import image
 
 import ran_tf
-from ran_tf import export, specs
+from ran_tf import specs
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import classifier, joined, markdown, predictions, report
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import kinds
+from ran_tf.serving import export
 from ran_tf.training import workers
 from tests import test_export as export_files
 

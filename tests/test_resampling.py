@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf import export, images, resampling
+from ran_tf import images, resampling
 from ran_tf.data import ops
 from ran_tf.faces import align
+from ran_tf.serving import export
 from tests import real_data
 from tests.test_export import LinearModel, make_card, random_faces
 

@@ -11,9 +11,8 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf import export
 from ran_tf.models import presets
-from ran_tf.serving import check, portable
+from ran_tf.serving import check, export, portable
 from tests import (
     real_data,
     tiny_backbone,  # noqa: F401, registers the backbone

@@ -11,14 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import export, sources
+from ran_tf import sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
 from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
 from ran_tf.faces.processes import available_cpus
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import kinds
-from ran_tf.serving import portable, signatures
+from ran_tf.serving import export, portable, signatures
 from ran_tf.specs import LABELS
 
 _DATASET = "ferplus"

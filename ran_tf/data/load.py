@@ -6,9 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from ran_tf.card import ModelCard, check_classes
 from ran_tf.checks import InvalidArgument, check_whole
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import pipeline, prepare, prepared
+from ran_tf.framing import Framing
 
 # Of an evaluation batch: what reports know of the faces, beside what the network is shown.
 _KNOWN = ("face", "occlusion", "pose_30", "pose_45")
@@ -56,6 +58,21 @@ class Data:
     def test(self) -> tf.data.Dataset | None:
         """Batches (x, y) of the test split, in the order of its files."""
         return self._split(self.test_split, training=False)
+
+    def card(self, model) -> ModelCard:
+        """What is needed to use a network that was trained on these faces.
+
+        Args:
+          model: `RegionAttentionNetwork` of as many classes.
+
+        Raises:
+          ValueError: if it has another number of classes, or they are known to be others.
+        """
+        check_classes(model, self.labels, name="data")
+        framing = self.dataset.framing()
+        if framing is None and model.card is not None:
+            framing = Framing(margin=model.card.crop_margin, drop=model.card.crop_drop)
+        return self.dataset.card(self.config, model=model.arguments, framing=framing or Framing())
 
     def _split(self, split: str, *, training: bool) -> tf.data.Dataset | None:
         if not self.dataset.has_split(split):

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import framing, specs
-from ran_tf.card import check_labels
+from ran_tf.card import ModelCard, check_labels
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import damage, reader
 
@@ -101,6 +101,25 @@ class Dataset:
         with damage.explained(self.builder):
             coloured = any((some != some[..., :1]).any() for some in faces.as_numpy_iterator())
         return "rgb" if coloured else "grey"
+
+    def card(self, data: DataConfig, *, model: dict, framing: framing.Framing) -> ModelCard:
+        """The card of a network that was trained on it.
+
+        Args:
+          data: how its faces were read.
+          model: arguments of the network.
+          framing: how its faces were cut out of photos.
+        """
+        return ModelCard(
+            dataset=self.name,
+            labels=self.labels,
+            image_size=data.image_size,
+            regions=data.regions,
+            model=model,
+            colour=self.colour(data),
+            crop_margin=framing.margin,
+            crop_drop=framing.drop,
+        )
 
     def framing(self) -> framing.Framing | None:
         """How its faces were cut out of photos; None if that is not known.

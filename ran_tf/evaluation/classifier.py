@@ -1,15 +1,18 @@
 """What is evaluated: a trained network or an export, behind one function."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import backend, export, sources
+from ran_tf import backend, sources
 from ran_tf.card import ModelCard
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.serving import export
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Classifier:
 def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -> Classifier:
     """A network with its weights, such as `training.records.load_workdir` returns."""
 
+    if keras.backend.backend() != "tensorflow":
+        return Classifier(name=name, card=card, predict=functools.partial(_predict, model, card))
+
     @tf.function(reduce_retracing=True)
     def forward(image, boxes, mask):
         # Evaluation batches have the right size already, but they keep their colour.
@@ -48,6 +54,18 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
         return {key: value.numpy() for key, value in outputs.items()}
 
     return Classifier(name=name, card=card, predict=predict)
+
+
+def _predict(model, card: ModelCard, batch: dict) -> dict[str, np.ndarray]:
+    """On another backend than TensorFlow, which still prepares faces."""
+    faces = np.asarray(export.prepare_faces(batch["image"], card=card))
+    out = model.predict_on_batch({"image": faces, "boxes": batch["boxes"], "mask": batch["mask"]})
+    odds = np.exp(out["logits"] - out["logits"].max(axis=-1, keepdims=True))
+    return {
+        "probabilities": odds / odds.sum(axis=-1, keepdims=True),
+        "weights": out["weights"],
+        "mu": out["mu"],
+    }
 
 
 def from_export(version: str | os.PathLike, *, name: str) -> Classifier:

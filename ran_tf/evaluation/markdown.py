@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from ran_tf.card import describe_model
+
 ABOUT_SUBSETS = (
     "`all` is every face of the split; `occlusion` are the faces of which something is covered "
     "(upper part, lower part, one side) or that wear glasses; `pose_30` and `pose_45` are faces "
@@ -117,22 +119,6 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
         "|---" + "|---:" * (len(head) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in body),
     ]
-
-
-def describe_model(card: dict) -> str:
-    """One phrase on a model: backbone, regions, sizes. Takes a card as a dictionary."""
-    regions, arguments = card["regions"], card["model"]
-    shape = "x".join(str(side) for side in card["image_size"])
-    text = f"{arguments.get('backbone', 'unknown backbone')}, "
-    if regions["k"] == 1:
-        text += "whole face"
-    else:
-        text += f"{regions['k']} {regions['kind']} regions"
-        text += f" ({regions['variant']})" if regions["kind"] == "fixed" else ""
-        text += " with one trunk" if arguments.get("trunk") == "shared" else ""
-        text += f", {arguments.get('attention', 'sigmoid')} attention"
-        text += "" if arguments.get("relation", True) else " without relation-attention"
-    return f"{text}, faces of {shape} px"
 
 
 def _facts(report: dict) -> list[str]:

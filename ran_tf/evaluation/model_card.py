@@ -1,8 +1,9 @@
 """README.md of a preset: what a person must know before using the weights."""
 
+import dataclasses
 import pathlib
 
-from ran_tf.card import ModelCard
+from ran_tf.card import ModelCard, describe_model
 from ran_tf.evaluation import markdown
 
 # Terms of the data that presets may be trained on; others are named by the maker.
@@ -50,7 +51,7 @@ def render(
         [
             f"# {name}",
             "",
-            f"Facial expression recognition: {markdown.describe_model(_as_dict(card))}.",
+            f"Facial expression recognition: {describe_model(dataclasses.asdict(card))}.",
             "",
             "```python",
             "import ran_tf",
@@ -66,8 +67,7 @@ def render(
             f"- Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
             f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
             f"- Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
-            f"`{made['weights_sha256']}`. Rounding changed the class of "
-            f"{made['changed']:,} of {made['count']:,} faces of `{made['split']}`.",
+            f"`{made['weights_sha256']}`." + _rounding(made),
             "",
             "## Data and protocol",
             "",
@@ -97,6 +97,15 @@ def render(
     )
 
 
+def _rounding(made: dict) -> str:
+    if "changed" not in made:
+        return ""
+    return (
+        f" Rounding changed the class of {made['changed']:,} of {made['count']:,} faces of "
+        f"`{made['split']}`."
+    )
+
+
 def _chosen(flags: dict) -> str:
     # Runs from before the flag `keep` kept the best epoch.
     if flags.get("keep", "best") == "last":
@@ -116,14 +125,6 @@ def _origin(starts: list[dict]) -> str:
         f"Training started from `{pathlib.PurePath(named[0]).name}`, whose terms hold "
         "for these weights too; the maker of this preset did not say whose they are."
     )
-
-
-def _as_dict(card: ModelCard) -> dict:
-    return {
-        "regions": vars(card.regions),
-        "image_size": card.image_size,
-        "model": card.model,
-    }
 
 
 def _numbers(report: dict) -> list[str]:

@@ -1,6 +1,7 @@
 """Figures of a report, drawn without a display."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib import colors
@@ -35,28 +36,31 @@ _TITLES = {
 _DARK = 0.55
 
 
-def draw(report: dict, *, faces: dict[str, np.ndarray] | None = None) -> dict[str, Figure]:
-    """The figures of a report by file name; none for subsets without a face.
+def makers(
+    report: dict, *, find_faces: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = None
+) -> dict[str, Callable[[], Figure]]:
+    """What draws each figure of a report, by file name; none for subsets without a face.
 
     Args:
       report: from `report.build_report`.
-      faces: u8[h, w, 3] by id, for those of `report["disagreements"]`.
+      find_faces: gives faces u8[h, w, 3] by id, for those of `report["disagreements"]`.
     """
-    figures = {}
+    made: dict[str, Callable[[], Figure]] = {}
     for name, subset in report["subsets"].items():
         if subset["count"] == 0:
             continue
         panels = {"Model": subset["confusion"]}
         if "baseline" in report:
             panels["Baseline"] = report["baseline"]["subsets"][name]["confusion"]
-        figures[f"confusion_{name}.png"] = confusion_figure(
-            panels, labels=report["labels"], title=_TITLES[name]
+        made[f"confusion_{name}.png"] = functools.partial(
+            confusion_figure, panels, labels=report["labels"], title=_TITLES[name]
         )
     if report["regions"] is not None:
         counts = {name: row["count"] for name, row in report["occlusions"].items()}
         counts |= {name: report["subsets"][name]["count"] for name in ("pose_30", "pose_45")}
         counts["unturned"] = report["subsets"]["all"]["count"] - counts["pose_30"]
-        figures[REGION_WEIGHTS] = region_figure(
+        made[REGION_WEIGHTS] = functools.partial(
+            region_figure,
             report["regions"]["weights"] | report["explain"]["pose_weights"],
             names=report["regions"]["names"],
             counts=counts,
@@ -67,10 +71,12 @@ def draw(report: dict, *, faces: dict[str, np.ndarray] | None = None) -> dict[st
         if part is not None and part["explain"]["mu"] is not None
     }
     if attention:
-        figures[ATTENTION] = explain_plots.attention_figure(attention)
-    if faces and report.get("disagreements"):
-        figures[DISAGREEMENTS] = explain_plots.contact_sheet(report["disagreements"], faces)
-    return figures
+        made[ATTENTION] = functools.partial(explain_plots.attention_figure, attention)
+    if find_faces and (faces := report.get("disagreements")):
+        made[DISAGREEMENTS] = lambda: explain_plots.contact_sheet(
+            faces, find_faces([face["id"] for face in faces])
+        )
+    return made
 
 
 def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], title: str) -> Figure:

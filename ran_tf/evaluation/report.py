@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -98,7 +99,10 @@ def build_report(
 
 
 def write_report(
-    report: dict, out: str | os.PathLike, *, faces: dict[str, np.ndarray] | None = None
+    report: dict,
+    out: str | os.PathLike,
+    *,
+    find_faces: Callable[[Sequence[str]], dict[str, np.ndarray]] | None = None,
 ) -> None:
     """Writes report.json, report.md and the PNGs it shows; each appears whole.
 
@@ -108,10 +112,12 @@ def write_report(
     Args:
       report: from `build_report`.
       out: directory, made if absent.
-      faces: u8[h, w, 3] by id, those of `report["disagreements"]`; without, they are not shown.
+      find_faces: gives faces u8[h, w, 3] by id, those of `report["disagreements"]`; without, they
+        are not shown.
     """
-    out = pathlib.Path(out)
-    figures = plots.draw(report, faces=faces)
+    out = pathlib.Path(out).expanduser()
+    makers = plots.makers(report, find_faces=find_faces)
+    figures = {name: make() for name, make in makers.items()}
     for name, figure in figures.items():
         with files.atomic_path(out / name) as partial:
             figure.savefig(

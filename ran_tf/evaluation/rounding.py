@@ -6,7 +6,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from ran_tf.evaluation import classifier, predictions
-from ran_tf.models.presets import TrainedModel
 
 # More than this is no rounding: weights out of range, or another network.
 _MOST_CHANGED = 0.005
@@ -30,18 +29,15 @@ class Rounding:
     correct: int
 
 
-def compare(exact: TrainedModel, rounded: TrainedModel, *, batches: Iterable[dict]) -> Rounding:
+def compare(
+    exact: classifier.Classifier, rounded: classifier.Classifier, *, batches: Iterable[dict]
+) -> Rounding:
     """Runs both over evaluation batches.
 
     Raises:
       ValueError: if they differ by more than rounding can explain.
     """
-    before, after = (
-        predictions.collect(
-            classifier.from_network(trained.model, trained.card, name=name), batches
-        )
-        for name, trained in {"exact": exact, "rounded": rounded}.items()
-    )
+    before, after = (predictions.collect(one, batches) for one in (exact, rounded))
     result = Rounding(
         count=len(before.id),
         changed=int((before.predicted != after.predicted).sum()),

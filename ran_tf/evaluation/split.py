@@ -1,12 +1,21 @@
-"""The faces that a classifier is tried on: a split of a dataset, opened and checked."""
+"""The faces that a classifier is tried on: a split of a dataset, or a user's own batches."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
+from ran_tf import specs
+from ran_tf.card import ModelCard, card_for
+from ran_tf.checks import InvalidArgument
+from ran_tf.config import RegionConfig
 from ran_tf.data import pipeline, prepared, reader
 from ran_tf.evaluation.classifier import Classifier
+
+# What a report calls batches of a user's.
+_UNNAMED = "given"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,18 +24,20 @@ class Split:
 
     Attributes:
       classifier: that is tried.
-      builder: of the dataset.
+      builder: of the dataset; None for a user's batches.
       full_name: of the dataset, with its version.
-      faces: in the split.
+      split: its name.
+      faces: in the split; None for a user's batches, which are not counted beforehand.
       workers: how many share the faces out.
       batches: of this worker, see `data.pipeline`.
       all_batches: of all workers.
     """
 
     classifier: Classifier
-    builder: tfds.core.DatasetBuilder
+    builder: tfds.core.DatasetBuilder | None
     full_name: str
-    faces: int
+    split: str
+    faces: int | None
     workers: int
     batches: Iterable[dict]
     all_batches: Iterable[dict]
@@ -77,8 +88,122 @@ def open_split(
         classifier=classifier,
         builder=opened.builder,
         full_name=opened.full_name,
+        split=split,
         faces=faces,
         workers=share.total,
         batches=pipeline.eval_batches(config, opened, **asked, share=share),
         all_batches=pipeline.eval_batches(config, opened, **asked),
     )
+
+
+def open_faces(
+    classifier: Classifier,
+    data: Any,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    batch_size: int = 64,
+    share: reader.Share = reader.WHOLE,
+) -> Split:
+    """Opens whatever `ran_tf.evaluate` takes as data; raises as `open_split` does.
+
+    Args:
+      classifier: that is tried.
+      data: a split of `ran_tf.load_dataset`, a split expression, or batches (x, y).
+      dataset, data_dir, batch_size: of a split expression.
+      share: this worker's; batches cannot be shared out.
+    """
+    if isinstance(data, str):
+        name = dataset or classifier.card.dataset
+        return open_split(
+            classifier,
+            dataset=name,
+            data_dir=data_dir,
+            split=data,
+            batch_size=batch_size,
+            share=share,
+        )
+    if (known := known_split(data)) is not None:
+        source, split = known
+        return open_split(
+            classifier,
+            dataset=source.dataset.name,
+            data_dir=source.config.data_dir,
+            split=split,
+            batch_size=source.batch_size,
+            share=share,
+        )
+    if share.total > 1 or not isinstance(data, Iterable):
+        raise InvalidArgument(
+            "data",
+            "a split of ran_tf.load_dataset, a split expression, or batches (x, y) for one worker",
+            data,
+        )
+    batches = _Batches(data)
+    return Split(
+        classifier=classifier,
+        builder=None,
+        full_name=_UNNAMED,
+        split=_UNNAMED,
+        faces=None,
+        workers=1,
+        batches=batches,
+        all_batches=batches,
+    )
+
+
+def known_split(data: Any):
+    """(`Data`, split expression) of a dataset that `ran_tf.load_dataset` made; None of others."""
+    return getattr(data, "ran_tf_split", None)
+
+
+def card_on(model, data: Any) -> ModelCard:
+    """The card that a network is evaluated with: it sees faces as `data` gives them.
+
+    Raises:
+      ValueError: for a split expression and a network without a card, or data of other classes.
+    """
+    if isinstance(data, str):
+        return card_for(model)
+    if (known := known_split(data)) is not None:
+        return card_for(model, known[0])
+    x, _ = next(iter(data))
+    count = model.arguments["num_classes"]
+    regions = model.card.regions if model.card else RegionConfig(kind="random", k=1)
+    if regions.k != x["boxes"].shape[1]:
+        # Whatever they are: a report calls them by number.
+        regions = RegionConfig(kind="random", k=int(x["boxes"].shape[1]))
+    return ModelCard(
+        dataset=_UNNAMED,
+        labels=model.card.labels if model.card else tuple(str(i) for i in range(count)),
+        image_size=tuple(int(side) for side in x["image"].shape[1:3]),
+        regions=regions,
+        model=model.arguments,
+    )
+
+
+class _Batches:
+    """Batches (x, y) in the form of `data.pipeline.eval_batches`, each time they are asked for."""
+
+    def __init__(self, pairs: Iterable[tuple]):
+        self._pairs = pairs
+
+    def __iter__(self) -> Iterator[dict]:
+        first = 0
+        for x, y, *_ in self._pairs:
+            x = {name: np.asarray(value) for name, value in x.items()}
+            faces, y = len(x["image"]), np.asarray(y)
+            place = np.arange(first, first + faces)
+            first += faces
+            yield {
+                "image": np.clip(np.rint(x["image"]), 0, 255).astype(np.uint8),
+                "boxes": x["boxes"].astype(np.float32),
+                "mask": x.get("mask", np.ones(x["boxes"].shape[:2], bool)),
+                "label": y.argmax(axis=-1) if y.ndim == 2 else y.astype(np.int64),
+                "id": np.char.mod("%d", place).astype(bytes),
+                "occlusion": x.get(
+                    "occlusion", np.full(faces, specs.OCCLUSION_KINDS.index("none"))
+                ),
+                "pose_30": x.get("pose_30", np.zeros(faces, bool)),
+                "pose_45": x.get("pose_45", np.zeros(faces, bool)),
+            }

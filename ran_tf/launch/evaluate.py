@@ -5,6 +5,7 @@ subset of the faces. With --baseline, a second model on the same faces and the d
 TF_CONFIG names several workers, the same command runs on each and they share the faces out.
 """
 
+import contextlib
 import os
 import pathlib
 
@@ -12,7 +13,7 @@ from absl import flags
 from rich import console, progress
 
 from ran_tf import files
-from ran_tf.launch import cluster, tables
+from ran_tf.launch import cluster
 from ran_tf.launch import command as launch_command
 
 
@@ -114,64 +115,38 @@ def evaluate(
         written.
     """
     # Heavy imports wait until the flags are known to be good.
-    import tensorflow as tf
-
-    from ran_tf.data import reader
-    from ran_tf.evaluation import classifier, explain, joined
+    import ran_tf
     from ran_tf.evaluation import report as reports
-    from ran_tf.evaluation import split as splits
     from ran_tf.training import workers
 
-    strategy = strategy or tf.distribute.get_strategy()
-    chief = workers.is_chief(strategy)
-    share = reader.Share(first=workers.index(strategy), total=workers.count(strategy))
+    chief = strategy is None or workers.is_chief(strategy)
     out = pathlib.Path(out).expanduser()
     if chief:
         files.check_folder("out", out)
     screen = console.Console(highlight=False, quiet=not chief)
-    classifiers = [classifier.load(path) for path in (model, baseline) if path is not None]
-    name = dataset or classifiers[0].card.dataset
-    opened = [
-        splits.open_split(
-            c, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size, share=share
+    with _progress(screen) as on_faces:
+        report = ran_tf.evaluate(
+            model,
+            split,
+            baseline=baseline,
+            flip_average=flip_average,
+            dataset=dataset,
+            data_dir=data_dir,
+            batch_size=batch_size,
+            strategy=strategy,
+            on_faces=on_faces,
+            command=command,
         )
-        for c in classifiers
-    ]
-    evaluated = [
-        reports.Evaluated(
-            name=one.classifier.name,
-            card=one.classifier.card,
-            predictions=joined.join(
-                strategy,
-                _collect(one, flip_average=flip_average, screen=screen),
-                faces=one.faces,
-                batch_size=batch_size,
-            ),
-        )
-        for one in opened
-    ]
-    report = reports.build_report(
-        evaluated[0],
-        baseline=evaluated[1] if baseline is not None else None,
-        dataset=opened[0].full_name,
-        split=split,
-        flip_average=flip_average,
-        command=command,
-    )
     if chief:
-        ids = [face["id"] for face in report.get("disagreements", [])]
-        # Those faces may be another worker's.
-        faces = explain.find_images(opened[0].all_batches, ids)
-        reports.write_report(report, out, faces=faces)
-        _print(report, screen=screen)
+        report.save(out)
+        screen.print(report)
         screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True, markup=False)
-    return report
+    return report.numbers
 
 
-def _collect(opened, *, flip_average: bool, screen: console.Console):
-    from ran_tf.data import damage
-    from ran_tf.evaluation import predictions
-
+@contextlib.contextmanager
+def _progress(screen: console.Console):
+    """Yields what draws a bar for each model."""
     bar = progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
@@ -182,28 +157,15 @@ def _collect(opened, *, flip_average: bool, screen: console.Console):
         # Where the output is no terminal, a bar would leave its last state in a log file.
         disable=not screen.is_terminal,
     )
-    with bar, damage.explained(opened.builder):
-        total = opened.faces / opened.workers
-        task = bar.add_task(f"evaluating {opened.classifier.name}", total=total)
-        return predictions.collect(
-            opened.classifier,
-            opened.batches,
-            flip_average=flip_average,
-            on_faces=lambda count: bar.advance(task, count),
-        )
+    tasks = {}
 
+    def on_faces(name: str, count: int, total: float | None) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(f"evaluating {name}", total=total)
+        bar.advance(tasks[name], count)
 
-def _print(report: dict, *, screen: console.Console) -> None:
-    from ran_tf.evaluation import markdown
-
-    title = f"{report['dataset']}, {report['split']}"
-    title += ", flip-averaged" if report["flip_average"] else ""
-    grids = {title: markdown.subset_rows(report["subsets"])}
-    if "baseline" in report:
-        # As many columns as a terminal of usual width has room for; report.md has the rest.
-        grids["against the baseline"] = [row[:6] for row in markdown.difference_rows(report)]
-    for heading, rows in grids.items():
-        tables.print_table(rows, screen=screen, title=heading)
+    with bar:
+        yield on_faces
 
 
 if __name__ == "__main__":

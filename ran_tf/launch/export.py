@@ -62,17 +62,11 @@ def export_model(
       FileNotFoundError: if there is no such preset or run, or the run has no finished epoch.
       FileExistsError: if `version` exists.
     """
-    from ran_tf import export, sources
+    import ran_tf
+    from ran_tf import sources
 
-    trained = sources.load_trained(source)
-    written = export.write_export(
-        trained.model,
-        trained.card,
-        export_dir=export_dir,
-        version=version,
-        dtype=dtype,
-        format=format,
-    )
+    model = sources.load_trained(source).model
+    written = ran_tf.export(model, export_dir, version=version, dtype=dtype, format=format)
     print(f"export: {written.path}")
     print(
         f"{_RELOADED[format]}, it differs from the model by at most "
@@ -94,7 +88,8 @@ def check_export(
       FileNotFoundError: if there is no such export, preset or run.
       RuntimeError: if it is further than rounding.
     """
-    from ran_tf import export, sources
+    from ran_tf import sources
+    from ran_tf.serving import export
 
     if source is None:
         checked = export.check_export(directory)

@@ -12,8 +12,8 @@ from absl import flags
 from rich import console, progress
 
 from ran_tf import checks, files
+from ran_tf.evaluation import tables
 from ran_tf.launch import command as launch_command
-from ran_tf.launch import tables
 
 
 def define_flags() -> None:
@@ -113,7 +113,7 @@ def _print(report: dict, *, screen: console.Console) -> None:
         for row in robustness_report.rows(report)
     ]
     for grid in (rows, robustness_report.mean_rows(report)):
-        tables.print_table(grid, screen=screen)
+        screen.print(tables.make_table(grid))
 
 
 def main() -> None:

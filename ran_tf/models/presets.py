@@ -16,10 +16,12 @@ import io
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from ran_tf.card import ModelCard
+from ran_tf.card import ModelCard, check_labels, describe_model
+from ran_tf.checks import check_choice
 from ran_tf.models import fetch, preset_file, weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
 
@@ -37,19 +39,39 @@ class TrainedModel:
     card: ModelCard
 
 
-def from_preset(source: str | os.PathLike, *, dtype: str = "float32") -> RegionAttentionNetwork:
-    """A trained network.
+def from_preset(
+    source: str | os.PathLike,
+    *,
+    num_classes: int | None = None,
+    labels: Sequence[str] | None = None,
+    dtype: str = "float32",
+) -> RegionAttentionNetwork:
+    """A trained network, perhaps with other classes.
 
-    `ran_tf.Predictor(source)` also does what the preset's card says of size, colour and regions; by
-    hand, those are `load_preset(find_preset(source)).card`.
+    Its `card` says what faces it was trained on: `ran_tf.Predictor(source)` heeds that, who calls
+    the network does it by hand. With other classes, `labels` tell which of them it knows; without,
+    the classifier of as many classes stays, and that of another number is new.
 
     Args:
-      source: name of a preset that comes with the package, or the folder, zip file or URL of one.
+      source: name of a preset that comes with the package, see `ran_tf.presets`, or the folder, zip
+        file or URL of one, see `ran_tf.models.fetch`.
+      num_classes: of the network; None is the preset's.
+      labels: names of its classes, in index order. What the classifier knows of a name that the
+        preset has too is taken over, others begin at random.
       dtype: policy of the network.
 
+    Returns:
+      A `RegionAttentionNetwork` in evaluation's weights, ready for `compile` and `fit`. Its `card`
+      names `labels`; it is None where the names of new classes are not known.
+
     Raises:
-      ValueError: if there is no such preset, and as `load_preset` does.
+      ValueError: if there is no such preset, it is damaged, or the classes cannot be.
       OSError: for a URL that cannot be read.
+
+    Example:
+      >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus", labels=["fear", "no fear"])
+      >>> model.card.labels
+      ('fear', 'no fear')
     """
     path = find_preset(source)
     if path is None:
@@ -58,7 +80,50 @@ def from_preset(source: str | os.PathLike, *, dtype: str = "float32") -> RegionA
             f"`source` must be the name of a preset ({known}), or the folder, zip file or URL of "
             f"one. Received: source={str(source)!r}"
         )
-    return load_preset(path, dtype=dtype).model
+    model = load_preset(path, dtype=dtype).model
+    if labels is None and num_classes in (None, len(model.card.labels)):
+        return model
+    return _with_classes(model, num_classes=num_classes, labels=labels)
+
+
+def _with_classes(model, *, num_classes: int | None, labels: Sequence[str] | None):
+    """A network with other classes: those of names that it has keep what was learnt of them."""
+    card, known = None, ()
+    if labels is not None:
+        labels = tuple(labels)
+        check_labels("labels", labels)
+        check_choice("num_classes", num_classes, (None, len(labels)))
+        num_classes, known = len(labels), model.card.labels
+    other = type(model).from_config({**model.get_config(), "num_classes": num_classes})
+    if labels is not None:
+        card = dataclasses.replace(model.card, labels=labels, model=other.arguments)
+    other.card = card
+    old = weights_file.weights_by_path(model)
+    for name, weight in weights_file.weights_by_path(other).items():
+        if not name.startswith("classifier/"):
+            weight.assign(old[name])
+            continue
+        values, theirs = np.array(weight), np.asarray(old[name])
+        for i, label in enumerate(labels or ()):
+            if label in known:
+                values[..., i] = theirs[..., known.index(label)]
+        weight.assign(values)
+    return other
+
+
+def presets() -> dict[str, str]:
+    """The presets that come with the package: a line on each, by name.
+
+    Example:
+      >>> ran_tf.presets()["face_faceres_ferplus"]
+      'ferplus, 8 classes: mobilenet_v1, whole face, faces of 48x48 px'
+    """
+    cards = {name: read_card(FOLDER / name) for name in known_presets()}
+    return {
+        name: f"{card.dataset}, {len(card.labels)} classes: "
+        + describe_model(dataclasses.asdict(card))
+        for name, card in cards.items()
+    }
 
 
 def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
@@ -137,13 +202,15 @@ def build_network(
     try:
         if card.model.get("num_classes", 8) != len(card.labels):
             raise ValueError(f"num_classes must be the number of labels, {len(card.labels)}")
-        return RegionAttentionNetwork(**{**card.model, **changes})
+        model = RegionAttentionNetwork(**{**card.model, **changes})
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or ["no message"])[0]
         raise ValueError(
             f"`model` of a card must be arguments of RegionAttentionNetwork. Received: {source!r}: "
             f"{said[:500]}"
         ) from error
+    model.card = card
+    return model
 
 
 def _expected_digest(text: bytes, *, source: str) -> str:

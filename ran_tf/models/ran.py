@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras import layers, ops
 
+import ran_tf
 from ran_tf import checks, specs
 from ran_tf import objective as objectives
 from ran_tf.config import ObjectiveConfig
@@ -51,9 +52,18 @@ class RegionAttentionNetwork(keras.Model):
       logits [b, n]; mu, nu, weights [b, k], where `weights` sum to 1 over the regions: mu nu / sum
       (mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
 
+    Attributes:
+      card: `ran_tf.card.ModelCard` of a trained network; None of a new one.
+
     Raises:
       ValueError: for an argument out of range, an unknown backbone, attention or trunk, or `split`
         or `region_map` without a shared trunk; in a call, for inputs of other shapes or types.
+
+    Example:
+      >>> model = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=7, size=(32, 32))
+      >>> faces = {"image": np.zeros((2, 48, 48, 3)), "boxes": [ran_tf.fixed_boxes(6)] * 2}
+      >>> tuple(model(faces)["weights"].shape)
+      (2, 6)
     """
 
     def __init__(
@@ -101,6 +111,7 @@ class RegionAttentionNetwork(keras.Model):
             "preprocessing": preprocessing,
         }
         self._objective = None
+        self.card = None
         self.size = size
         self.relation = relation
         self.portable = portable
@@ -298,7 +309,22 @@ class RegionAttentionNetwork(keras.Model):
         """A network with equal weights and some arguments changed, such as `dtype`."""
         other = type(self).from_config({**self.get_config(), **changes})
         other.set_weights(self.get_weights())
+        other.card = self.card
         return other
+
+    @property
+    def arguments(self) -> dict:
+        """Arguments that make an equal network, as a card has them."""
+        return {**self._arguments, "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_preset(cls, name, num_classes=None, labels=None, **kwargs):
+        """As `ran_tf.from_preset`."""
+        return ran_tf.from_preset(name, num_classes=num_classes, labels=labels, **kwargs)
+
+    def save_to_preset(self, path, **kwargs):
+        """As `ran_tf.save_to_preset`."""
+        return ran_tf.save_to_preset(self, path, **kwargs)
 
     def get_config(self):
         return {**super().get_config(), **self._arguments}

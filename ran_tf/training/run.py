@@ -129,10 +129,9 @@ def start(
         checkpoint_seconds=checkpoint_seconds,
         hooks=hooks,
         evaluate=_make_evaluate(config, dataset, engine=engine, hooks=hooks),
-        card=_card(
-            config,
-            dataset,
-            arguments=arguments,
+        card=dataset.card(
+            config.data,
+            model=arguments,
             framing=framing
             or _find_framing(dataset, workdir, init_weights=init_weights, say=hooks.on_message),
         ),
@@ -157,21 +156,6 @@ def _make_evaluate(config: TrainConfig, dataset, *, engine: Engine, hooks: Hooks
         return engine.any_asked(hooks.stop, step=number)
 
     return lambda: engine.validate(batches, stop=stop)
-
-
-def _card(
-    config: TrainConfig, dataset: prepared.Dataset, *, arguments: dict, framing: Framing
-) -> ModelCard:
-    return ModelCard(
-        dataset=dataset.name,
-        labels=dataset.labels,
-        image_size=config.data.image_size,
-        regions=config.data.regions,
-        model=arguments,
-        colour=dataset.colour(config.data),
-        crop_margin=framing.margin,
-        crop_drop=framing.drop,
-    )
 
 
 def _find_framing(

@@ -38,7 +38,7 @@ import tempfile
 import tensorflow as tf
 
 from ran_tf import backend, files, settings
-from ran_tf.card import ModelCard
+from ran_tf.card import ModelCard, card_for
 from ran_tf.checks import check_choice
 from ran_tf.serving import check as export_check
 from ran_tf.serving import portable, warmup
@@ -54,6 +54,7 @@ __all__ = [
     "Export",
     "FaceClassifier",
     "check_export",
+    "export",
     "find_version",
     "load_saved_model",
     "prepare_faces",
@@ -79,6 +80,49 @@ class Export:
     difference: float | None
 
 
+def export(
+    model,
+    export_dir: str | os.PathLike,
+    *,
+    data=None,
+    version: int | None = None,
+    check: bool = True,
+    dtype: str | None = None,
+    format: str = "saved_model",
+) -> Export:
+    """Writes a network for serving: as EXPORT_DIR/<version>/, whole or not at all.
+
+    Args:
+      model: `RegionAttentionNetwork`.
+      export_dir: made if absent.
+      data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
+      version, check, dtype, format: see `write_export`.
+
+    Returns:
+      `Export`: where it is, and how far it is from the model.
+
+    Raises:
+      FileExistsError: if that version exists.
+      ValueError: for a network without a card and no `data`, or one that cannot be exported.
+      RuntimeError: if the export does not agree with the model; nothing is written then.
+
+    Example:
+      >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus")
+      >>> written = ran_tf.export(model, "export", check=False)
+      >>> ran_tf.Predictor("export").labels[0]
+      'neutral'
+    """
+    return write_export(
+        model,
+        card_for(model, data),
+        export_dir=export_dir,
+        version=version,
+        check=check,
+        dtype=dtype,
+        format=format,
+    )
+
+
 def write_export(
     model,
     card: ModelCard,
@@ -89,7 +133,7 @@ def write_export(
     dtype: str | None = None,
     format: str = "saved_model",
 ) -> Export:
-    """Writes EXPORT_DIR/<version>/, whole or not at all.
+    """Writes EXPORT_DIR/<version>/ with a card that is given, whole or not at all.
 
     Args:
       model: `RegionAttentionNetwork` with its weights.

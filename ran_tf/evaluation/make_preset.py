@@ -1,0 +1,174 @@
+"""A network with its card as a preset: float16 weights, card, a known output and a README."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from ran_tf import files, settings
+from ran_tf.card import ModelCard, card_for
+from ran_tf.evaluation import classifier, model_card, rounding, split
+from ran_tf.evaluation.results import Report
+from ran_tf.models import presets
+from ran_tf.regions.kinds import serving_boxes
+
+# That the README is made of.
+_REPORT_KEYS = ("dataset", "split", "labels", "flip_average", "model", "subsets")
+# Arguments of a network in which an evaluation may differ from the run.
+_HOW_IT_IS_COMPUTED = ("dtype", "synchronized", "portable")
+
+
+def save_to_preset(
+    model,
+    path: str | os.PathLike,
+    *,
+    data=None,
+    overwrite: bool = False,
+    measure=None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    report: Report | str | os.PathLike | None = None,
+    backbone_origin: str | None = None,
+    starts: Sequence[dict] = (),
+) -> dict:
+    """Writes a network as a preset; it appears whole or not at all.
+
+    `ran_tf.from_preset`, `ran_tf.Predictor` and the commands take it by its path.
+
+    Args:
+      model: `RegionAttentionNetwork`.
+      path: folder or *.zip to write.
+      data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
+      overwrite: replace what is there.
+      measure: faces on which the rounding of the weights is measured, as `ran_tf.evaluate` takes
+        them; None is none.
+      dataset, data_dir: of a split expression in `measure`.
+      report: of this network, from `ran_tf.evaluate`, or its report.json: for the README.
+      backbone_origin: whose weights training started from, and their terms: for the README.
+      starts: of the training run, see `training.records.read_starts`: for the README.
+
+    Returns:
+      The contents of known_output.json.
+
+    Raises:
+      FileExistsError: if `path` exists, unless `overwrite`.
+      ValueError: for a network without a card and no `data`, with landmark regions, or with weights
+        that float16 cannot hold; if rounding changes it too much; for a report of another network,
+        or a `path` that cannot be written.
+
+    Example:
+      >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus")
+      >>> known = ran_tf.save_to_preset(model, "mine")
+      >>> ran_tf.from_preset("mine").card.labels[0]
+      'neutral'
+    """
+    target = pathlib.Path(path).expanduser()
+    if target.exists() and not overwrite:
+        raise FileExistsError(
+            f"`path` exists; overwrite=True (--overwrite) replaces it. Received: path={str(path)!r}"
+        )
+    files.check_folder("path", target.parent)
+    card = card_for(model, data)
+    arguments = {**card.model, "synchronized": False, "dtype": "float32"}
+    card = dataclasses.replace(card, model=arguments)
+    numbers = None if report is None else _numbers(report, card=card)
+    packed = presets.pack_weights(model)
+    made = {"weights_sha256": hashlib.sha256(packed).hexdigest(), "weights_bytes": len(packed)}
+    name = preset_name(target)
+    with files.partial_folder(target.parent) as folder:
+        (folder / presets.WEIGHTS).write_bytes(packed)
+        (folder / presets.CARD).write_text(card.to_json() + "\n", encoding="utf-8")
+        known = folder / presets.KNOWN
+        known.write_text(json.dumps(made), encoding="utf-8")  # loading asks for the checksum
+        rounded = classifier.from_network(presets.load_preset(folder).model, card, name=name)
+        if measure is not None:
+            exact = classifier.from_network(model, card, name=model.name)
+            faces = split.open_faces(exact, measure, dataset=dataset, data_dir=data_dir)
+            found = rounding.compare(exact, rounded, batches=faces.batches)
+            made |= {"split": faces.split, **vars(found)}
+        made |= _known_output(rounded)
+        known.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        text = model_card.render(
+            name,
+            card=card,
+            made=made,
+            starts=list(starts),
+            report=numbers,
+            backbone_origin=backbone_origin,
+        )
+        (folder / presets.README).write_text(text, encoding="utf-8")
+        _publish(folder, target)
+    return made
+
+
+def preset_name(target: pathlib.Path) -> str:
+    """Of what is written there; a name may have points, such as that of a version."""
+    return target.name.removesuffix(".zip")
+
+
+def _known_output(rounded: classifier.Classifier) -> dict:
+    faces, boxes = presets.known_faces(), serving_boxes(rounded.card.regions)
+    boxes = np.tile(boxes, (len(faces), 1, 1))
+    said = rounded.predict({"image": faces, "boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)})
+    return {
+        name: np.round(said[name].astype(np.float64), 6).tolist()
+        for name in ("probabilities", "weights")
+    }
+
+
+def _numbers(report: Report | str | os.PathLike, *, card: ModelCard) -> dict:
+    """The numbers of a report of the model that `card` is of.
+
+    Raises:
+      ValueError: if it is no report, or of a network or regions that differ.
+    """
+    if isinstance(report, Report):
+        path, numbers = "a Report", report.numbers
+    else:
+        path, numbers = (
+            report,
+            files.read_json(pathlib.Path(report).expanduser(), keys=_REPORT_KEYS),
+        )
+    try:
+        theirs = numbers["model"]["card"]
+        there = {"regions": dict(theirs["regions"]), **theirs["model"]}
+        classes = len(numbers["subsets"]["all"]["class_recall"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"`report` must be a report.json of ran_tf.launch.evaluate. Received: "
+            f"report={str(path)!r}: {type(error).__name__}: {error}"
+        ) from error
+    # By way of JSON, as the report went.
+    ours = json.loads(card.to_json())
+    here = {"regions": ours["regions"], **ours["model"]}
+    differences = [
+        f"{name} is {was!r} there and {now!r} in the run"
+        for name, (was, now) in settings.differences(there, here).items()
+        if name not in _HOW_IT_IS_COMPUTED
+    ]
+    if numbers["labels"] != ours["labels"] or classes != len(ours["labels"]):
+        differences.append("its classes are others")
+    if differences:
+        raise ValueError(
+            f"`report` must be of this run: {'; '.join(differences)}. "
+            f"Received: report={str(path)!r}"
+        )
+    return numbers
+
+
+def _publish(folder: pathlib.Path, target: pathlib.Path) -> None:
+    if target.suffix == ".zip":
+        with files.atomic_path(target) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for path in sorted(folder.iterdir()):
+                # Without the time of day, equal contents give equal checksums.
+                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
+        return
+    with files.partial_folder(target.parent) as old:
+        if target.exists():
+            os.rename(target, old / target.name)
+        os.rename(folder, target)

@@ -1,0 +1,192 @@
+"""What an evaluation found, for people at a notebook: the numbers of report.json with names."""
+
+import dataclasses
+import functools
+import html
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rich import console
+
+from ran_tf.checks import check_choice
+from ran_tf.evaluation import markdown, plots, report, tables
+from ran_tf.evaluation.report import Evaluated
+
+# Columns of the table against a baseline for which a terminal has room; report.md has the rest.
+_COLUMNS = 6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset:
+    """What a model got right of some faces; fractions 0..1, None where there is no face.
+
+    Attributes:
+      count: faces.
+      accuracy, accuracy_ci95: with its Wilson interval [low, high].
+      mean_class_accuracy: mean recall of the classes present.
+      class_recall: [n], None for classes without a face.
+      ece: calibration error of the top probability, 15 bins.
+      nll: mean negative log-likelihood, nats.
+      confusion: i64[n, n], rows are the truth.
+    """
+
+    count: int
+    accuracy: float | None
+    accuracy_ci95: list[float] | None
+    mean_class_accuracy: float | None
+    class_recall: list[float | None]
+    ece: float | None
+    nll: float | None
+    confusion: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Difference:
+    """Model minus baseline on the same faces.
+
+    Attributes:
+      count: faces.
+      accuracy, accuracy_ci95: difference, with its paired bootstrap interval [low, high]; None
+        where there is no face.
+      only_model_right, only_baseline_right: faces.
+    """
+
+    count: int
+    accuracy: float | None
+    accuracy_ci95: list[float] | None
+    only_model_right: int
+    only_baseline_right: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """What `ran_tf.evaluate` found. A notebook and a terminal show it as a table.
+
+    Attributes:
+      numbers: the dictionary of report.json, see `ran_tf.evaluation.report.build_report`.
+      model: the model and what it said of every face.
+      baseline: the same of what it is compared with, or None.
+      find_faces: gives faces u8[h, w, 3] by id, to be shown.
+
+    Example:
+      >>> data = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:32]")
+      >>> report = ran_tf.evaluate("ran_faceres_shared_ferplus", data.test)
+      >>> report.subsets["all"].count, report.subsets["all"].confusion.shape
+      (32, (8, 8))
+      >>> sorted(report.subsets)
+      ['all', 'occlusion', 'pose_30', 'pose_45']
+    """
+
+    numbers: dict[str, Any]
+    model: Evaluated
+    baseline: Evaluated | None = None
+    find_faces: Callable[[Sequence[str]], dict[str, np.ndarray]] = lambda ids: {}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in index order."""
+        return tuple(self.numbers["labels"])
+
+    @functools.cached_property
+    def subsets(self) -> dict[str, Subset]:
+        """By the names of `ran_tf.specs.SUBSETS`: all, occlusion, pose_30, pose_45."""
+        return {
+            name: Subset(**{**row, "confusion": np.asarray(row["confusion"])})
+            for name, row in self.numbers["subsets"].items()
+        }
+
+    @functools.cached_property
+    def differences(self) -> dict[str, Difference] | None:
+        """From the baseline, by subset; None without one."""
+        rows = self.numbers.get("differences")
+        return rows and {name: Difference(**row) for name, row in rows.items()}
+
+    def compare(self, other: "Report") -> "Report":
+        """This report with another as its baseline: paired differences on the same faces.
+
+        Raises:
+          ValueError: if the other is of other faces, another truth, or not flip-averaged alike.
+        """
+        numbers = self.numbers
+        check_choice(
+            "other.flip_average", other.numbers["flip_average"], (numbers["flip_average"],)
+        )
+        return dataclasses.replace(
+            self,
+            numbers=report.build_report(
+                self.model,
+                baseline=other.model,
+                **{n: numbers[n] for n in ("dataset", "split", "flip_average", "command")},
+            ),
+            baseline=other.model,
+        )
+
+    def plot(self, name: str = "confusion", *, subset: str = "all"):
+        """A figure.
+
+        Args:
+          name: "confusion", "region_weights" (by occlusion and pose), "attention" (self-attention
+            of whole face and best crop), or "disagreements" with a baseline.
+          subset: whose confusion.
+
+        Returns:
+          A `matplotlib.figure.Figure`.
+
+        Raises:
+          ValueError: for a figure that there is none of, such as the region weights of a
+            whole-face model.
+        """
+        file = f"confusion_{subset}.png" if name == "confusion" else f"{name}.png"
+        makers = plots.makers(self.numbers, find_faces=self.find_faces)
+        if file not in makers:
+            known = ", ".join(name.removesuffix(".png") for name in makers)
+            raise ValueError(
+                f"`name` must be a figure of this report ({known}; a confusion's `subset` apart). "
+                f"Received: name={name!r}, subset={subset!r}"
+            )
+        return makers[file]()
+
+    def save(self, out: str | os.PathLike) -> None:
+        """Writes report.json, report.md and the figures; each appears whole.
+
+        Args:
+          out: folder, made if absent; figures of an earlier report in it that this one has no use
+            for are removed.
+        """
+        report.write_report(self.numbers, out, find_faces=self.find_faces)
+
+    def _grids(self) -> dict[str, list[list[str]]]:
+        numbers = self.numbers
+        title = f"{numbers['dataset']}, {numbers['split']}"
+        title += ", flip-averaged" if numbers["flip_average"] else ""
+        grids = {title: markdown.subset_rows(numbers["subsets"])}
+        if "baseline" in numbers:
+            rows = markdown.difference_rows(numbers)
+            grids["against the baseline"] = [row[:_COLUMNS] for row in rows]
+        return grids
+
+    def __rich_console__(self, screen, options):
+        for title, rows in self._grids().items():
+            yield tables.make_table(rows, title=title)
+
+    def __repr__(self):
+        text = io.StringIO()
+        console.Console(file=text, width=100, color_system=None).print(self)
+        return text.getvalue().rstrip()
+
+    def _repr_html_(self):
+        return "".join(_html_table(rows, title=title) for title, rows in self._grids().items())
+
+
+def _html_table(rows: Sequence[Sequence[str]], *, title: str) -> str:
+    def line(cells, tag):
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    head, *body = rows
+    return (
+        f"<table><caption>{html.escape(title)}</caption><thead>{line(head, 'th')}</thead>"
+        f"<tbody>{''.join(line(row, 'td') for row in body)}</tbody></table>"
+    )
