@@ -133,6 +133,9 @@ class Checked:
     """
 
     def __post_init__(self):
+        for name, hint in typing.get_type_hints(type(self)).items():
+            if dataclasses.is_dataclass(hint) and not isinstance(getattr(self, name), hint):
+                raise InvalidArgument(name, f"a {hint.__name__}", getattr(self, name))
         for described in settings_of(type(self)):
             if "." not in described.path:  # those inside have checked themselves
                 described.check(getattr(self, described.path))

@@ -13,11 +13,11 @@ import tensorflow as tf
 from PIL import Image
 
 import ran_tf
-from ran_tf.config import OptimizerConfig
+from ran_tf.config import TrainConfig
 from ran_tf.evaluation import classifier
 from ran_tf.faces import detect
 from ran_tf.serving import export
-from ran_tf.training import step
+from ran_tf.training.tensorflow_engine import TensorFlowEngine
 
 PRESET = "face_faceres_ferplus"
 TINY = {"backbone": "tiny", "num_classes": 5, "size": (32, 32)}
@@ -82,7 +82,7 @@ def test_a_preset_is_whole_whatever_the_process_says(channels_first):
 NEEDS_TENSORFLOW = {
     "Predictor": lambda folder: ran_tf.Predictor(PRESET),
     "export": lambda folder: export.write_export(None, None, export_dir=folder),
-    "train": lambda folder: step.create_state(TINY, optimizer=OptimizerConfig()),
+    "train": lambda folder: TensorFlowEngine(TrainConfig(), TINY),
     "evaluate": lambda folder: classifier.load(PRESET),
 }
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 import ran_tf
 import tfds_builders
 from ran_tf import specs
-from ran_tf.config import DataConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.evaluation import classifier
 from ran_tf.launch import make_preset
@@ -39,7 +39,7 @@ def workdir(data_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     config = TrainConfig(
         data=DataConfig(name="ferplus", data_dir=data_dir, image_size=(32, 32)),
-        model={"backbone": "tiny", "size": (32, 32)},
+        model=ModelConfig(backbone="tiny", size=(32, 32)),
         epochs=1,
         batch_size=2,
     )

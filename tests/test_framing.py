@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import framing
-from ran_tf.config import DataConfig, RegionConfig, TrainConfig
+from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.faces import align, detect
 from ran_tf.faces.folder import align_folder
@@ -72,7 +72,7 @@ def make_dataset(manual_dir, tmp_path, name: str):
 
 
 def config_of(data: DataConfig) -> TrainConfig:
-    model = {"backbone": "tiny", "size": (24, 24)}
+    model = ModelConfig(backbone="tiny", size=(24, 24))
     return TrainConfig(data=data, model=model, epochs=1, batch_size=4, keep="last")
 
 
@@ -117,7 +117,7 @@ def test_who_is_asked_when_the_dataset_says_nothing(photos, cut, tmp_path):
         said, (data, dataset) = [], made
         started = run.start(
             dataclasses.replace(
-                config_of(data), model={"backbone": "mobilenet_v1", "size": (32, 32)}
+                config_of(data), model=ModelConfig(backbone="mobilenet_v1", size=(32, 32))
             ),
             tmp_path / workdir,
             dataset=dataset,

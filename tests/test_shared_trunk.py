@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.config import OptimizerConfig
+from ran_tf.config import TrainConfig
 from ran_tf.models import shared_trunk
-from ran_tf.training import initialise, step
+from ran_tf.training import initialise
+from ran_tf.training.state import create_state
 
 ARGUMENTS = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (64, 64)}
 SPLIT = "conv_pw_11_relu"
@@ -110,9 +111,8 @@ def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
 
 
 def test_gradients_reach_every_weight_and_frozen_layers_stay():
-    state = step.create_state(
-        {**ARGUMENTS, "trunk": "shared"}, optimizer=OptimizerConfig(), freeze="conv_pw_2_relu"
-    )
+    config = TrainConfig(freeze="conv_pw_2_relu")
+    state = create_state({**ARGUMENTS, "trunk": "shared"}, config=config)
     batch = make_batch(k=3)
     frozen = state.model.backbone.get_layer("conv1_bn").moving_mean
     before = np.array(frozen)

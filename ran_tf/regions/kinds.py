@@ -12,9 +12,6 @@ from ran_tf.checks import InvalidArgument
 from ran_tf.regions import boxes as region_boxes
 from ran_tf.regions.words import describe_region
 
-# Of the regions that a served model looks at, where they are drawn.
-_SERVING_KEY = np.zeros(1, np.int32)
-
 
 @dataclasses.dataclass(frozen=True)
 class RegionKind:
@@ -85,11 +82,17 @@ def make_regions(config, landmarks: np.ndarray, keys: np.ndarray) -> tuple[np.nd
     Raises:
       InvalidArgument: if a registered kind gives other boxes than it was asked for.
     """
-    found = find_kind(config).boxes(
-        config, landmarks, lambda count: draws.draw_numpy(keys, "regions", count)
-    )
+
+    def draw(count: int) -> np.ndarray:
+        return draws.draw_numpy(keys, "regions", count)
+
+    return _find(config, landmarks, draw, faces=len(keys))
+
+
+def _find(config, landmarks: np.ndarray, draw, *, faces: int) -> tuple[np.ndarray, np.ndarray]:
+    found = find_kind(config).boxes(config, landmarks, draw)
     boxes = np.asarray(found["boxes"] if isinstance(found, dict) else found, np.float32)
-    wanted = (len(keys), config.k, 4)
+    wanted = (faces, config.k, 4)
     if boxes.shape not in (wanted, wanted[1:]):
         raise InvalidArgument(
             "boxes", f"f32[b, {config.k}, 4] or f32[{config.k}, 4] of {config.kind!r}", boxes.shape
@@ -113,8 +116,10 @@ def serving_boxes(config) -> np.ndarray:
             "landmarks can be evaluated, but neither exported nor used on images alone",
             config.kind,
         )
-    nowhere = np.full((1, 5, 2), np.nan, np.float32)
-    return make_regions(config, nowhere, _SERVING_KEY)[0][0]
+    # What is drawn is `random_boxes(k, seed=0)`, one draw for every face.
+    rng, nowhere = np.random.default_rng(0), np.full((1, 5, 2), np.nan, np.float32)
+    boxes, _ = _find(config, nowhere, lambda count: rng.uniform(size=(1, count)), faces=1)
+    return boxes[0]
 
 
 def region_names(config) -> list[str]:

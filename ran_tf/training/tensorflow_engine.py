@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import losses, objective
+from ran_tf import backend, losses, objective
 from ran_tf.config import TrainConfig
 from ran_tf.training import optimizers, workers
 from ran_tf.training.engine import validation_means
@@ -29,6 +29,7 @@ class TensorFlowEngine:
         *,
         strategy: tf.distribute.Strategy | None = None,
     ):
+        backend.require_tensorflow()
         self._strategy = strategy or tf.distribute.MirroredStrategy()
         self.replicas = self._strategy.num_replicas_in_sync
         self.writes = workers.is_chief(self._strategy)
