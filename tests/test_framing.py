@@ -133,7 +133,10 @@ def test_who_is_asked_when_the_dataset_says_nothing(photos, cut, tmp_path):
             started.store,
             row=metrics,
             best=functools.partial(
-                records.save_best, model=started.engine.state.ema, card=started.card, metrics=metrics
+                records.save_best,
+                model=started.engine.state.ema,
+                card=started.card,
+                metrics=metrics,
             ),
         )
         card = started.card
