@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ran_tf import specs
-from ran_tf.checks import check_choice, check_framing, check_size
-from ran_tf.config import RegionConfig
+from ran_tf.checks import check_choice, check_framing, check_range, check_size
+from ran_tf.config import ObjectiveConfig, RegionConfig
 
 #: Characters of a class' name.
 MAX_LABEL = 100
@@ -62,6 +62,8 @@ class ModelCard:
       colour: "rgb", or "grey" when colour must be taken out first, because the model saw none.
       crop_margin, crop_drop: how faces were framed, see `framing.Framing`: photos are cut like
         this.
+      loss_margin: of the region biased loss that it was trained with; the paper's where a card
+        says none.
     """
 
     dataset: str
@@ -72,11 +74,13 @@ class ModelCard:
     colour: str = "rgb"
     crop_margin: float = 0.0
     crop_drop: float = 0.0
+    loss_margin: float = ObjectiveConfig.margin
 
     def __post_init__(self):
         check_labels("card.labels", self.labels)
         check_choice("card.colour", self.colour, ("rgb", "grey"))
         check_framing(self.crop_margin, self.crop_drop, prefix="card.crop_")
+        check_range("card.loss_margin", self.loss_margin, low=-1.0, high=1.0)
 
     @property
     def family(self) -> str:

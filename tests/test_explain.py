@@ -1,5 +1,6 @@
 """Where models look, face by face against plain Python, and the figures that show it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -33,7 +34,7 @@ def with_attention(*, lift=0.05, k=6):
 
 def test_weights_by_pose():
     predictions = with_attention()
-    found = explain.explain(predictions)["pose_weights"]
+    found = explain.explain(predictions, margin=0.02)["pose_weights"]
     for name, faces in {
         "unturned": [i for i in range(100) if not 30 <= i < 50],
         "pose_30": range(30, 50),
@@ -46,7 +47,7 @@ def test_weights_by_pose():
 
 def test_how_often_a_crop_beats_the_whole_face():
     predictions = with_attention()
-    mu = explain.explain(predictions)["mu"]
+    mu = explain.explain(predictions, margin=0.02)["mu"]
     shares = {name: row["share"] for name, row in mu["above_margin"].items()}
     assert shares == {"all": 0.25, "occlusion": 25 / 40, "pose_30": 0.0, "pose_45": None}
     # Wilson for 25 of 100, from the formula by hand.
@@ -63,7 +64,7 @@ def test_how_often_a_crop_beats_the_whole_face():
         assert len(edges) == len(faces) + 1 and sum(faces) == 100
         low = sum(value < edges[10] - 1e-9 for value in values)
         assert abs(sum(faces[:10]) - low) <= 1
-    nobody = explain.explain(with_attention(lift=0.019))["mu"]
+    nobody = explain.explain(with_attention(lift=0.019), margin=0.02)["mu"]
     assert nobody["above_margin"]["all"]["share"] == 0.0, "below the margin"
 
 
@@ -72,25 +73,28 @@ def test_faces_without_a_crop_are_not_asked_whether_it_is_ahead():
     predictions = with_attention()
     for values in (predictions.weights, predictions.mu):
         values[90:, 1:] = 0.0
-    mu = explain.explain(predictions)["mu"]
+    mu = explain.explain(predictions, margin=0.02)["mu"]
     assert mu["above_margin"]["all"]["count"] == 90
     assert mu["above_margin"]["all"]["share"] == pytest.approx(25 / 90)
     assert (
         mu["above_margin"]["occlusion"]
-        == explain.explain(with_attention())["mu"]["above_margin"]["occlusion"]
+        == explain.explain(with_attention(), margin=0.02)["mu"]["above_margin"]["occlusion"]
     ), "all occluded faces have crops"
     best = [max(row[1:]) for row in predictions.mu[:90].tolist()]
     assert mu["best_crop"]["mean"] == pytest.approx(np.mean(best))
     assert sum(mu["whole_face"]["faces"]) == 90
     predictions.weights[:, 1:] = 0.0
-    assert explain.explain(predictions)["mu"] is None, "no face has any"
+    assert explain.explain(predictions, margin=0.02)["mu"] is None, "no face has any"
 
 
 def test_models_that_do_not_tell():
-    assert explain.explain(make_predictions(TEN_WRONG, k=1)) == {"pose_weights": None, "mu": None}
+    assert explain.explain(make_predictions(TEN_WRONG, k=1), margin=0.02) == {
+        "pose_weights": None,
+        "mu": None,
+    }
     exported = with_attention()
     object.__setattr__(exported, "mu", None)
-    told = explain.explain(exported)
+    told = explain.explain(exported, margin=0.02)
     assert told["mu"] is None and told["pose_weights"]["pose_30"]
 
 
@@ -176,7 +180,11 @@ def test_the_report_shows_it(tmp_path):
     baseline.probabilities[:] = np.roll(baseline.probabilities, 1, axis=1)
     made = report.build_report(
         report.Evaluated(name="runs/ran", card=make_card(), predictions=model),
-        baseline=report.Evaluated(name="runs/other", card=make_card(), predictions=baseline),
+        baseline=report.Evaluated(
+            name="runs/other",
+            card=dataclasses.replace(make_card(), loss_margin=0.005),
+            predictions=baseline,
+        ),
         dataset="ferplus/majority/1.0.0",
         split="test",
         flip_average=False,
@@ -189,8 +197,9 @@ def test_the_report_shows_it(tmp_path):
     names = {path.name for path in tmp_path.glob("*.png")}
     assert {"attention.png", "disagreements.png", "region_weights.png"} <= names
     text = (tmp_path / "report.md").read_text()
-    assert "| model | 0.4500 | 0.4250 | 25.00 (17.55 to 34.30) | 62.50 " in text
-    assert "| baseline | 0.4500 | 0.4450 | 0.00 (0.00 to 3.70) |" in text
+    assert "| model | 0.4500 | 0.4250 | 0.02 | 25.00 (17.55 to 34.30) | 62.50 " in text
+    # Its crops are .01 ahead on a quarter of the faces, as its own margin asks.
+    assert "| baseline | 0.4500 | 0.4450 | 0.005 | 25.00 (17.55 to 34.30) |" in text
     assert f"| `{made['disagreements'][0]['id']}` | " in text
     for row in ("| unturned | ", "| pose_30 | "):
         assert row in text

@@ -13,7 +13,7 @@ def numbers(best: dict, *, count: int) -> dict:
     """What is kept of a run: {"accuracy", "accuracy_ci95", "epoch"}.
 
     Args:
-      best: as `training.loop.train` returns it.
+      best: `TrainedRun.metrics` of `training.loop.train`.
       count: faces of the validation split.
     """
     correct = round(best["validation_accuracy"] * count)

@@ -7,17 +7,19 @@ import numpy as np
 from ran_tf import metrics, specs
 from ran_tf.evaluation.predictions import Predictions
 
-# By how much the paper's region biased loss wants the best crop above the whole face.
-MARGIN = 0.02
-
 # Faces on the contact sheet.
 MOST_DISAGREEMENTS = 24
 
 _BINS = 40
 
 
-def explain(predictions: Predictions) -> dict:
+def explain(predictions: Predictions, *, margin: float) -> dict:
     """What a model with regions looked at, ready for JSON.
+
+    Args:
+      predictions: of the model.
+      margin: by how much the region biased loss of its training wanted the best crop above the
+        whole face, `ModelCard.loss_margin`.
 
     Returns:
       {"pose_weights": None for a whole-face model, else {"unturned", "pose_30", "pose_45": mean
@@ -36,7 +38,7 @@ def explain(predictions: Predictions) -> dict:
     groups = {"unturned": ~(predictions.pose_30 | predictions.pose_45), **turned}
     return {
         "pose_weights": {n: mean_rows(predictions.weights, faces=f) for n, f in groups.items()},
-        "mu": None if predictions.mu is None else _attention(predictions),
+        "mu": None if predictions.mu is None else _attention(predictions, margin=margin),
     }
 
 
@@ -95,7 +97,7 @@ def mean_rows(values: np.ndarray, *, faces: np.ndarray) -> list[float] | None:
     return values[faces].mean(axis=0, dtype=np.float64).tolist() if faces.any() else None
 
 
-def _attention(predictions: Predictions) -> dict | None:
+def _attention(predictions: Predictions, *, margin: float) -> dict | None:
     # The weight of a masked region is exactly 0.
     cropped = (predictions.weights[:, 1:] > 0).any(axis=1)
     if not cropped.any():
@@ -104,9 +106,9 @@ def _attention(predictions: Predictions) -> dict | None:
     whole, crop = mu[:, 0], mu[:, 1:].max(axis=1)
     # One range for both, so that they can be drawn over each other.
     low, high = min(whole.min(), crop.min()), max(whole.max(), crop.max())
-    above = crop - whole >= MARGIN
+    above = crop - whole >= margin
     return {
-        "margin": MARGIN,
+        "margin": margin,
         "whole_face": _distribution(whole, low=low, high=high),
         "best_crop": _distribution(crop, low=low, high=high),
         "difference": _distribution(crop - whole),

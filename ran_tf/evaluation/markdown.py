@@ -217,10 +217,10 @@ def _attention(report: dict) -> list[str]:
     found = {n: p["explain"]["mu"] for n, p in parts.items() if p and p["explain"]["mu"]}
     if not found:
         return []
-    margin = next(iter(found.values()))["margin"]
-    rows = [["", "mean mu, whole face", "best crop", *report["subsets"]]]
+    rows = [["", "mean mu, whole face", "best crop", "margin", *report["subsets"]]]
     for name, mu in found.items():
         cells = [f"{mu[key]['mean']:.4f}" for key in ("whole_face", "best_crop")]
+        cells.append(f"{mu['margin']:g}")
         for share in mu["above_margin"].values():
             text = f"{percent(share['share'])} ({interval(share['share_ci95'])})"
             cells.append(text if share["count"] else "-")
@@ -229,9 +229,9 @@ def _attention(report: dict) -> list[str]:
         "## Best crop against whole face",
         "",
         "Self-attention `mu` of the whole face and the largest of the other regions; then, per "
-        f"cent of the faces of each subset on which the best crop is ahead by at least {margin}, "
-        "the margin of the paper's region biased loss (95 % interval). Faces of which only the "
-        "whole face is known are left out.",
+        "cent of the faces of each subset on which the best crop is ahead by at least the margin "
+        "of the region biased loss that the model was trained with (95 % interval). Faces of which "
+        "only the whole face is known are left out.",
         "",
         *table(rows),
         "",

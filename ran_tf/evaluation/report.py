@@ -152,7 +152,7 @@ def _numbers(model: Evaluated) -> dict:
         "subsets": {n: _subset(predictions, faces=predictions.subset(n)) for n in specs.SUBSETS},
         "occlusions": {n: _accuracy(predictions, faces=f) for n, f in kinds.items()},
         "regions": regions,
-        "explain": explain.explain(predictions),
+        "explain": explain.explain(predictions, margin=model.card.loss_margin),
     }
 
 
