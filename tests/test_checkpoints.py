@@ -167,6 +167,42 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path)
     assert epochs_of(workdir) == [1, 2]
 
 
+def plain_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+
+
+def dangling_link(folder):
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def empty_manifest(folder):
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / manifest.NAME).write_text('{"files": {}}')
+
+
+def folder_as_state(folder):
+    (folder / "state.npz").unlink()
+    (folder / "state.npz").mkdir()
+
+
+@pytest.mark.parametrize("make", [plain_file, dangling_link, empty_manifest, folder_as_state])
+def test_what_is_no_checkpoint_falls_back_to_the_one_before(tmp_path, make):
+    save_epochs(tmp_path, 2)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    make(newest)
+    store, model, said = resume(tmp_path)
+    assert store.progress.step == 10 and model.get_weights()[1][0] == 1
+    (line,) = said
+    assert newest.name in line and "going back to step-000000010" in line
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000000010-epoch-00001"]
+    make(tmp_path / "checkpoints" / "step-000000010-epoch-00001")
+    with pytest.raises(checkpoints.BrokenCheckpointError, match="no whole checkpoint"):
+        checkpoints.restore(make_store(tmp_path)[0], say=print)
+
+
 def test_going_back_before_the_first_epoch_takes_its_metrics_away(tmp_path):
     store, model = make_store(tmp_path)
     store.progress.step = 5

@@ -154,7 +154,7 @@ def restore(store: Store, *, say: Callable[[str], None]) -> bool:
     broken, whole = {}, None
     for folder in _step_folders(store.folder):
         try:
-            manifest.check(folder)
+            manifest.check(folder, needed=(_IDENTITY, _STATE, _PROGRESS))
         except manifest.BrokenFolderError as error:
             broken[folder] = error
         else:
@@ -242,14 +242,18 @@ def _remove(folder: pathlib.Path) -> None:
     """Away at once, so that a kill leaves no half of it under its name."""
     away = folder.with_name(f".partial-{folder.name}")
     folder.rename(away)
-    shutil.rmtree(away, ignore_errors=True)
+    _delete(away)
+
+
+def _delete(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _remove_leftovers(store: Store) -> None:
     """What a killed run was writing."""
     for folder in (store.workdir, store.folder):
         for path in folder.glob(".partial-*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+            _delete(path)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from collections.abc import Iterable
 
 from ran_tf import files
 
@@ -28,10 +29,23 @@ def write(folder: pathlib.Path) -> None:
     sync(folder)
 
 
-def check(folder: pathlib.Path) -> None:
-    """Raises BrokenFolderError unless every file is there, byte for byte."""
+def check(folder: pathlib.Path, *, needed: Iterable[str] = ()) -> None:
+    """Checks that every file is there, byte for byte.
+
+    Args:
+      folder: what `write` was called for.
+      needed: names of files without which it is not whole, whatever its manifest lists.
+
+    Raises:
+      BrokenFolderError: if it is no folder, a file is missing or another than it was, or the
+        manifest is damaged.
+    """
+    if not folder.is_dir():
+        raise BrokenFolderError("it is no folder")
     try:
         listed = json.loads((folder / NAME).read_bytes())["files"]
+        if absent := [name for name in needed if name not in listed]:
+            raise BrokenFolderError(f"{NAME} does not list {', '.join(absent)}")
         for name, noted in listed.items():
             path = folder / name
             if path.stat().st_size != noted["bytes"]:
@@ -42,6 +56,8 @@ def check(folder: pathlib.Path) -> None:
                 raise BrokenFolderError(f"{name} does not have its checksum")
     except FileNotFoundError as error:
         raise BrokenFolderError(f"{pathlib.Path(error.filename).name} is missing") from error
+    except IsADirectoryError as error:
+        raise BrokenFolderError(f"{pathlib.Path(error.filename).name} is a folder") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenFolderError(f"{NAME} is damaged") from error
 
