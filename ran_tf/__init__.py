@@ -18,6 +18,7 @@ _HOMES = {
     "TrainConfig": "ran_tf.config",
     "Failure": "ran_tf.prediction",
     "FoundFace": "ran_tf.prediction",
+    "Hooks": "ran_tf.training.run",
     "LABELS": "ran_tf.specs",
     "Prediction": "ran_tf.prediction",
     "Predictor": "ran_tf.predictor",
@@ -45,6 +46,7 @@ _HOMES = {
     "register_optimizer": "ran_tf.registry",
     "register_regions": "ran_tf.regions.kinds",
     "region_biased_loss": "ran_tf.losses",
+    "train": "ran_tf.training.loop",
 }
 
 __all__ = list(_HOMES)

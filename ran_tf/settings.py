@@ -164,6 +164,20 @@ def identity(config: Any) -> dict[str, Any]:
     return found
 
 
+def by_flag(config: Any) -> dict[str, Any]:
+    """The settings as their flags would say them, by name of flag; a square size is its side."""
+    found = {}
+    for described in settings_of(type(config)):
+        if described.flag:
+            value = config
+            for name in described.path.split("."):
+                value = getattr(value, name)
+            if described.kind == "size" and value and value[0] == value[1]:
+                value = value[0]
+            found[described.flag] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     """The same settings but for some, by dotted name: {"data.regions.k": 1}."""
     own, inside = {}, {}

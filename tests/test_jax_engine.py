@@ -126,6 +126,32 @@ def test_a_stopped_run_ends_as_one_that_was_not(trained):
         assert stopped[name] == pytest.approx(whole[name], rel=1e-4)
 
 
+@pytest.mark.large
+def test_the_command_as_a_user_runs_it(tmp_path, synthetic_dir):
+    """Trained on JAX, then evaluated and exported, which Keras does on TensorFlow alone."""
+    command = [sys.executable, "-m", "ran_tf.launch.train", "--backend=jax", "--epochs=1"]
+    command += ["--flagfile=launch/quickstart.flags", "--workdir=run", "--region_size=32"]
+    command += ["--backbone=mobilenet_v1", f"--data_dir={synthetic_dir}"]
+    command += ["--train_split=train[:64]", "--validation_split=validation[:32]"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "best epoch 1: validation accuracy" in done.stdout
+    (start,) = records.read_starts(tmp_path / "run")
+    assert start["backend"] == "jax"
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert report["subsets"]["all"]["count"] == 3528
+    face = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
+    (trained,), (served,) = (ran_tf.Predictor(tmp_path / p)([face]) for p in ("run", "run/export"))
+    np.testing.assert_allclose(served.probabilities, trained.probabilities, atol=1e-5)
+
+
 def test_what_jax_left_is_used_on_tensorflow(trained):
     found = records.load_workdir(trained["folder"] / "run")
     assert found.card.labels == ran_tf.LABELS["synthetic_faces"]

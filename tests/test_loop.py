@@ -65,7 +65,7 @@ def kill_after(steps):
 
 def run(config, workdir, *, hooks=None, strategy=None, **kwargs):
     strategy = strategy or tf.distribute.MirroredStrategy(["CPU:0"])
-    return loop.train(config, workdir, strategy=strategy, hooks=hooks, **kwargs)
+    return loop.train(config, workdir, strategy=strategy, hooks=hooks, **kwargs).metrics
 
 
 def rows_of(workdir):
@@ -199,8 +199,9 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     hooks = loop.Hooks(on_message=messages.append)
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
     # Without relation the classifier reads half as many features.
-    assert "re-initialised: classifier/kernel" in messages[0]
-    assert "first was trained with attention='sigmoid' and goes on with 'softmax'" in messages[1]
+    assert "chosen on 16 faces" in messages[0]
+    assert "re-initialised: classifier/kernel" in messages[1]
+    assert "first was trained with attention='sigmoid' and goes on with 'softmax'" in messages[2]
     first, second = (records.load_workdir(tmp_path / name).model for name in ("first", "second"))
     np.testing.assert_allclose(
         first.backbone.get_layer("conv0").kernel,
@@ -227,6 +228,33 @@ def test_the_loss_that_is_shown_is_the_one_that_is_minimised():
     }
 
 
+def test_a_run_from_python(config, tmp_path, capsys):
+    made = ran_tf.train(dataclasses.replace(config, epochs=1), workdir=tmp_path / "run")
+    assert made.weights.is_file() and made.weights.parent == made.workdir == tmp_path / "run"
+    assert made.metrics == records.read_best(made.workdir)
+    assert "epoch 1 done: loss" in capsys.readouterr().out
+    assert ran_tf.Predictor(made.workdir).labels == ran_tf.LABELS["synthetic_faces"]
+    (start,) = records.read_starts(made.workdir)
+    training = pipeline.TrainingData(
+        config.data, prepared.open_dataset(config.data), batch_size=16, seed=0
+    )
+    assert start["data"] == {
+        "labels": list(ran_tf.LABELS["synthetic_faces"]),
+        "train_faces": 40,
+        "train_data": training.fingerprint,
+    }
+    assert start["flags"]["image_size"] == 24 and start["flags"]["dataset"] == "synthetic_faces"
+
+
+def test_a_run_from_python_is_heard_and_stopped(config, tmp_path, capsys):
+    steps = []
+    hooks = ran_tf.Hooks(on_step=steps.append, stop=lambda: len(steps) > 0)
+    with pytest.raises(loop.Stopped):
+        ran_tf.train(config, workdir=tmp_path, hooks=hooks)
+    assert [(report.epoch, report.step) for report in steps] == [(1, 1), (1, 2)]
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_kept_is_what_was_measured(config, tmp_path):
     """Both are of the moving average: the kept weights give validation's numbers again."""
     kept = run(dataclasses.replace(config, epochs=1), tmp_path)
@@ -241,10 +269,24 @@ def test_what_is_kept_is_what_was_measured(config, tmp_path):
     assert kept["validation_accuracy"] == pytest.approx(hits.mean())
 
 
-def test_of_equal_epochs_the_first_is_kept(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        TensorFlowEngine,
-        "validate",
-        lambda *_, **__: {"validation_accuracy": 0.5, "validation_cross_entropy": 1.0},
-    )
-    assert run(config, tmp_path)["epoch"] == 1
+@pytest.mark.parametrize(
+    ("measured", "epoch"),
+    [
+        ([(0.5, 1.0), (0.5, 0.9)], 2),  # the surer of equals
+        ([(0.5, 1.0), (0.5, 1.1)], 1),
+        ([(0.5, 1.0), (0.5, 1.0)], 1),  # the first of epochs that are equal in both
+        ([(0.5, 1.0), (0.4, 0.1)], 1),  # accuracy decides
+    ],
+)
+def test_of_equally_accurate_epochs_the_surer_is_kept(
+    config, tmp_path, monkeypatch, measured, epoch
+):
+    rows = iter(measured)
+
+    def validate(*_, **__):
+        return dict(
+            zip(("validation_accuracy", "validation_cross_entropy"), next(rows), strict=True)
+        )
+
+    monkeypatch.setattr(TensorFlowEngine, "validate", validate)
+    assert run(config, tmp_path)["epoch"] == epoch

@@ -74,6 +74,7 @@ def test_what_tensorflow_reads_by_pattern(odd, small_export):
 
 def test_prepare_and_align(odd):
     assert "Built" in prepare.prepare(**mine(odd), manual_dir=str(odd / "raw"))
+    assert "Already built" in prepare.prepare(**mine(odd))
     for name, landmarks_only in (("aligned", False), ("points", True)):
         made = align.align(
             odd / "photos",

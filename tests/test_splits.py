@@ -82,13 +82,20 @@ def test_faces_in_two_splits_are_counted(config):
 
 
 def test_an_epoch_is_not_chosen_on_faces_that_are_trained_on(config):
-    assert check(config) == []
     with pytest.raises(ValueError, match=r"Received: 2 faces in both train_split='train\[:8\]'"):
         check(change(config, train_split="train[:8]", validation_split="train[6:]"))
     kept_last = change(config, train_split="train+validation", keep="last")
     assert check(kept_last) == [
         "validates on 4 faces that it trains on: that accuracy means nothing"
     ]
+
+
+def test_a_choice_that_rests_on_few_faces_is_told(config, synthetic_dir):
+    (line,) = check(config)
+    assert "4 faces" in line and "25.0%" in line
+    drawn = change(config, name="synthetic_faces", data_dir=synthetic_dir)
+    for count, told in ((49, 1), (50, 0)):
+        assert len(check(change(drawn, validation_split=f"validation[:{count}]"))) == told
 
 
 def test_an_epoch_is_not_chosen_on_the_test_split(config):
@@ -98,7 +105,7 @@ def test_an_epoch_is_not_chosen_on_the_test_split(config):
 
 
 def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plain_dir, parse):
-    assert check(change(config, train_split="train+test")) == [
+    assert check(change(config, train_split="train+test", keep="last")) == [
         "trains on 4 faces of the test split: evaluate it on other faces"
     ]
     parse(
@@ -108,7 +115,7 @@ def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plai
         "--train_split=train+test",
         "--evaluate",
     )
-    with pytest.raises(ValueError, match=r"Received: --train_split=train\+test, which has 4 faces"):
+    with pytest.raises(ValueError, match=r"Received: train_split='train\+test', which has 4 faces"):
         train_command.main()
 
 
@@ -116,7 +123,7 @@ def test_the_last_epoch_needs_no_validation(config, tmp_path):
     with pytest.raises(ValueError, match="needs none. Received: data.validation_split=''"):
         change(config, validation_split="")
     last = change(config, validation_split="", keep="last")
-    kept = loop.train(last, tmp_path, strategy=one_device())
+    kept = loop.train(last, tmp_path, strategy=one_device()).metrics
     assert kept["epoch"] == 1 and "validation_accuracy" not in kept
     assert "validation_accuracy" not in (tmp_path / records.METRICS).read_text()
     assert records.load_workdir(tmp_path).card.labels == ("happy", "sad")
@@ -128,7 +135,7 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
     with pytest.raises(ValueError, match=f"--landmarks=FILE.csv. Received: {message}"):
         check(wanted)
     # The whole face alone needs none.
-    assert check(change(config, regions=RegionConfig(kind="landmarks", k=1))) == []
+    assert check(change(config, regions=RegionConfig(kind="landmarks", k=1))) == check(config)
     known = DataConfig(data_dir=synthetic_dir, regions=LANDMARKS, train_split="train[:9]")
     assert check(dataclasses.replace(config, data=known)) == []
 

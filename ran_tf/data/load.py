@@ -72,7 +72,12 @@ class Data:
         framing = self.dataset.framing()
         if framing is None and model.card is not None:
             framing = Framing(margin=model.card.crop_margin, drop=model.card.crop_drop)
-        return self.dataset.card(self.config, model=model.arguments, framing=framing or Framing())
+        return self.dataset.card(
+            self.config,
+            model=model.arguments,
+            framing=framing or Framing(),
+            loss_margin=model.loss_margin,
+        )
 
     def _split(self, split: str, *, training: bool) -> tf.data.Dataset | None:
         if not self.dataset.has_split(split):

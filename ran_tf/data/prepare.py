@@ -73,7 +73,7 @@ def prepare(
 def prepare_if_drawn(
     data: DataConfig, *, turn: contextlib.AbstractContextManager | None = None
 ) -> None:
-    """Prepares faces that are drawn, not downloaded, and says so: they are made on first use.
+    """Prepares faces that are drawn, not downloaded, on first use, and says so.
 
     Args:
       data: says which dataset.
@@ -81,7 +81,8 @@ def prepare_if_drawn(
     """
     if data.name == "synthetic_faces":
         with turn or contextlib.nullcontext():
-            print(prepare(dataset=data.name, data_dir=data.data_dir))
+            if not _is_built(_open_builder(data.name, data_dir=data.data_dir)):
+                print(prepare(dataset=data.name, data_dir=data.data_dir))
 
 
 def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -103,8 +104,10 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
 
 
 def _is_built(builder: tfds.core.DatasetBuilder) -> bool:
-    # TFDS alone would warn of a folder that is not there yet.
-    return builder.data_path.exists() and builder.is_prepared()
+    # Not `builder.is_prepared()`: it looks by pattern, and brackets of a path mean something there.
+    return all(
+        (builder.data_path / name).exists() for name in ("dataset_info.json", "features.json")
+    )
 
 
 @contextlib.contextmanager

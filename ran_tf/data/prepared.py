@@ -102,13 +102,16 @@ class Dataset:
             coloured = any((some != some[..., :1]).any() for some in faces.as_numpy_iterator())
         return "rgb" if coloured else "grey"
 
-    def card(self, data: DataConfig, *, model: dict, framing: framing.Framing) -> ModelCard:
+    def card(
+        self, data: DataConfig, *, model: dict, framing: framing.Framing, loss_margin: float
+    ) -> ModelCard:
         """The card of a network that was trained on it.
 
         Args:
           data: how its faces were read.
           model: arguments of the network.
           framing: how its faces were cut out of photos.
+          loss_margin: of the region biased loss that it was trained with.
         """
         return ModelCard(
             dataset=self.name,
@@ -119,6 +122,7 @@ class Dataset:
             colour=self.colour(data),
             crop_margin=framing.margin,
             crop_drop=framing.drop,
+            loss_margin=loss_margin,
         )
 
     def framing(self) -> framing.Framing | None:

@@ -179,6 +179,7 @@ def card_on(model, data: Any) -> ModelCard:
         image_size=tuple(int(side) for side in x["image"].shape[1:3]),
         regions=regions,
         model=model.arguments,
+        loss_margin=model.loss_margin,
     )
 
 

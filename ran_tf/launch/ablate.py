@@ -122,7 +122,7 @@ def ablate(
                     strategy=strategy,
                     init_weights=init_weights,
                     hooks=hooks,
-                )
+                ).metrics
             done[folder] = ablation_table.numbers(best, count=count)
             _write_run(out, run, numbers=done[folder], init_weights=init_weights)
             keras.backend.clear_session()

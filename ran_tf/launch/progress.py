@@ -46,17 +46,7 @@ def training_display():
             say(f"epoch {epoch}  step {report.step}/{report.steps}  {numbers}")
 
     def on_epoch(row: dict) -> None:
-        validated = ""
-        if "validation_accuracy" in row:
-            validated = (
-                f"validation acc {row['validation_accuracy']:.2%} "
-                f"ce {row['validation_cross_entropy']:.4f}, "
-            )
-        say(
-            f"epoch {row['epoch']} done: loss {row['loss']:.4f} "
-            f"(ce {row['cross_entropy']:.4f}, rb {row['region_loss']:.4f}) "
-            f"acc {row['accuracy']:.2%}, {validated}{row['faces_per_second']:.0f} faces/s"
-        )
+        say(meter.epoch_line(row))
 
     def say(text: str) -> None:
         out.print(text, soft_wrap=True)

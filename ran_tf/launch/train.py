@@ -6,23 +6,26 @@ an export at the end. Where TF_CONFIG names several workers, the same command ru
 """
 
 import dataclasses
-import datetime
+import importlib.util
 import os
-import pathlib
-import platform
+import shlex
 import signal
-import subprocess
 import sys
-from importlib import metadata
 
 from absl import flags
 
 from ran_tf.checks import check_framing
+from ran_tf.config import TrainConfig
 from ran_tf.framing import Framing
-from ran_tf.launch import cluster, command, stop
+from ran_tf.launch import afterwards, cluster, command, stop
 from ran_tf.launch import flags as launch_flags
+from ran_tf.settings import identity
 
-_PACKAGES = ("ran_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
+_NO_RECIPE = (
+    "no recipe was given: this trains ResNet-18 on regions of 224 pixels of drawn faces, about one "
+    "face a second on a CPU. A recipe for minutes: --flagfile=launch/quickstart.flags"
+)
+_GET_TENSORBOARD = ' (pip install "ran_tf[tensorboard]")'
 
 
 def define_flags() -> None:
@@ -59,6 +62,7 @@ def main() -> None:
     config = launch_flags.train_config(values)
     # Keras reads it when it is imported. Heavy imports wait until the flags are known to be good.
     os.environ["KERAS_BACKEND"] = values.backend
+    afterwards.check(config, values)
     strategy = cluster.start(restarts=values.restarts, backend=values.backend)
     if strategy is None:
         _run(config, None)
@@ -72,98 +76,51 @@ def main() -> None:
 
 
 def _run(config, strategy) -> None:
-    from ran_tf.data import prepare, prepared
     from ran_tf.launch import progress
-    from ran_tf.training import checkpoints, loop, records
+    from ran_tf.training import checkpoints, loop
     from ran_tf.training.engine import is_writer
 
     values = flags.FLAGS
-    chief, turn = is_writer(strategy), None
-    if strategy is not None:
-        from ran_tf.training import workers
-
-        turn = workers.chief_first(strategy)
-    prepare.prepare_if_drawn(config.data, turn=turn)
-    workdir = pathlib.Path(values.workdir).expanduser()
-    dataset = prepared.open_dataset(config.data)
-    if values.evaluate:
-        _check_test_split(dataset, data=config.data)
-    if values.export and config.data.regions.follow_landmarks:
-        raise ValueError(
-            "--export cannot write a model with landmark regions, which differ from face to face: "
-            "train without it, or with --regions=fixed. Received: --export --regions=landmarks"
-        )
+    chief = is_writer(strategy)
+    if chief and identity(config) == identity(TrainConfig()):
+        print(_NO_RECIPE)
     with progress.training_display() as display, stop.on_signals() as asked:
-        # All workers know the same numbers; one shows them, and notes the run.
-        hooks = dataclasses.replace(
-            display,
-            on_start=lambda: records.add_start(workdir, _describe_start(dataset=dataset.full_name)),
-            stop=asked,
-        )
-        if not chief:
-            hooks = loop.Hooks(stop=asked)
+        # All workers know the same numbers; one shows them.
+        hooks = dataclasses.replace(display if chief else loop.Hooks(), stop=asked)
         try:
-            best = loop.train(
+            run = loop.train(
                 config,
-                workdir,
+                values.workdir,
                 strategy=strategy,
                 init_weights=values.init_weights,
                 hooks=hooks,
                 checkpoint_seconds=values.checkpoint_seconds,
                 framing=framing_given(values),
+                tested=values.evaluate,
             )
         except checkpoints.OtherRunError as error:
             raise error.renamed(launch_flags.flag_of) from error
         except loop.Stopped:
             if chief:
                 print(
-                    f"stopped with a checkpoint in {workdir}; run the same command again to go on"
+                    f"stopped with a checkpoint in {values.workdir}; run the same command again to "
+                    "go on"
                 )
             # Perhaps it was another worker that was asked.
             sys.exit(stop.exit_code(asked() or signal.SIGTERM))
     if chief:
-        accuracy = best.get("validation_accuracy")
-        validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
-        print(f"{config.keep} epoch {best['epoch']}: {validated}")
-        print(f"weights: {workdir / records.BEST_WEIGHTS}")
-    if strategy is None:
-        _finish_on_tensorflow(workdir)
-        return
-    from ran_tf.launch import evaluate, export
-
-    if values.evaluate:
-        evaluate.evaluate_workdir(
-            workdir,
-            out=workdir / "report",
-            dataset=values.dataset,
-            data_dir=values.data_dir,
-            strategy=strategy,
-        )
-    if values.export and chief:
-        export.export_model(workdir, export_dir=workdir / "export")
+        _print_kept(run, keep=config.keep)
+    afterwards.finish(run.workdir, values, strategy=strategy)
 
 
-def _finish_on_tensorflow(workdir: pathlib.Path) -> None:
-    """Evaluates and exports, which Keras can do on TensorFlow alone: in processes of their own."""
-    values = flags.FLAGS
-    at = [f"--workdir={workdir}"]
-    commands = {
-        "evaluate": [*at, f"--out={workdir / 'report'}", f"--dataset={values.dataset}"],
-        "export": [*at, f"--export_dir={workdir / 'export'}"],
-    }
-    if values.data_dir:
-        commands["evaluate"].append(f"--data_dir={values.data_dir}")
-    for name, arguments in commands.items():
-        if values[name].value:
-            if values["import"].value:
-                arguments.append(f"--import={','.join(values['import'].value)}")
-            done = subprocess.run(
-                [sys.executable, "-m", f"ran_tf.launch.{name}", *arguments],
-                env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-                check=False,
-            )
-            if done.returncode:
-                sys.exit(done.returncode)
+def _print_kept(run, *, keep: str) -> None:
+    accuracy = run.metrics.get("validation_accuracy")
+    validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
+    print(f"{keep} epoch {run.metrics['epoch']}: {validated}")
+    print(f"weights: {run.weights}")
+    if (scalars := run.workdir / "tensorboard").exists():
+        get = "" if importlib.util.find_spec("tensorboard") else _GET_TENSORBOARD
+        print(f"curves: tensorboard --logdir={shlex.quote(str(scalars))}{get}")
 
 
 def framing_given(values: flags.FlagValues) -> Framing | None:
@@ -173,41 +130,6 @@ def framing_given(values: flags.FlagValues) -> Framing | None:
     margin, drop = values.crop_margin or 0.0, values.crop_drop or 0.0
     check_framing(margin, drop, prefix="--crop_")
     return Framing(margin=margin, drop=drop)
-
-
-def _check_test_split(dataset, *, data) -> None:
-    if "test" not in dataset.builder.info.splits:
-        raise ValueError(
-            f"--evaluate reads the split 'test', which {dataset.name!r} does not have: train "
-            "without it, then run ran_tf.launch.evaluate with --split=validation"
-        )
-    dataset.check_regions(data.regions, split="test")
-    dataset.size(data.train_split, name="train_split")
-    if shared := dataset.shared(data.train_split, "test"):
-        raise ValueError(
-            "--evaluate needs a test split that is not trained on. Received: "
-            f"--train_split={data.train_split}, which has {shared:,} faces of it"
-        )
-
-
-def _describe_start(*, dataset: str) -> dict:
-    """What this run is made of."""
-    return {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "dataset": dataset,
-        "init_weights": flags.FLAGS.init_weights,
-        "flags": {f.name: f.value for f in flags.FLAGS.get_flags_for_module(launch_flags.__name__)},
-        "versions": {package: _version(package) for package in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # a checkout that is not installed
-        return "not installed"
 
 
 if __name__ == "__main__":

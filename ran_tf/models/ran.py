@@ -317,6 +317,12 @@ class RegionAttentionNetwork(keras.Model):
         """Arguments that make an equal network, as a card has them."""
         return {**self._arguments, "dtype": self.dtype_policy.name}
 
+    @property
+    def loss_margin(self) -> float:
+        """Of the region biased loss that it was trained with, as a card has it."""
+        known = self.card.loss_margin if self.card is not None else ObjectiveConfig.margin
+        return known if self._objective is None else self._objective.margin
+
     @classmethod
     def from_preset(cls, name, num_classes=None, labels=None, **kwargs):
         """As `ran_tf.from_preset`."""

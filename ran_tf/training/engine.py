@@ -91,6 +91,15 @@ def is_writer(strategy: Any = None) -> bool:
     return workers.is_chief(strategy)
 
 
+def chief_first(strategy: Any = None) -> contextlib.AbstractContextManager:
+    """As `Engine.chief_first`, before there is an engine."""
+    if strategy is None:
+        return contextlib.nullcontext()
+    from ran_tf.training import workers
+
+    return workers.chief_first(strategy)
+
+
 def validation_means(sums) -> dict[str, float]:
     """Of f64[3]: faces, those that are right, their cross-entropy."""
     faces, correct, entropy = (float(value) for value in sums)

@@ -5,6 +5,7 @@ checkpoint: data order is a function of seed and epoch, random draws of seed and
 """
 
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import damage, prepared, reader
+from ran_tf.data import damage, prepare, prepared, reader
 from ran_tf.framing import Framing
 from ran_tf.training import (
     checkpoints,
@@ -25,8 +26,23 @@ from ran_tf.training import (
     records,
     schedule,
 )
-from ran_tf.training.engine import is_writer
+from ran_tf.training.engine import chief_first, is_writer
 from ran_tf.training.run import Hooks, Run, start
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """What a run leaves.
+
+    Attributes:
+      workdir: its directory, which `ran_tf.Predictor` and every command take for a model.
+      weights: the file of the weights of the epoch that is kept.
+      metrics: of that epoch, by name, as in best.json: "epoch", "loss", "validation_accuracy" ...
+    """
+
+    workdir: pathlib.Path
+    weights: pathlib.Path
+    metrics: dict
 
 
 class Stopped(Exception):
@@ -42,22 +58,29 @@ def train(
     hooks: Hooks | None = None,
     checkpoint_seconds: float = 300.0,
     framing: Framing | None = None,
-) -> dict:
+    tested: bool = False,
+) -> TrainedRun:
     """Trains a network, or goes on where `workdir` stopped.
+
+    Runs on the backend of Keras, TensorFlow or JAX. The drawn "synthetic_faces" are prepared on
+    first use; other datasets by `ran_tf.prepare`.
 
     Args:
       config: the run.
       workdir: directory of the run; made if absent.
       strategy: on TensorFlow, MirroredStrategy over all local devices when None.
-      init_weights: see `initialise.init_weights`; not read when a run is resumed.
-      hooks: progress callbacks.
+      init_weights: a preset, work directory or .weights.h5 file to start from; not read when a run
+        is resumed.
+      hooks: progress callbacks; a line for every epoch and message when None.
       checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
         ends with one.
       framing: how the training faces were cut out of photos, for the card; None is what the dataset
         says, or else the network that the run starts from.
+      tested: whether the run is evaluated on the test split afterwards: then no face of it may be
+        trained on.
 
     Returns:
-      Metrics of the epoch that is kept, as in best.json.
+      `TrainedRun`: the weights of the epoch that is kept, and its metrics.
 
     Raises:
       Stopped: if `hooks.stop` asked for it.
@@ -69,24 +92,39 @@ def train(
       RuntimeError: if another run is in `workdir`.
       OSError: if `workdir` cannot be written, is gone, or its disk is full.
       ValueError, FileNotFoundError: for a configuration or dataset that does not fit.
+
+    Example:
+      >>> config = ran_tf.TrainConfig(
+      ...     data=ran_tf.DataConfig(train_split="train[:64]", validation_split="validation[:64]"),
+      ...     model=ran_tf.ModelConfig(backbone="mobilenet_v1", size=(32, 32)),
+      ...     epochs=1,
+      ... )
+      >>> run = ran_tf.train(config, workdir="run", hooks=ran_tf.Hooks())
+      >>> run.metrics["epoch"], run.weights.name
+      (1, 'best.weights.h5')
     """
-    workdir = pathlib.Path(workdir)
+    workdir = pathlib.Path(workdir).expanduser()
+    writes = is_writer(strategy)
+    if hooks is None:  # all workers know the same numbers; one tells them
+        hooks = Hooks(on_epoch=_print_epoch, on_message=print) if writes else Hooks()
     if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    prepare.prepare_if_drawn(config.data, turn=chief_first(strategy))
     dataset = prepared.open_dataset(config.data)
-    with lock.hold(workdir) if is_writer(strategy) else contextlib.nullcontext(_nothing) as check:
+    with lock.hold(workdir) if writes else contextlib.nullcontext(_nothing) as check:
         run = start(
             config,
             workdir,
             dataset=dataset,
             strategy=strategy,
             init_weights=init_weights,
-            hooks=hooks or Hooks(),
+            hooks=hooks,
             checkpoint_seconds=checkpoint_seconds,
             check=check,
             framing=framing,
+            tested=tested,
         )
         with (
             damage.explained(dataset.builder),
@@ -96,7 +134,12 @@ def train(
             for epoch in range(run.progress.epoch, config.epochs):
                 _train_epoch(run, epoch)
         run.engine.wait_for_all()  # for what the chief still writes
-        return records.read_best(workdir)
+        kept = records.read_best(workdir)
+        return TrainedRun(workdir=workdir, weights=workdir / records.BEST_WEIGHTS, metrics=kept)
+
+
+def _print_epoch(row: dict) -> None:
+    print(meter.epoch_line(row))
 
 
 def _nothing() -> None:
@@ -176,11 +219,7 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
     }
     best = records.read_best(run.workdir)
     write_best = None
-    if (
-        run.config.keep == "last"
-        or best is None
-        or row["validation_accuracy"] > best["validation_accuracy"]
-    ):
+    if run.config.keep == "last" or best is None or _is_better(row, best):
         write_best = functools.partial(
             records.save_best, model=run.engine.state.ema, card=run.card, metrics=row
         )
@@ -191,6 +230,13 @@ def _finish_epoch(run: Run, *, epoch: int, rate: float, means: dict, speed: floa
             run.scalars.write(row)
     checkpoints.save(run.store, row=row, best=write_best)
     run.hooks.on_epoch(row)
+
+
+def _is_better(row: dict, best: dict) -> bool:
+    """More faces are right; of equal epochs, by the cross-entropy: a small split has many ties."""
+    a, b = row["validation_accuracy"], best["validation_accuracy"]
+    entropies = (row["validation_cross_entropy"], best["validation_cross_entropy"])
+    return a > b or (a == b and entropies[0] < entropies[1])
 
 
 def _check_weights(run: Run) -> None:

@@ -14,6 +14,21 @@ class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the last good checkpoint is intact."""
 
 
+def epoch_line(row: dict) -> str:
+    """A row of metrics.csv for people."""
+    validated = ""
+    if "validation_accuracy" in row:
+        validated = (
+            f"validation acc {row['validation_accuracy']:.2%} "
+            f"ce {row['validation_cross_entropy']:.4f}, "
+        )
+    return (
+        f"epoch {row['epoch']} done: loss {row['loss']:.4f} "
+        f"(ce {row['cross_entropy']:.4f}, rb {row['region_loss']:.4f}) "
+        f"acc {row['accuracy']:.2%}, {validated}{row['faces_per_second']:.0f} faces/s"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class StepReport:
     """What a progress display shows after a step.

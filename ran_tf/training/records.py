@@ -1,6 +1,6 @@
 """What a run tells of itself: its metrics, the weights that it keeps, and how both are read again.
 
-run.json               flags, versions, seed, dataset version: an entry for every start
+run.json               settings, versions, digest of the data: an entry for every start
 checkpoints/           see `checkpoints`
 metrics.csv            one row per epoch
 tensorboard/           the same as scalars
@@ -10,13 +10,21 @@ best.json              its epoch and validation metrics
 """
 
 import csv
+import datetime
 import filecmp
 import json
+import os
 import pathlib
+import platform
 import shutil
+from importlib import metadata
+from typing import Any
 
-from ran_tf import files
+import keras
+
+from ran_tf import files, settings
 from ran_tf.card import ModelCard
+from ran_tf.config import TrainConfig
 from ran_tf.models import presets, weights_file
 from ran_tf.models.presets import TrainedModel
 
@@ -29,6 +37,10 @@ RUN, METRICS, BEST_WEIGHTS, BEST, CARD = (
 )
 # What a checkpoint holds a copy of, in the order in which `publish` writes.
 RECORDS = (CARD, BEST_WEIGHTS, BEST, METRICS)
+
+_PACKAGES = ("ran_tf", "tensorflow", "jax", "keras", "tensorflow-datasets", "numpy")
+# Of the run's identity: what no setting says.
+_DATA = ("labels", "train_faces", "train_data")
 
 
 def publish(checkpoint: pathlib.Path, workdir: pathlib.Path) -> None:
@@ -87,10 +99,38 @@ def read_starts(workdir) -> list[dict]:
     return starts
 
 
-def add_start(workdir, entry: dict) -> None:
-    """Adds an entry to run.json."""
+def add_start(workdir, config: TrainConfig, *, identity: dict[str, Any]) -> None:
+    """Adds to run.json what this start of the run is made of.
+
+    Args:
+      workdir: of the run.
+      config: the run.
+      identity: what its checkpoints note of it beside the settings: the dataset with its version,
+        labels, number and fingerprint of the training faces, and `init_weights`.
+
+    Raises:
+      ValueError: if the file is damaged.
+    """
+    entry = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "dataset": identity["dataset"],
+        "data": {name: identity[name] for name in _DATA},
+        "init_weights": identity["init_weights"],
+        "flags": settings.by_flag(config),
+        "backend": keras.backend.backend(),
+        "versions": {package: _version(package) for package in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
+    }
     starts = [*read_starts(workdir), entry]
     files.write_text(pathlib.Path(workdir) / RUN, json.dumps({"starts": starts}, indent=2))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # such as a checkout that is not installed
+        return "not installed"
 
 
 def read_card(workdir) -> ModelCard:

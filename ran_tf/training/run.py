@@ -8,24 +8,29 @@ from typing import Any
 import keras
 import numpy as np
 
-from ran_tf import objective, sources
+from ran_tf import objective, settings, sources
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
 from ran_tf.data import damage, pipeline, prepared, reader
 from ran_tf.framing import Framing
-from ran_tf.settings import identity
 from ran_tf.training import checkpoints, initialise, meter, records, splits
 from ran_tf.training.engine import Engine, make_engine
 
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of: each function is called with what its name says.
+    """What the caller wants to hear of a run, and whether it shall stop; all do nothing by default.
 
     Attributes:
       on_start: called once, when the work directory is ours and fits the run.
-      on_step, on_epoch, on_message: of training.
-      stop: asked after every step; true ends the run with a checkpoint.
+      on_step: called after every step with a `StepReport`: epoch, step, means so far, speed.
+      on_epoch: called after every epoch with its row of metrics.csv.
+      on_message: called with what people should know: that the run was resumed, and from where.
+      stop: asked after every step; true ends the run with a checkpoint, and `loop.Stopped`.
+
+    Example:
+      >>> losses = []
+      >>> hooks = ran_tf.Hooks(on_epoch=lambda row: losses.append(row["loss"]))
     """
 
     on_start: Callable[[], None] = lambda: None
@@ -74,6 +79,7 @@ def start(
     checkpoint_seconds: float,
     check: Callable[[], None],
     framing: Framing | None = None,
+    tested: bool = False,
 ) -> Run:
     """A new run, or one that was taken up again.
 
@@ -87,6 +93,7 @@ def start(
       checkpoint_seconds: between checkpoints inside an epoch.
       check: raises an OSError if the work directory is gone.
       framing: of the training faces; see `_find_framing` for None.
+      tested: see `splits.check`.
 
     Raises:
       checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
@@ -95,7 +102,7 @@ def start(
       ValueError, FileNotFoundError: for a configuration, dataset or weights that do not fit.
     """
     keras.utils.set_random_seed(config.seed)
-    splits.check(config, dataset, say=hooks.on_message)
+    splits.check(config, dataset, tested=tested, say=hooks.on_message)
     data = pipeline.TrainingData(
         config.data, dataset, batch_size=config.batch_size, seed=config.seed
     )
@@ -103,17 +110,14 @@ def start(
     engine = make_engine(config, arguments, strategy=strategy)
     _check_last_batch(config, faces=data.size, replicas=engine.replicas)
     progress = checkpoints.Progress(sums=np.zeros(len(objective.sum_names(config.objective))))
-    store = checkpoints.make_store(
-        workdir,
-        engine,
-        progress,
-        identity=_identity(config, dataset, data=data, init_weights=init_weights),
-        check=check,
-    )
+    identity = _identity(config, dataset, data=data, init_weights=init_weights)
+    store = checkpoints.make_store(workdir, engine, progress, identity=identity, check=check)
     # The chief first: it may remove a broken checkpoint.
     with engine.chief_first():
         resumed = checkpoints.restore(store, say=hooks.on_message)
     hooks.on_start()
+    if engine.writes:
+        records.add_start(workdir, config, identity={**identity, "init_weights": init_weights})
     if resumed:
         hooks.on_message(f"resumed at step {progress.step} from {workdir}")
     elif init_weights:
@@ -132,6 +136,7 @@ def start(
         card=dataset.card(
             config.data,
             model=arguments,
+            loss_margin=config.objective.margin,
             framing=framing
             or _find_framing(dataset, workdir, init_weights=init_weights, say=hooks.on_message),
         ),
@@ -210,7 +215,7 @@ def _identity(
     with damage.explained(dataset.builder):
         fingerprint = data.fingerprint
     return {
-        **identity(config),
+        **settings.identity(config),
         "init_weights": init_weights,
         "dataset": dataset.full_name,
         "labels": dataset.labels,

@@ -5,27 +5,46 @@ from collections.abc import Callable
 from ran_tf.config import TrainConfig
 from ran_tf.data import prepared
 
+# Validation faces below which a line says what the choice of an epoch rests on: a face is 2 %.
+_FEW = 50
 
-def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str], None]) -> None:
+
+def check(
+    config: TrainConfig,
+    dataset: prepared.Dataset,
+    *,
+    tested: bool = False,
+    say: Callable[[str], None],
+) -> None:
     """Checks which faces are trained on, chosen on and tested on, and that regions can be found.
 
     Args:
       config: the run.
       dataset: opened, that of `config.data`.
-      say: told of what is allowed, and makes figures of the test split mean nothing.
+      tested: whether the run is evaluated on the test split afterwards: then that must be there,
+        and no face of it trained on.
+      say: told of what is allowed, and makes figures mean little or nothing.
 
     Raises:
       ValueError: for a split that does not exist, an epoch chosen on faces that are trained on or
-        tested on, or landmark regions of faces without landmarks.
+        tested on, a test on faces that are trained on, or landmark regions of faces without
+        landmarks.
       damage.DamagedDatasetError: for a damaged file where landmarks are looked for.
     """
     train, validation = config.data.train_split, config.data.validation_split
     chosen = config.keep == "best"
-    tested = "test" in dataset.builder.info.splits
+    has_test = "test" in dataset.builder.info.splits
+    if tested and not has_test:
+        raise ValueError(
+            f"`evaluate` reads the split 'test', which {dataset.name!r} does not have: train "
+            "without it, then run ran_tf.launch.evaluate with --split=validation"
+        )
     named = {"train_split": train} | ({"validation_split": validation} if validation else {})
     for name, split in named.items():
         dataset.size(split, name=name)
         dataset.check_regions(config.data.regions, split=split)
+    if tested:
+        dataset.check_regions(config.data.regions, split="test")
     if validation and (both := dataset.shared(train, validation)):
         if chosen:
             raise ValueError(
@@ -34,10 +53,20 @@ def check(config: TrainConfig, dataset: prepared.Dataset, *, say: Callable[[str]
                 f"and validation_split={validation!r}"
             )
         say(f"validates on {both:,} faces that it trains on: that accuracy means nothing")
-    if chosen and tested and (both := dataset.shared(validation, "test")):
+    if chosen and has_test and (both := dataset.shared(validation, "test")):
         raise ValueError(
             "the best epoch must not be chosen on the test split: choose another, or keep='last'. "
             f"Received: validation_split={validation!r}, {both:,} of whose faces are tested on"
         )
-    if tested and (both := dataset.shared(train, "test")):
+    if chosen and (faces := dataset.size(validation)) < _FEW:
+        say(
+            f"the best epoch is chosen on {faces} faces: each is {1 / faces:.1%} of the accuracy, "
+            "and of equal epochs the one of lower cross-entropy is kept; keep='last' chooses none"
+        )
+    if has_test and (both := dataset.shared(train, "test")):
+        if tested:
+            raise ValueError(
+                "`evaluate` needs a test split that is not trained on. Received: "
+                f"train_split={train!r}, which has {both:,} faces of it"
+            )
         say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
