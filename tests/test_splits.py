@@ -104,12 +104,14 @@ def test_an_epoch_is_not_chosen_on_the_test_split(config):
     assert check(change(config, validation_split="test", keep="last")) == []
 
 
-def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plain_dir, parse):
+def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(
+    config, plain_dir, parse, tmp_path
+):
     assert check(change(config, train_split="train+test", keep="last")) == [
         "trains on 4 faces of the test split: evaluate it on other faces"
     ]
     parse(
-        "--workdir=w",
+        f"--workdir={tmp_path / 'run'}",
         "--dataset=folder_faces",
         f"--data_dir={plain_dir}",
         "--train_split=train+test",
@@ -117,6 +119,7 @@ def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(config, plai
     )
     with pytest.raises(ValueError, match=r"Received: train_split='train\+test', which has 4 faces"):
         train_command.main()
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_last_epoch_needs_no_validation(config, tmp_path):

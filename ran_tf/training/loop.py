@@ -25,6 +25,7 @@ from ran_tf.training import (
     meter,
     records,
     schedule,
+    splits,
 )
 from ran_tf.training.engine import chief_first, is_writer
 from ran_tf.training.run import Hooks, Run, start
@@ -113,6 +114,7 @@ def train(
         tf.config.experimental.enable_op_determinism()
     prepare.prepare_if_drawn(config.data, turn=chief_first(strategy))
     dataset = prepared.open_dataset(config.data)
+    splits.check(config, dataset, tested=tested, say=hooks.on_message)
     with lock.hold(workdir) if writes else contextlib.nullcontext(_nothing) as check:
         run = start(
             config,
@@ -124,7 +126,6 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             check=check,
             framing=framing,
-            tested=tested,
         )
         with (
             damage.explained(dataset.builder),

@@ -13,7 +13,7 @@ from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
 from ran_tf.data import damage, pipeline, prepared, reader
 from ran_tf.framing import Framing
-from ran_tf.training import checkpoints, initialise, meter, records, splits
+from ran_tf.training import checkpoints, initialise, meter, records
 from ran_tf.training.engine import Engine, make_engine
 
 
@@ -79,7 +79,6 @@ def start(
     checkpoint_seconds: float,
     check: Callable[[], None],
     framing: Framing | None = None,
-    tested: bool = False,
 ) -> Run:
     """A new run, or one that was taken up again.
 
@@ -93,7 +92,6 @@ def start(
       checkpoint_seconds: between checkpoints inside an epoch.
       check: raises an OSError if the work directory is gone.
       framing: of the training faces; see `_find_framing` for None.
-      tested: see `splits.check`.
 
     Raises:
       checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
@@ -102,7 +100,6 @@ def start(
       ValueError, FileNotFoundError: for a configuration, dataset or weights that do not fit.
     """
     keras.utils.set_random_seed(config.seed)
-    splits.check(config, dataset, tested=tested, say=hooks.on_message)
     data = pipeline.TrainingData(
         config.data, dataset, batch_size=config.batch_size, seed=config.seed
     )
