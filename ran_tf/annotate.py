@@ -38,6 +38,16 @@ def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) 
 
     Raises:
       ValueError: if `face` is no such array, or `tile` is below 16.
+
+    Example:
+      >>> prediction = ran_tf.Prediction(
+      ...     label="fear",
+      ...     probabilities=np.float32([0.75, 0.25]),
+      ...     weights=np.full(6, 1 / 6, np.float32),
+      ...     boxes=ran_tf.fixed_boxes(6),
+      ... )
+      >>> ran_tf.annotate_face(np.zeros((48, 48, 3), np.uint8), prediction).dtype
+      dtype('uint8')
     """
     check_whole("tile", tile, low=16)
     face = np.asarray(face)

@@ -9,7 +9,12 @@ from ran_tf.settings import Checked, setting
 
 @dataclasses.dataclass(frozen=True)
 class RegionConfig(Checked):
-    """How the regions of a face are chosen; region 0 is always the whole face."""
+    """How the regions of a face are chosen; region 0 is always the whole face.
+
+    Example:
+      >>> ran_tf.RegionConfig(kind="random", k=8).k
+      8
+    """
 
     kind: str = setting("fixed", "Kind of regions.", choices=registry.REGIONS, flag="regions")
     k: int = setting(
@@ -48,7 +53,12 @@ class RegionConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Checked):
-    """Which faces are read, and how they become batches."""
+    """Which faces are read, and how they become batches.
+
+    Example:
+      >>> ran_tf.DataConfig(name="ferplus", target="votes").train_split
+      'train'
+    """
 
     name: str = setting("synthetic_faces", "TFDS name, perhaps with a /config.", flag="dataset")
     data_dir: str | None = setting(
@@ -73,7 +83,12 @@ class DataConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig(Checked):
-    """Augmentation of training faces, on the accelerator; zeros switch a part off."""
+    """Augmentation of training faces, on the accelerator; zeros switch a part off.
+
+    Example:
+      >>> ran_tf.AugmentConfig(erase=0.0).flip
+      True
+    """
 
     flip: bool = setting(True, "Mirror half of the faces.")
     rotate: float = setting(10.0, "Largest rotation, degrees.", high=180.0)
@@ -100,7 +115,13 @@ class AugmentConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig(Checked):
-    """What a network is trained for: see `ran_tf.objective`."""
+    """What a network is trained for: see `ran_tf.objective`.
+
+    Example:
+      >>> objective = ran_tf.ObjectiveConfig(mixup=0.2, augment=ran_tf.AugmentConfig(degrade=0.1))
+      >>> objective.margin
+      0.02
+    """
 
     margin: float = setting(0.02, "Of the region biased loss.", low=-1.0, high=1.0)
     region_loss_weight: float = setting(
@@ -131,7 +152,12 @@ class ObjectiveConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Checked):
-    """The update rule and its schedule."""
+    """The update rule and its schedule.
+
+    Example:
+      >>> ran_tf.OptimizerConfig(name="adamw", learning_rate=1e-3).schedule
+      'cosine'
+    """
 
     name: str = setting(
         "sgd",
@@ -166,7 +192,12 @@ class OptimizerConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Checked):
-    """Arguments of `RegionAttentionNetwork`, which a run chooses."""
+    """Arguments of `RegionAttentionNetwork`, which a run chooses.
+
+    Example:
+      >>> ran_tf.ModelConfig(backbone="mobilenet_v1", trunk="shared").attention
+      'sigmoid'
+    """
 
     backbone: str = setting(
         "resnet18",
@@ -204,7 +235,13 @@ class ModelConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Checked):
-    """A whole training run."""
+    """A whole training run.
+
+    Example:
+      >>> config = ran_tf.TrainConfig(epochs=3, data=ran_tf.DataConfig(name="ferplus"))
+      >>> config.data.name, config.epochs
+      ('ferplus', 3)
+    """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)

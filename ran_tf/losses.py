@@ -19,6 +19,10 @@ def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
 
     Raises:
       ValueError: if `mu` has not two axes.
+
+    Example:
+      >>> float(ran_tf.region_biased_loss(np.float32([[0.5, 0.4, 0.25]]), margin=0.25)[0])
+      0.3499...
     """
     mu = ops.cast(mu, "float32")
     if len(mu.shape) != 2:
@@ -58,6 +62,11 @@ class RegionBiasedLoss(keras.losses.Loss):
 
     Args:
       margin: by how much the best region should exceed the whole face.
+
+    Example:
+      >>> loss = ran_tf.RegionBiasedLoss(margin=0.0)
+      >>> float(loss(np.ones((1, 3), bool), np.float32([[0.5, 0.75, 0.25]])))
+      0.0
     """
 
     def __init__(self, margin: float = 0.02, *, name="region_biased_loss", **kwargs):

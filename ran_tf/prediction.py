@@ -14,6 +14,16 @@ class Prediction:
       probabilities: f32[n], in the order of `Predictor.labels`.
       weights: f32[k], how much each region counted; they sum to 1.
       boxes: f32[k, 4], the regions: `y0, x0, y1, x1` in 0..1, region 0 the whole face.
+
+    Example:
+      >>> prediction = ran_tf.Prediction(
+      ...     label="fear",
+      ...     probabilities=np.float32([0.75, 0.25]),
+      ...     weights=np.ones(1, np.float32),
+      ...     boxes=ran_tf.fixed_boxes(1),
+      ... )
+      >>> prediction.probability
+      0.75
     """
 
     label: str
@@ -33,6 +43,10 @@ class Failure:
 
     Attributes:
       error: why, for people.
+
+    Example:
+      >>> ran_tf.Failure(error="not an image")
+      Failure(error='not an image')
     """
 
     error: str
@@ -48,6 +62,11 @@ class FoundFace:
       score: the detector's confidence, 0..1.
       image: u8[s, s, 3], the face cut out of the photo, upright: its regions are those of
         `prediction.boxes`.
+
+    Example:
+      >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+      >>> predictor.faces([np.zeros((96, 96, 3), np.uint8)])
+      [[]]
     """
 
     prediction: Prediction

@@ -42,6 +42,12 @@ class Predictor:
       FileNotFoundError: if there is no such model.
       ValueError: for a model with landmark regions.
       RuntimeError: in a forked process whose parent has loaded one.
+
+    Example:
+      >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+      >>> faces = np.zeros((2, 48, 48, 3), np.uint8)
+      >>> [prediction.probabilities.shape for prediction in predictor(faces)]
+      [(8,), (8,)]
     """
 
     # The process that has loaded one.

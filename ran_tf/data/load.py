@@ -26,6 +26,12 @@ class Data:
       batch_size: faces.
       seed: of the order of training, of augmentation and of random regions.
       test_split: TFDS split that is tested on.
+
+    Example:
+      >>> data = ran_tf.load_dataset("synthetic_faces", image_size=48)
+      >>> x, y = next(iter(data.test))
+      >>> tuple(x["boxes"].shape), tuple(y.shape)
+      ((64, 6, 4), (64, 8))
     """
 
     config: DataConfig

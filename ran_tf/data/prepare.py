@@ -30,18 +30,23 @@ def prepare(
     """Builds a dataset unless it is built; waits where another process is building it.
 
     Args:
-        dataset: a name in `tfds_builders.DATASETS`, perhaps with a config after a slash.
-        manual_dir: folder of the raw files, for datasets that need any.
-        data_dir: TFDS directory to build in; TFDS' default when None.
-        landmarks: CSV of five landmarks a face, as `ran_tf.launch.align` writes it.
+      dataset: a name in `tfds_builders.DATASETS`, perhaps with a config after a slash.
+      manual_dir: folder of the raw files, for datasets that need any.
+      data_dir: TFDS directory to build in; TFDS' default when None.
+      landmarks: CSV of five landmarks a face, as `ran_tf.launch.align` writes it.
 
     Returns:
-        One line that says what stands where.
+      One line that says what stands where.
 
     Raises:
-        ValueError: no such dataset or config, raw files that are not as published, landmarks that
-          do not fit the faces, or a dataset that is built already with other landmarks.
-        FileNotFoundError: raw files that are missing.
+      ValueError: no such dataset or config, raw files that are not as published, landmarks that
+        do not fit the faces, or a dataset that is built already with other landmarks.
+      FileNotFoundError: raw files that are missing.
+
+    Example:
+      >>> said = ran_tf.prepare("synthetic_faces")
+      >>> said.partition(":")[0]
+      'synthetic_faces/1.0.0'
     """
     builder = _open_builder(dataset, data_dir=data_dir)
     if landmarks:

@@ -109,6 +109,11 @@ class SelfAttention(_RegionWeights):
 
     Returns:
       mu, f32[b, k].
+
+    Example:
+      >>> attention = ran_tf.SelfAttention()
+      >>> tuple(attention(np.ones((2, 6, 16), np.float32)).shape)
+      (2, 6)
     """
 
 
@@ -125,4 +130,9 @@ class RelationAttention(_RegionWeights):
 
     Returns:
       nu, f32[b, k].
+
+    Example:
+      >>> attention = ran_tf.RelationAttention("softmax")
+      >>> tuple(attention(np.ones((2, 6, 32), np.float32)).shape)
+      (2, 6)
     """

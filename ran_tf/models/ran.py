@@ -61,8 +61,9 @@ class RegionAttentionNetwork(keras.Model):
 
     Example:
       >>> model = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=7, size=(32, 32))
-      >>> faces = {"image": np.zeros((2, 48, 48, 3)), "boxes": [ran_tf.fixed_boxes(6)] * 2}
-      >>> tuple(model(faces)["weights"].shape)
+      >>> boxes = np.stack([ran_tf.fixed_boxes(6)] * 2)
+      >>> faces = np.zeros((2, 48, 48, 3), np.uint8)
+      >>> tuple(model({"image": faces, "boxes": boxes})["weights"].shape)
       (2, 6)
     """
 

@@ -46,6 +46,10 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
 
     Raises:
       ValueError: for a number of regions that the variant does not have.
+
+    Example:
+      >>> ran_tf.fixed_boxes(6)[1].tolist()
+      [0.0, 0.0, 0.75, 0.75]
     """
     checks.check_choice("variant", variant, specs.REGION_VARIANTS)
     checks.check_choice("k", k, specs.REGION_VARIANTS[variant])
@@ -81,6 +85,10 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
 
     Raises:
       ValueError: for fewer regions than one, or more than `checks.MAX_REGIONS`.
+
+    Example:
+      >>> ran_tf.random_boxes(4, seed=1).shape
+      (4, 4)
     """
     checks.check_whole("k", k, low=1, high=checks.MAX_REGIONS)
     return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
@@ -99,6 +107,12 @@ def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.nd
 
     Raises:
       ValueError: for landmarks of another shape or kind, or a radius outside of 0.01..1.
+
+    Example:
+      >>> points = [[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [np.nan, np.nan]]
+      >>> boxes, mask = ran_tf.landmark_boxes(points)
+      >>> boxes.shape, mask.tolist()
+      ((6, 4), [True, True, True, True, True, False])
     """
     checks.check_range("radius", radius, low=0.01, high=1.0)
     landmarks = _floats("landmarks", landmarks, last_axis=2)

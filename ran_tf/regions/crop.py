@@ -114,6 +114,11 @@ def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False)
 
     Raises:
       ValueError: for arguments of another shape.
+
+    Example:
+      >>> faces, boxes = np.zeros((2, 48, 48, 3), np.uint8), np.stack([ran_tf.fixed_boxes(6)] * 2)
+      >>> tuple(ran_tf.crop_regions(faces, boxes, size=(32, 32)).shape)
+      (2, 6, 32, 32, 3)
     """
     size = checks.check_size("size", size)
     try:
@@ -155,6 +160,11 @@ class RegionCrop(keras.layers.Layer):
     Args:
       size: (height, width) of a crop in pixels.
       portable: use `crop_with_gather` instead of TensorFlow's kernel.
+
+    Example:
+      >>> crop = ran_tf.RegionCrop((32, 32))
+      >>> tuple(crop(np.zeros((1, 48, 48, 3), np.float32), ran_tf.fixed_boxes(6)[None]).shape)
+      (1, 6, 32, 32, 3)
     """
 
     def __init__(self, size: tuple[int, int], *, portable: bool = False, **kwargs):
