@@ -11,9 +11,9 @@ from ran_tf.launch import command
 def said(monkeypatch, capsys, work):
     """What a command prints that does some work and fails."""
     monkeypatch.setattr(sys, "argv", ["command"])
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         command.run(work, define_flags=lambda: None)
-    return caught.value.code if isinstance(caught.value.code, str) else capsys.readouterr().err
+    return capsys.readouterr().err.strip()
 
 
 def test_tensorflows_errors_end_a_command_in_one_line_too(monkeypatch, capsys):

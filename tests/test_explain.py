@@ -200,7 +200,7 @@ def test_the_report_shows_it(tmp_path):
     assert "| model | 0.4500 | 0.4250 | 0.02 | 25.00 (17.55 to 34.30) | 62.50 " in text
     # Its crops are .01 ahead on a quarter of the faces, as its own margin asks.
     assert "| baseline | 0.4500 | 0.4450 | 0.005 | 25.00 (17.55 to 34.30) |" in text
-    assert f"| `{made['disagreements'][0]['id']}` | " in text
+    assert f"| {made['disagreements'][0]['id']} | " in text
     for row in ("| unturned | ", "| pose_30 | "):
         assert row in text
     assert "| pose_45 | -" not in markdown.render(made).partition("## Region weights")[2]

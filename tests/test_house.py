@@ -33,6 +33,7 @@ LAYERS = [
         "card",
         "checks",
         "config",
+        "escaping",
         "framing",
         "registry",
         "resampling",

@@ -60,6 +60,9 @@ def read_table(
 
 def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:
     if name not in ids:
+        # `ran_tf.launch.align` writes one before an id that a spreadsheet takes for a formula.
+        name = name.removeprefix("'")
+    if name not in ids:
         raise ValueError(
             f"{source}: names no face of this dataset: use the file that belongs to these images, "
             f"or delete the row. Received: id={name!r}"

@@ -9,7 +9,7 @@ _HIDDEN = ("repeats", "warmup", "gflop", "faces_per_core_s_range")
 
 def print_result(result: dict) -> None:
     """Prints what `results.collect` returns."""
-    out = console.Console(highlight=False)
+    out = console.Console(highlight=False, markup=False)
     machine = result["machine"]
     peak = ", ".join(f"{v:.3f} {name}" for name, v in result["peak_tflop_per_s"].items())
     out.print(
@@ -25,7 +25,8 @@ def print_result(result: dict) -> None:
     for row in rows:
         shown.add_row(*(_text(row.get(column)) for column in columns))
     # As wide as it needs: a log file has no width.
-    console.Console(highlight=False, width=max(out.width, 16 * len(columns))).print(shown)
+    out.width = max(out.width, 16 * len(columns))
+    out.print(shown)
 
 
 def _text(value) -> str:

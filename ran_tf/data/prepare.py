@@ -17,6 +17,7 @@ from tensorflow_datasets.core.utils import file_utils
 import tfds_builders
 from ran_tf import framing
 from ran_tf.config import DataConfig
+from ran_tf.escaping import for_terminal
 from tfds_builders import landmarks as landmarks_lib
 
 
@@ -87,7 +88,7 @@ def prepare_if_drawn(
     if data.name == "synthetic_faces":
         with turn or contextlib.nullcontext():
             if not _is_built(_open_builder(data.name, data_dir=data.data_dir)):
-                print(prepare(dataset=data.name, data_dir=data.data_dir))
+                print(for_terminal(prepare(dataset=data.name, data_dir=data.data_dir)))
 
 
 def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -146,7 +147,8 @@ def _hold(path: pathlib.Path, *, dataset: str):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"{dataset} is being built by another process: waiting for it", flush=True)
+            waits = f"{dataset} is being built by another process: waiting for it"
+            print(for_terminal(waits), flush=True)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -195,11 +197,11 @@ def _check_manual_dir(builder: tfds.core.DatasetBuilder, manual_dir: str | None)
 def _progress_bar():
     """Yields a `track(sequence, description)` that draws a bar, in place of TFDS' own output."""
     bar = progress.Progress(
-        progress.TextColumn("{task.description:>10}"),
+        progress.TextColumn("{task.description:>10}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
-        console=console.Console(file=sys.stdout),
+        console=console.Console(file=sys.stdout, markup=False),
         redirect_stdout=False,
     )
     tfds.disable_progress_bar()

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping
 
 from ran_tf import metrics
+from ran_tf.escaping import for_markdown
 from ran_tf.evaluation import markdown
 from ran_tf.training import ablation
 
@@ -65,20 +66,23 @@ def render(table: dict) -> str:
                 ),
             ]
         )
+    start = for_markdown(table["init_weights"] or "random weights")
+    validation_split = markdown.code(table["validation_split"])
     return "\n".join(
         [
             "# Ablation",
             "",
-            f"`{table['dataset']}`: every row trained on `{table['train_split']}` "
+            f"{markdown.code(table['dataset'])}: every row trained on "
+            f"{markdown.code(table['train_split'])} "
             f"({table['train_faces']:,} faces) for {table['epochs']} epoch(s) from "
-            f"{table['init_weights'] or 'random weights'}; the {table['keep']} epoch on "
-            f"`{table['validation_split']}` ({table['validation_faces']:,} faces), Wilson "
+            f"{start}; the {table['keep']} epoch on "
+            f"{validation_split} ({table['validation_faces']:,} faces), Wilson "
             "intervals; mean and standard deviation over the seeds. Runs this short rank what "
             "learns fast, not what ends best.",
             "",
             *markdown.table(rows),
             "",
-            f"Command: `{table['command']}`",
+            f"Command: {markdown.code(table['command'])}",
             "",
         ]
     )

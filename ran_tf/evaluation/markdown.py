@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ran_tf.card import describe_model
+from ran_tf.escaping import for_markdown
 
 ABOUT_SUBSETS = (
     "`all` is every face of the split; `occlusion` are the faces of which something is covered "
@@ -21,7 +22,7 @@ def render(report: dict, *, figures: Sequence[str] = ()) -> str:
     """
     return "\n".join(
         [
-            f"# Evaluation of {report['model']['path']}",
+            f"# Evaluation of {for_markdown(report['model']['path'])}",
             "",
             *_facts(report),
             "",
@@ -112,13 +113,23 @@ def difference_rows(report: dict) -> list[list[str]]:
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table, the head first; all columns but the first are set to the right."""
-    head, *body = rows
+    """Lines of a table of plain text, the head first; all columns but the first are set right."""
+    head, *body = ([for_markdown(cell) for cell in row] for row in rows)
     return [
         "| " + " | ".join(head) + " |",
         "|---" + "|---:" * (len(head) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in body),
     ]
+
+
+def name_model(model: dict) -> str:
+    """Markdown of where a model is and what it is; takes its "path" and "card"."""
+    return f"{code(model['path'])} ({for_markdown(describe_model(model['card']))})"
+
+
+def code(text: str) -> str:
+    """Markdown of a path, a command or another exact name."""
+    return for_markdown(text, code=True)
 
 
 def _facts(report: dict) -> list[str]:
@@ -128,13 +139,12 @@ def _facts(report: dict) -> list[str]:
         else "no"
     )
     lines = [
-        f"- Dataset: `{report['dataset']}`, split `{report['split']}`",
-        f"- Model: `{report['model']['path']}` ({describe_model(report['model']['card'])})",
+        f"- Dataset: {code(report['dataset'])}, split {code(report['split'])}",
+        f"- Model: {name_model(report['model'])}",
     ]
     if "baseline" in report:
-        other = report["baseline"]["model"]
-        lines.append(f"- Baseline: `{other['path']}` ({describe_model(other['card'])})")
-    return [*lines, f"- Flip averaging: {flips}", f"- Command: `{report['command']}`"]
+        lines.append(f"- Baseline: {name_model(report['baseline']['model'])}")
+    return [*lines, f"- Flip averaging: {flips}", f"- Command: {code(report['command'])}"]
 
 
 def _empty(subsets: dict) -> str:
@@ -244,7 +254,7 @@ def _disagreements(report: dict) -> list[str]:
     rows = [["face", "truth", "model", "baseline", "distance"]]
     for face in report["disagreements"]:
         said = (f"{s['label']} {s['probability']:.2f}" for s in (face["model"], face["baseline"]))
-        rows.append([f"`{face['id']}`", face["truth"], *said, f"{face['distance']:.2f}"])
+        rows.append([face["id"], face["truth"], *said, f"{face['distance']:.2f}"])
     return [
         "## Largest disagreements",
         "",

@@ -1,9 +1,11 @@
 """README.md of a preset: what a person must know before using the weights."""
 
 import dataclasses
+import json
 import pathlib
 
 from ran_tf.card import ModelCard, describe_model
+from ran_tf.escaping import for_markdown
 from ran_tf.evaluation import markdown
 
 # Terms of the data that presets may be trained on; others are named by the maker.
@@ -47,19 +49,21 @@ def render(
     """
     height, width = card.image_size
     start = starts[-1] if starts else None
+    described = for_markdown(describe_model(dataclasses.asdict(card)))
     return "\n".join(
         [
-            f"# {name}",
+            f"# {for_markdown(name)}",
             "",
-            f"Facial expression recognition: {describe_model(dataclasses.asdict(card))}.",
+            f"Facial expression recognition: {described}.",
             "",
             "```python",
             "import ran_tf",
             "",
-            f'predictor = ran_tf.Predictor("{name}", align=True)  # align=False for face crops',
+            "# align=False for face crops",
+            f"predictor = ran_tf.Predictor({json.dumps(name)}, align=True)",
             "```",
             "",
-            f"- Classes, in order: {', '.join(card.labels)}.",
+            f"- Classes, in order: {', '.join(map(for_markdown, card.labels))}.",
             f"- Input: RGB faces of any size; brought to {height}x{width} px, colour "
             + ("taken out" if card.colour == "grey" else "kept")
             + " by the predictor and by exports (whose signature `regions`, ONNX and TFLite take "
@@ -71,9 +75,10 @@ def render(
             "",
             "## Data and protocol",
             "",
-            f"Trained on `{start['dataset'] if start else card.dataset}`"
+            f"Trained on {markdown.code(start['dataset'] if start else card.dataset)}"
             + (
-                f", split `{start['flags']['train_split']}`; {_chosen(start['flags'])}."
+                f", split {markdown.code(start['flags']['train_split'])}; "
+                f"{_chosen(start['flags'])}."
                 if start
                 else "."
             ),
@@ -85,7 +90,7 @@ def render(
             "",
             "## Terms",
             "",
-            _TERMS.get(card.family, f"Those of the dataset `{card.dataset}`."),
+            _TERMS.get(card.family, f"Those of the dataset {markdown.code(card.dataset)}."),
             "Use the weights for research only; see NOTICE in the repository of ran_tf.",
             "",
             "## Not for",
@@ -102,7 +107,7 @@ def _rounding(made: dict) -> str:
         return ""
     return (
         f" Rounding changed the class of {made['changed']:,} of {made['count']:,} faces of "
-        f"`{made['split']}`."
+        f"{markdown.code(made['split'])}."
     )
 
 
@@ -110,7 +115,7 @@ def _chosen(flags: dict) -> str:
     # Runs from before the flag `keep` kept the best epoch.
     if flags.get("keep", "best") == "last":
         return "the weights are those after the last epoch, none was chosen"
-    return f"the epoch was chosen on `{flags['validation_split']}`"
+    return f"the epoch was chosen on {markdown.code(flags['validation_split'])}"
 
 
 def _origin(starts: list[dict]) -> str:
@@ -122,7 +127,7 @@ def _origin(starts: list[dict]) -> str:
         return "Random initialisation."
     # No path: it says nothing to others, and perhaps too much.
     return (
-        f"Training started from `{pathlib.PurePath(named[0]).name}`, whose terms hold "
+        f"Training started from {markdown.code(pathlib.PurePath(named[0]).name)}, whose terms hold "
         "for these weights too; the maker of this preset did not say whose they are."
     )
 
@@ -132,8 +137,8 @@ def _numbers(report: dict) -> list[str]:
     return [
         "## Numbers",
         "",
-        f"`{report['dataset']}`, split `{report['split']}`, faces {flips}; before the weights were "
-        "rounded; written by `ran_tf.launch.evaluate`.",
+        f"{markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, faces "
+        f"{flips}; before the weights were rounded; written by `ran_tf.launch.evaluate`.",
         "",
         *markdown.table(markdown.subset_rows(report["subsets"])),
         "",
@@ -141,7 +146,7 @@ def _numbers(report: dict) -> list[str]:
         "",
         "Recall by class: "
         + ", ".join(
-            f"{label} {markdown.percent(recall)}"
+            f"{for_markdown(label)} {markdown.percent(recall)}"
             for label, recall in zip(
                 report["labels"], report["subsets"]["all"]["class_recall"], strict=True
             )

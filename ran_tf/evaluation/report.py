@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Callable, Sequence
 
+import matplotlib
 import numpy as np
 
 from ran_tf import files, metrics, specs
@@ -117,12 +118,14 @@ def write_report(
     """
     out = pathlib.Path(out).expanduser()
     makers = plots.makers(report, find_faces=find_faces)
-    figures = {name: make() for name, make in makers.items()}
-    for name, figure in figures.items():
-        with files.atomic_path(out / name) as partial:
-            figure.savefig(
-                partial, format="png", dpi=plots.DPI, bbox_inches="tight", pad_inches=0.15
-            )
+    # Dollar signs in names of classes begin no formula.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figures = {name: make() for name, make in makers.items()}
+        for name, figure in figures.items():
+            with files.atomic_path(out / name) as partial:
+                figure.savefig(
+                    partial, format="png", dpi=plots.DPI, bbox_inches="tight", pad_inches=0.15
+                )
     for name in plots.NAMES:
         if name not in figures:
             (out / name).unlink(missing_ok=True)

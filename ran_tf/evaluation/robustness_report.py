@@ -7,6 +7,7 @@ import pathlib
 from matplotlib.figure import Figure
 
 from ran_tf import files
+from ran_tf.escaping import for_markdown
 from ran_tf.evaluation import markdown, plots, robustness
 
 JSON, MARKDOWN, PLOT = "robustness.json", "robustness.md", "covered.png"
@@ -38,18 +39,18 @@ def render(report: dict) -> str:
     """Markdown of a report."""
     model = report["model"]
     facts = [
-        f"- Dataset: `{report['dataset']}`, split `{report['split']}`, {report['faces']:,} faces",
-        f"- Model: `{model['path']}` ({markdown.describe_model(model['card'])})",
+        f"- Dataset: {markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, "
+        f"{report['faces']:,} faces",
+        f"- Model: {markdown.name_model(model)}",
     ]
     if "baseline" in report:
-        other = report["baseline"]
-        facts.append(f"- Baseline: `{other['path']}` ({markdown.describe_model(other['card'])})")
+        facts.append(f"- Baseline: {markdown.name_model(report['baseline'])}")
     return "\n".join(
         [
-            f"# Robustness of {model['path']}",
+            f"# Robustness of {for_markdown(model['path'])}",
             "",
             *facts,
-            f"- Command: `{report['command']}`",
+            f"- Command: {markdown.code(report['command'])}",
             "",
             "## By kind",
             "",

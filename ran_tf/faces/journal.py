@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ran_tf import settings, specs
+from ran_tf.escaping import for_csv
 from ran_tf.faces.worker import AlignConfig, Output, Record
 from ran_tf.files import atomic_path
 
@@ -98,14 +99,18 @@ def write_tables(output_dir: Path, records: list[Record], *, landmarks_only: boo
     rows = []
     for output in (output for record in records for output in record.outputs):
         points = output.landmarks or [[float("nan")] * 2] * 5
-        keys = [output.id] if landmarks_only else [output.id, output.path]
+        keys = [for_csv(output.id)]
+        keys += [] if landmarks_only else [for_csv(output.path, path=True)]
         rows.append(keys + [f"{value:.5f}" for point in points for value in point])
     keys = ["id"] if landmarks_only else ["id", "path"]
     _write_csv(output_dir / LANDMARKS, [*keys, *LANDMARK_COLUMNS], rows)
     _write_csv(
         output_dir / REPORT,
         ["path", "status", "faces", "written", "note"],
-        [[x.path, x.status, x.faces, len(x.outputs), x.note] for x in records],
+        [
+            [for_csv(x.path, path=True), x.status, x.faces, len(x.outputs), for_csv(x.note)]
+            for x in records
+        ],
     )
 
 

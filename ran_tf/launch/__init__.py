@@ -1,6 +1,6 @@
 """The commands, and the only place that defines or reads a flag."""
 
-import os
+from ran_tf.launch.startup import quiet_tensorflow
 
-# Before TensorFlow is imported: its notes and warnings say nothing about the user's work.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Not in `command.run`: processes that a command spawns import this package, and run no command.
+quiet_tensorflow()

@@ -18,6 +18,7 @@ from ran_tf import files, settings
 from ran_tf.config import TrainConfig
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import terminal
 
 _PART = "train[:25%]"
 _JSON, _MARKDOWN, _RUN = "ablation.json", "ablation.md", "ablation_run.json"
@@ -113,7 +114,7 @@ def ablate(
     for run in runs:
         folder = _folder(run)
         if done[folder] is None:
-            print(f"row {run.name}, seed {run.config.seed}")
+            terminal.say(f"row {run.name}, seed {run.config.seed}")
             _write_run(out, run, numbers=None, init_weights=init_weights)
             with progress.training_display() as hooks:
                 best = loop.train(
@@ -196,8 +197,8 @@ def main() -> None:
         init_weights=values.init_weights,
         command=launch_command.invocation("ablate"),
     )
-    print(f"table: {out / _MARKDOWN}")
+    terminal.say(f"table: {out / _MARKDOWN}")
 
 
 if __name__ == "__main__":
-    launch_command.run(main, define_flags=define_flags)
+    launch_command.run(main, define_flags=define_flags, resumes=True)

@@ -28,10 +28,8 @@ error without them says from where and to where.
 import dataclasses
 import os
 import pathlib
-import sys
 
 from absl import flags
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ran_tf import photos
@@ -40,7 +38,7 @@ from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.processes import available_cpus
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
@@ -144,7 +142,7 @@ def align(
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
+        console=terminal.open_console(stderr=True),
     )
     with bar:
         task = bar.add_task("faces", total=None)
@@ -155,11 +153,11 @@ def align(
             processes=processes,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    print(describe(summary))
+    terminal.say(describe(summary))
     if summary.left_out:
-        print("left out:", photos.describe_left_out(summary.left_out), file=sys.stderr)
+        terminal.say(f"left out: {photos.describe_left_out(summary.left_out)}", error=True)
     written = pathlib.Path(output_dir).expanduser() / journal.LANDMARKS
-    print(f"wrote {written} and {journal.REPORT} beside it")
+    terminal.say(f"wrote {written} and {journal.REPORT} beside it")
     return summary
 
 
@@ -187,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, define_flags=define_flags)
+    command.run(main, define_flags=define_flags, resumes=True)

@@ -15,7 +15,7 @@ import pathlib
 from absl import flags
 
 from ran_tf import checks, files, specs
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 _OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
 # Which flags each suite takes.
@@ -95,7 +95,7 @@ def main() -> None:
     result = results.collect(values.suite, measure, arguments={"plan": dataclasses.asdict(plan)})
     table.print_result(result)
     results.write(out, result)
-    print(f"written: {out}")
+    terminal.say(f"written: {out}")
 
 
 def _plan(values):

@@ -7,12 +7,19 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from ran_tf.launch import startup, stop, terminal
+
 _RECIPE_FLAG = "--flagfile="
+# Flags that ask for a form of what is printed; people give them a file.
+_PRINTED = ("csv", "json")
+# Also those that text programs and web pages make of two hyphens.
+_DASHES = "-\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Of a flagfile: ours have less than two thousand.
 _MAX_BYTES = 2**20
 # How errors of AutoGraph and of graphs begin, and what stands before what was raised.
@@ -20,50 +27,124 @@ _FRAMED = ("in user code:", "Graph execution error:")
 _FRAMES = (*_FRAMED, 'File "', "Detected at node ")
 
 
-def run(main: Callable, *, define_flags: Callable[[], None], takes_paths: bool = False) -> None:
+def run(
+    main: Callable,
+    *,
+    define_flags: Callable[[], None],
+    takes_paths: bool = False,
+    resumes: bool = False,
+) -> None:
     """Runs a command as `python -m` does.
 
     Flags are defined here and not when a command's module is imported, because commands import
     each other and some share names of flags. Errors of the user's making (ValueError, OSError and
     RuntimeError) end in one line and exit status 1, or what their `exit_status` says;
-    --verbosity=1 shows their traceback.
+    --verbosity=1 shows their traceback, and what TensorFlow says while it starts. --help ends with
+    0; where nobody reads the output any more (`| head`), the command ends as SIGPIPE ends others.
 
     Args:
       main: the work; takes the list of positional arguments if `takes_paths`, else nothing.
       define_flags: defines the command's flags.
       takes_paths: whether positional arguments are allowed.
+      resumes: whether the same command goes on where it was stopped.
     """
     flags.DEFINE_list(
         "import", [], "Modules with what you register: backbones, regions, losses and so on."
     )
     # What other packages tell people to export, or keras.json says, is not what a command needs.
     os.environ["KERAS_BACKEND"], os.environ["TF_USE_LEGACY_KERAS"] = "tensorflow", "0"
+    if hasattr(sys.stdout, "reconfigure"):
+        # What the output cannot show is spelt out.
+        sys.stdout.reconfigure(errors="backslashreplace")
     define_flags()
 
     def guarded(argv):
         arguments = argv[1:]
-        if arguments and not takes_paths:
-            sys.exit(f"error: this command takes flags only. Received: {' '.join(arguments)}")
+        _check_arguments(arguments, takes_paths=takes_paths)
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        elif logging.level_debug():
+            os.environ[startup.LEVEL] = "0"
         try:
             import_modules(flags.FLAGS["import"].value)
             main(arguments) if takes_paths else main()
+            sys.stdout.flush()
         except KeyboardInterrupt:
-            print("stopped; run the same command again to go on", file=sys.stderr)
+            then = "goes on from here" if resumes else "begins anew"
+            terminal.say(f"stopped; the same command {then}", error=True)
             sys.exit(130)
         except (ValueError, OSError, RuntimeError) as error:
+            if isinstance(error, BrokenPipeError) and terminal.reader_is_gone():
+                raise
             if logging.level_debug():
                 raise
-            print(f"error: {_message(error)}", file=sys.stderr)
-            sys.exit(getattr(error, "exit_status", 1))
+            _fail(_message(error), status=getattr(error, "exit_status", 1))
         except Exception as error:
             # TensorFlow's errors (a full disk, a damaged file) are of none of Python's kinds.
             if logging.level_debug() or not type(error).__module__.startswith("tensorflow."):
                 raise
-            sys.exit(f"error: {_message(error).splitlines()[0]}")
+            _fail(_message(error).splitlines()[0])
 
-    app.run(guarded, argv=[sys.argv[0], *expand_arguments(sys.argv[1:])])
+    try:
+        argv = [sys.argv[0], *expand_arguments(sys.argv[1:])]
+        app.run(guarded, argv=argv, flags_parser=_parse)
+    except BrokenPipeError:
+        if not terminal.reader_is_gone():
+            raise
+        # The interpreter flushes once more at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(stop.exit_code(signal.SIGPIPE))
+
+
+def _fail(message: str, *, status: int = 1) -> None:
+    for line in f"error: {message}".split("\n"):
+        terminal.say(line, error=True)
+    sys.exit(status)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags; what is wrong with them is said in one line."""
+    try:
+        return flags.FLAGS(argv)
+    except SystemExit:  # of a flag such as --help, which has been answered
+        sys.stdout.flush()
+        sys.exit(0)
+    except flags.Error as error:
+        _fail(_mistake(error))
+
+
+def _mistake(error: flags.Error) -> str:
+    """What absl says of a flag, and what was meant where that is known."""
+    known = flags.FLAGS
+    text = " ".join(str(error).split())
+    if isinstance(error, flags.UnrecognizedFlagError):
+        meant = error.flagname.replace("-", "_")
+        if meant in known and meant != error.flagname:
+            return f"there is no flag --{error.flagname}. Did you mean --{meant}?"
+    if found := re.match(r"flag --(\w+)=(.*): \('Non-boolean argument", text):
+        name, value = found.groups()
+        redirect = f" To write a file: --{name} > {value}" if name in _PRINTED else ""
+        return (
+            f"--{name} takes no value: it is on (--{name}) or off (--no{name}).{redirect} "
+            f"Received: --{name}={value}"
+        )
+    if found := re.match(r"flag --(\w+)=None: Flag --\w+ must have a value other than None", text):
+        return f"--{found[1]} is needed; --help lists all flags"
+    return text
+
+
+def _check_arguments(arguments: Sequence[str], *, takes_paths: bool) -> None:
+    """Finds flags that were meant among what are no flags."""
+    for argument in arguments:
+        name = argument.lstrip(_DASHES).partition("=")[0].replace("-", "_")
+        is_flag = name in flags.FLAGS and not os.path.exists(argument)
+        if is_flag and (argument[0] in _DASHES or "=" in argument):
+            meant = "--" + argument.lstrip(_DASHES)
+            _fail(f"a flag begins with two hyphens. Received: {argument}; did you mean {meant}?")
+    if arguments and not takes_paths:
+        _fail(f"this command takes flags only. Received: {' '.join(arguments)}")
 
 
 def import_modules(names: Sequence[str]) -> None:
@@ -122,7 +203,7 @@ def expand_arguments(arguments: list[str]) -> list[str]:
             try:
                 check_flagfile(pathlib.Path(argument.removeprefix(_RECIPE_FLAG)).expanduser())
             except (ValueError, OSError) as error:
-                sys.exit(f"error: {error}")
+                _fail(str(error))
         found.append(argument)
     return found
 
@@ -167,9 +248,8 @@ def find_recipe(argument: str) -> str:
     recipe = recipes / pathlib.Path(name).name
     if not recipe.is_file():
         known = ", ".join(sorted(r.name for r in recipes.iterdir() if r.name.endswith(".flags")))
-        sys.exit(
-            f"error: --flagfile must be a file or one of the packaged recipes: {known}. "
-            f"Received: {name!r}"
+        _fail(
+            f"--flagfile must be a file or one of the packaged recipes: {known}. Received: {name!r}"
         )
     return f"{_RECIPE_FLAG}{recipe}"
 

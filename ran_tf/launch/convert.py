@@ -16,7 +16,7 @@ from absl import flags
 
 from ran_tf import checks, images, photos, registry, resampling, specs
 from ran_tf.files import atomic_path
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 from ran_tf.models import weights_file
 from ran_tf.models.convert import FORMATS, convert
 from ran_tf.models.reinflate import reinflate_batch_norm
@@ -98,17 +98,18 @@ def convert_weights(
         allow_partial=allow_partial,
     )
     for name, reason in converted.left_out.items():
-        print(f"left out: {name} ({reason})")
+        terminal.say(f"left out: {name} ({reason})")
     for name in converted.fresh:
-        print(f"not in the source, random: {name}")
+        terminal.say(f"not in the source, random: {name}")
     if measured is not None:
         reinflate_batch_norm(getattr(converted.model, "backbone", converted.model), measured)
-        print(f"measured the batch normalisations on {len(measured)} faces of {faces}")
+        terminal.say(f"measured the batch normalisations on {len(measured)} faces of {faces}")
     with atomic_path(path) as partial:
         weights_file.save(converted.model, partial, arguments=converted.arguments)
-    print(f"wrote {path} ({converted.model.count_params():,} parameters)")
+    terminal.say(f"wrote {path} ({converted.model.count_params():,} parameters)")
     # The flags of `train` that the weights need have the names of the arguments.
-    print("for:", ", ".join(f"{key}={value!r}" for key, value in converted.arguments.items()))
+    arguments = ", ".join(f"{key}={value!r}" for key, value in converted.arguments.items())
+    terminal.say(f"for: {arguments}")
 
 
 def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) -> np.ndarray:

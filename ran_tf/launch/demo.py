@@ -18,7 +18,7 @@ import tempfile
 from absl import flags
 
 from ran_tf.faces.detect import DETECTORS
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 _LOOPBACK = "127.0.0.1"
 
@@ -72,16 +72,14 @@ def main() -> None:
         blocks = page.build(networks, max_bytes=waiting.max_bytes)
         app = server.create_app(blocks, hosts=names, uploads=waiting)
         serving = server.serve(app, listening=listening, uploads=waiting)
-        print(
-            f"Open {_address(values.host, values.port)} in a browser; Ctrl-C ends it.", flush=True
-        )
+        terminal.say(f"Open {_address(values.host, values.port)} in a browser; Ctrl-C ends it.")
         if values.host not in (_LOOPBACK, "localhost", "::1"):
-            print("Everybody who reaches this address can use the page.", file=sys.stderr)
+            terminal.say("Everybody who reaches this address can use the page.", error=True)
         try:
             serving.join()
             raise RuntimeError("the page's server has ended; the lines above say why")
         except KeyboardInterrupt:
-            print("\nstopped")
+            terminal.say("stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,10 +10,11 @@ import os
 import pathlib
 
 from absl import flags
-from rich import console, progress
+from rich import console
 
 from ran_tf import files
-from ran_tf.launch import cluster
+from ran_tf.escaping import for_terminal
+from ran_tf.launch import cluster, terminal
 from ran_tf.launch import command as launch_command
 
 
@@ -123,7 +124,7 @@ def evaluate(
     out = pathlib.Path(out).expanduser()
     if chief:
         files.check_folder("out", out)
-    screen = console.Console(highlight=False, quiet=not chief)
+    screen = terminal.open_console(quiet=not chief)
     with _progress(screen) as on_faces:
         report = ran_tf.evaluate(
             model,
@@ -140,28 +141,19 @@ def evaluate(
     if chief:
         report.save(out)
         screen.print(report)
-        screen.print(f"report: {out / reports.MARKDOWN}", soft_wrap=True, markup=False)
+        terminal.say(f"report: {out / reports.MARKDOWN}")
     return report.numbers
 
 
 @contextlib.contextmanager
 def _progress(screen: console.Console):
     """Yields what draws a bar for each model."""
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("faces"),
-        progress.TimeRemainingColumn(),
-        console=screen,
-        # Where the output is no terminal, a bar would leave its last state in a log file.
-        disable=not screen.is_terminal,
-    )
+    bar = terminal.faces_bar(screen)
     tasks = {}
 
     def on_faces(name: str, count: int, total: float | None) -> None:
         if name not in tasks:
-            tasks[name] = bar.add_task(f"evaluating {name}", total=total)
+            tasks[name] = bar.add_task(for_terminal(f"evaluating {name}"), total=total)
         bar.advance(tasks[name], count)
 
     with bar:

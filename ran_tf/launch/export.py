@@ -16,7 +16,7 @@ import os
 from absl import flags
 
 from ran_tf import specs
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 _RELOADED = {
     "saved_model": "reloaded without Keras",
@@ -67,8 +67,8 @@ def export_model(
 
     model = sources.load_trained(source).model
     written = ran_tf.export(model, export_dir, version=version, dtype=dtype, format=format)
-    print(f"export: {written.path}")
-    print(
+    terminal.say(f"export: {written.path}")
+    terminal.say(
         f"{_RELOADED[format]}, it differs from the model by at most "
         f"{written.difference:.1e} on random faces"
     )
@@ -99,8 +99,10 @@ def check_export(
         model = trained.model.twin(dtype=dtype) if dtype else trained.model
         checked = export.check_export(directory, model=model, card=trained.card)
         compared = "it differs from the model"
-    print(f"export: {checked.path}")
-    print(f"reloaded without Keras, {compared} by at most {checked.difference:.1e} on random faces")
+    terminal.say(f"export: {checked.path}")
+    terminal.say(
+        f"reloaded without Keras, {compared} by at most {checked.difference:.1e} on random faces"
+    )
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pathlib
 from absl import flags
 
 from ran_tf import files
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
@@ -76,14 +76,14 @@ def main() -> None:
         report=values.report,
         backbone_origin=values.backbone_origin,
     )
-    print(f"preset: {values.preset_dir}, weights of {made['weights_bytes'] / 1e6:.1f} MB")
-    print(
+    terminal.say(f"preset: {values.preset_dir}, weights of {made['weights_bytes'] / 1e6:.1f} MB")
+    terminal.say(
         f"float16 changed the class of {made['changed']} of {made['count']} faces of "
         f"{made['split']}; accuracy {made['correct'] / made['count']:.2%}"
     )
     target = pathlib.Path(values.preset_dir).expanduser()
     if target.suffix == ".zip":
-        print(f"sha256: {files.sha256(target)}")
+        terminal.say(f"sha256: {files.sha256(target)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
         files.check_folder("annotate", values.annotate)
     paths, failures, left_out = predict_files.find_files(arguments)
     if left_out:
-        print("left out:", photos.describe_left_out(left_out), file=sys.stderr)
+        terminal.say(f"left out: {photos.describe_left_out(left_out)}", error=True)
     import ran_tf
 
     predictor = ran_tf.Predictor(
@@ -73,9 +73,9 @@ def main(arguments: Sequence[str]) -> None:
         found=values.align,
     )
     if form == "table" and not values.align and counts["failed"] < counts["rows"]:
-        print("taken as crops of faces; --align finds those of photos", file=sys.stderr)
+        terminal.say("taken as crops of faces; --align finds those of photos", error=True)
     if counts["failed"]:
-        print(f"{counts['failed']} of {counts['rows']} failed", file=sys.stderr)
+        terminal.say(f"{counts['failed']} of {counts['rows']} failed", error=True)
         sys.exit(1)
 
 

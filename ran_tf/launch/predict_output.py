@@ -1,11 +1,13 @@
 """Rows of `predict` as a table, CSV or JSON on standard output, and errors on standard error."""
 
-import codecs
 import csv
 import itertools
 import json
 import sys
 from collections.abc import Iterable, Sequence
+
+from ran_tf import escaping
+from ran_tf.launch import terminal
 
 
 def print_rows(
@@ -32,10 +34,11 @@ def print_rows(
     """
     counts, failed = {"rows": 0, "failed": 0}, []
     if hasattr(sys.stdout, "reconfigure"):
-        # File names that are no valid UTF-8 come out as they went in; an output that has not all
-        # of Unicode spells out what it lacks.
-        unicode = codecs.lookup(sys.stdout.encoding).name == "utf-8"
-        sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
+        if form == "csv":
+            # For programs: whatever the console has, names are those that open the files.
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def counted():
         for row in itertools.chain(rows, failures):
@@ -52,7 +55,7 @@ def print_rows(
     else:
         print_table(counted())
     for row in failed:
-        print(f"{_name(row)}: {row['error']}", file=sys.stderr)
+        terminal.say(f"{_name(row)}: {row['error']}", error=True)
     return counts
 
 
@@ -69,7 +72,9 @@ def print_json(rows: Iterable[dict]) -> None:
 def print_csv(rows: Iterable[dict], *, labels: Sequence[str], k: int, found: bool) -> None:
     """A row a face: probabilities in columns p_<label>, weights in w_<region index>.
 
-    "seconds" is empty but for videos; the box and the score are there if faces were found.
+    "seconds" is empty but for videos; the box and the score are there if faces were found. In
+    UTF-8; bytes of file names that are none stay as they are. No cell is a formula, see
+    `escaping.for_csv`; on a terminal control characters are spelt out.
     """
     shared = ["path", "seconds", *(("face", "score") if found else ())]
     shared += ["label", "probability", "heaviest_region"]
@@ -77,20 +82,20 @@ def print_csv(rows: Iterable[dict], *, labels: Sequence[str], k: int, found: boo
     columns = [*shared, *sides, *(f"p_{label}" for label in labels)]
     columns += [*(f"w_{i}" for i in range(k)), "annotated", "error"]
     writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: _csv_cell(name) for name in columns})
     for row in rows:
         flat = {name: row[name] for name in (*shared, "annotated", "error") if name in row}
         flat |= dict(zip(sides, row.get("box", []), strict=False))
         flat |= {f"p_{label}": p for label, p in row.get("probabilities", {}).items()}
         flat |= {f"w_{i}": w for i, w in enumerate(row.get("weights", []))}
-        writer.writerow(flat)
+        writer.writerow({n: _csv_cell(v, path=n in ("path", "annotated")) for n, v in flat.items()})
         sys.stdout.flush()
 
 
 def print_table(rows: Iterable[dict]) -> None:
-    from rich import box, console, table, text
+    from rich import box, table
 
-    out = console.Console(highlight=False)
+    out = terminal.open_console()
     if not out.is_terminal:
         out.width = 10_000  # a file has no width: nothing is folded there
     shown = table.Table(box=box.SIMPLE_HEAD)
@@ -102,11 +107,16 @@ def print_table(rows: Iterable[dict]) -> None:
         if "error" in row:
             continue
         region = f"{row['heaviest_region']} ({max(row['weights']):.0%} of the weight)"
-        # File names may look like rich's markup.
-        face = text.Text(_name(row))
-        shown.add_row(face, row["label"], f"{row['probability']:.1%}", region)
+        face, label = map(escaping.for_terminal, (_name(row), row["label"]))
+        shown.add_row(face, label, f"{row['probability']:.1%}", region)
     if shown.row_count:
         out.print(shown)
+
+
+def _csv_cell(value, *, path: bool = False):
+    cell = escaping.for_csv(value, path=path)
+    shown = isinstance(cell, str) and sys.stdout.isatty()
+    return escaping.for_terminal(cell) if shown else cell
 
 
 def _name(row: dict) -> str:

@@ -17,7 +17,7 @@ from absl import flags
 
 import tfds_builders
 from ran_tf.data.prepare import prepare
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
         data_dir=values.data_dir,
         landmarks=values.landmarks,
     )
-    print(line)
+    terminal.say(line)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import contextlib
 import time
 
-from rich import console, progress
+from rich import progress
 
+from ran_tf import escaping
+from ran_tf.launch import terminal
 from ran_tf.training import loop, meter
 
 # Between two lines about a running epoch where the output is a file.
@@ -17,7 +19,7 @@ def training_display():
 
     Where the output is no terminal (a log file), a line a minute takes the place of the bar.
     """
-    out = console.Console(highlight=False)
+    out = terminal.open_console()
     bar = progress.Progress(
         progress.TextColumn("epoch {task.fields[epoch]}"),
         progress.BarColumn(),
@@ -49,7 +51,7 @@ def training_display():
         say(meter.epoch_line(row))
 
     def say(text: str) -> None:
-        out.print(text, soft_wrap=True)
+        out.print(escaping.for_terminal(text), soft_wrap=True)
 
     hooks = loop.Hooks(on_step=on_step, on_epoch=on_epoch, on_message=say)
     with bar if out.is_terminal else contextlib.nullcontext():

@@ -9,11 +9,13 @@ import pathlib
 from collections.abc import Sequence
 
 from absl import flags
-from rich import console, progress
+from rich import console
 
 from ran_tf import checks, files
+from ran_tf.escaping import for_terminal
 from ran_tf.evaluation import tables
 from ran_tf.launch import command as launch_command
+from ran_tf.launch import terminal
 
 
 def define_flags() -> None:
@@ -73,16 +75,16 @@ def robustness(
             )
         # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
         split = f"{split}[:{limit}]"
-    screen = console.Console(highlight=False)
+    screen = terminal.open_console()
     opened, tried = None, []
     for one in classifiers:
         opened = splits.open_split(
             one, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
         )
-        bar = progress.Progress(console=screen, disable=not screen.is_terminal)
+        bar = terminal.faces_bar(screen)
+        total = opened.faces * len(trials.conditions(kinds))
+        task = bar.add_task(for_terminal(one.name), total=total)
         with bar, damage.explained(opened.builder):
-            total = opened.faces * len(trials.conditions(kinds))
-            task = bar.add_task(one.name, total=total)
             tried.append(
                 trials.run(
                     one,
@@ -100,7 +102,7 @@ def robustness(
     )
     robustness_report.write(report, out := pathlib.Path(out).expanduser())
     _print(report, screen=screen)
-    screen.print(f"report: {out / robustness_report.MARKDOWN}", soft_wrap=True, markup=False)
+    terminal.say(f"report: {out / robustness_report.MARKDOWN}")
     return report
 
 

@@ -13,7 +13,7 @@ import signal
 
 from absl import flags
 
-from ran_tf.launch import command
+from ran_tf.launch import command, terminal
 
 # The modules of the extra.
 _NEEDS = ("grpc", "msgspec", "starlette", "tensorflow_serving", "uvicorn")
@@ -66,9 +66,9 @@ def main() -> None:
             model, host=values.host, port=port, max_request_bytes=bounds.request_bytes
         )
         remote["server"].start()
-        print(f"gRPC: {values.host}:{remote['port']}")
+        terminal.say(f"gRPC: {values.host}:{remote['port']}")
     address = f"http://{values.host}:{web_socket.getsockname()[1]}/v1/models/{model.name}"
-    print(f"REST: {address}", flush=True)
+    terminal.say(f"REST: {address}")
     # uvicorn catches signals while it runs, and raises them again when it has stopped.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))

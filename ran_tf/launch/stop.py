@@ -8,9 +8,10 @@ case the same command goes on. Errors, which would come again, exit with 1.
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
+
+from ran_tf.launch import terminal
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,9 +57,8 @@ def _listen(reader: int, ask: Callable[[int], None]) -> None:
             continue
         asked = True
         ask(number)
-        print(
+        terminal.say(
             f"{signal.Signals(number).name}: finishing the step and writing a checkpoint; "
             "Ctrl-C now ends at once",
-            file=sys.stderr,
-            flush=True,
+            error=True,
         )

@@ -10,9 +10,10 @@ import ctypes
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Callable
+
+from ran_tf.launch import terminal
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong here, the same command may succeed later.
 TRY_AGAIN = 75
@@ -58,10 +59,9 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
             # Past the interpreter's end: there is nothing here to clean up.
             os._exit(status)
         restarts -= 1
-        print(
+        terminal.say(
             f"worker ended with status {status}; starting it again ({restarts} restarts are left)",
-            file=sys.stderr,
-            flush=True,
+            error=True,
         )
 
 
@@ -142,8 +142,6 @@ def _watch(child: int, waiting: int, *, wait_seconds: float, waits_for: str) -> 
     if not _ended(waiting, seconds=wait_seconds):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        print(
-            f"error: waited {wait_seconds:g} seconds for {waits_for}", file=sys.stderr, flush=True
-        )
+        terminal.say(f"error: waited {wait_seconds:g} seconds for {waits_for}", error=True)
         return TRY_AGAIN
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

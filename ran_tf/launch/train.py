@@ -17,7 +17,7 @@ from absl import flags
 from ran_tf.checks import check_framing
 from ran_tf.config import TrainConfig
 from ran_tf.framing import Framing
-from ran_tf.launch import afterwards, cluster, command, stop
+from ran_tf.launch import afterwards, cluster, command, stop, terminal
 from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import identity
 
@@ -83,7 +83,7 @@ def _run(config, strategy) -> None:
     values = flags.FLAGS
     chief = is_writer(strategy)
     if chief and identity(config) == identity(TrainConfig()):
-        print(_NO_RECIPE)
+        terminal.say(_NO_RECIPE)
     with progress.training_display() as display, stop.on_signals() as asked:
         # All workers know the same numbers; one shows them.
         hooks = dataclasses.replace(display if chief else loop.Hooks(), stop=asked)
@@ -102,7 +102,7 @@ def _run(config, strategy) -> None:
             raise error.renamed(launch_flags.flag_of) from error
         except loop.Stopped:
             if chief:
-                print(
+                terminal.say(
                     f"stopped with a checkpoint in {values.workdir}; run the same command again to "
                     "go on"
                 )
@@ -116,11 +116,11 @@ def _run(config, strategy) -> None:
 def _print_kept(run, *, keep: str) -> None:
     accuracy = run.metrics.get("validation_accuracy")
     validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
-    print(f"{keep} epoch {run.metrics['epoch']}: {validated}")
-    print(f"weights: {run.weights}")
+    terminal.say(f"{keep} epoch {run.metrics['epoch']}: {validated}")
+    terminal.say(f"weights: {run.weights}")
     if (scalars := run.workdir / "tensorboard").exists():
         get = "" if importlib.util.find_spec("tensorboard") else _GET_TENSORBOARD
-        print(f"curves: tensorboard --logdir={shlex.quote(str(scalars))}{get}")
+        terminal.say(f"curves: tensorboard --logdir={shlex.quote(str(scalars))}{get}")
 
 
 def framing_given(values: flags.FlagValues) -> Framing | None:
@@ -133,4 +133,4 @@ def framing_given(values: flags.FlagValues) -> Framing | None:
 
 
 if __name__ == "__main__":
-    command.run(main, define_flags=define_flags)
+    command.run(main, define_flags=define_flags, resumes=True)

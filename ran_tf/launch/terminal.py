@@ -1,0 +1,52 @@
+"""What commands show: none of it is markup, and what others have named is escaped."""
+
+import select
+import sys
+
+from rich import console, progress
+
+from ran_tf import escaping
+
+
+class _Console(console.Console):
+    def on_broken_pipe(self) -> None:
+        raise  # for `command.run`; rich would exit with status 1
+
+
+def open_console(**options) -> console.Console:
+    """A console of rich that takes strings as they are."""
+    return _Console(highlight=False, markup=False, emoji=False, **options)
+
+
+def say(line: str, *, error: bool = False) -> None:
+    """Prints one line, at once; to standard error if `error`."""
+    print(escaping.for_terminal(line), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def faces_bar(screen: console.Console) -> progress.Progress:
+    """A bar of the faces that are done by task.
+
+    Where the output is no terminal it is not shown: it would leave its last state in a log file.
+    """
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("faces"),
+        progress.TimeRemainingColumn(),
+        console=screen,
+        disable=not screen.is_terminal,
+    )
+
+
+def reader_is_gone() -> bool:
+    """Whether nobody reads standard output or error any more, as after `| head`."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            poll = select.poll()
+            poll.register(stream.fileno(), 0)
+            if any(event & select.POLLERR for _, event in poll.poll(0)):
+                return True
+        except (AttributeError, OSError, ValueError):  # no file behind it, or closed
+            continue
+    return False
