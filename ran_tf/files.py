@@ -1,12 +1,18 @@
 """Writing files so that they are whole or absent, and reading what may be neither."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
+
+_PARTIAL = ".partial-"
+# As `tempfile` makes it; rsync's ".partial-dir" is another.
+_PARTIAL_NAME = re.compile(r"\.partial-[a-z0-9_]{8}(\..{0,15})?")
 
 
 @contextlib.contextmanager
@@ -19,8 +25,8 @@ def atomic_path(path: str | os.PathLike):
     path.parent.mkdir(parents=True, exist_ok=True)
     # No more than ".weights.h5" and the like need: names have a limit of 255 bytes.
     ending = "".join(path.suffixes[-2:])[-16:]
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=ending)
-    os.close(handle)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_PARTIAL, suffix=ending)
+    _lock(handle)
     try:
         yield pathlib.Path(name)
         _make_public(name, mode=0o666)
@@ -28,10 +34,31 @@ def atomic_path(path: str | os.PathLike):
     except BaseException:
         pathlib.Path(name).unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Removes what killed processes were writing in a folder, and nobody writes any more.
+
+    Who writes holds a lock, which ends with its process. Files of other names are left alone.
+    """
+    for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
+        if not _PARTIAL_NAME.fullmatch(path.name) or path.is_symlink():
+            continue
+        with contextlib.suppress(OSError):  # somebody's, or gone
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(handle)
 
 
 def check_folder(name: str, folder: str | os.PathLike) -> None:
     """Checks, before any work, that files can be written to a folder; it need not exist.
+
+    What killed processes were writing there is removed.
 
     Args:
       name: of the argument, for the error.
@@ -45,9 +72,9 @@ def check_folder(name: str, folder: str | os.PathLike) -> None:
         folder = pathlib.Path(folder).expanduser().resolve()
         there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
         # Asking for permissions is not enough: what is mounted read-only, for one, grants them.
-        with tempfile.TemporaryDirectory(dir=there, prefix=".partial-") as trial:
-            rest = folder.relative_to(there)
-            pathlib.Path(trial, rest).mkdir(parents=True, exist_ok=True)
+        remove_partial(there)
+        with partial_folder(there) as trial:
+            (trial / folder.relative_to(there)).mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter: nobody's home, or links in a circle
         raise ValueError(
             f"`{name}` must be a folder that can be written, or made. "
@@ -75,12 +102,21 @@ def without_patterns(path: str | os.PathLike):
 def partial_folder(parent: str | os.PathLike):
     """Yields a new folder in `parent`, to be renamed when it is whole; removed if it was not."""
     pathlib.Path(parent).mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=".partial-"))
-    _make_public(partial, mode=0o777)
+    partial = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=_PARTIAL))
+    handle = os.open(partial, os.O_RDONLY)
     try:
+        _lock(handle)
+        _make_public(partial, mode=0o777)
         yield partial
     finally:
+        os.close(handle)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _lock(handle: int) -> None:
+    """Says that somebody writes it, see `remove_partial`."""
+    with contextlib.suppress(OSError):  # a file system without locks: nobody can remove it, too
+        fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 def _make_public(path: str | os.PathLike, *, mode: int) -> None:

@@ -218,3 +218,10 @@ def test_a_command_starts_without_tensorflows_words(level):
         check=True,
     )
     assert (done.stderr == b"") == (level is None)
+
+
+def test_a_long_error_begins_with_what_was_received(monkeypatch, capsys):
+    def work():
+        raise ValueError("a model must be " + "one of these, " * 20 + ". Received: source='x'")
+
+    assert said(monkeypatch, capsys, work).startswith("error: received source='x'")

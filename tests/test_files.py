@@ -1,6 +1,8 @@
 """Files appear whole or not at all, and folders are searched alike by every command."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -118,3 +120,20 @@ def test_commands_try_where_they_write(tmp_path, monkeypatch, parse, module, arg
     parse(*arguments, command=module)
     with pytest.raises(ValueError, match=message):
         module.main(["x.png"]) if module is predict else module.main()
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
+    kill = (
+        "import os, sys; from ran_tf import files\n"
+        "with files.partial_folder(sys.argv[1]) as folder:\n"
+        "    (folder / 'x').write_text('x')\n"
+        "    with files.atomic_path(sys.argv[1] + '/report.md') as file:\n"
+        "        os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", kill, str(tmp_path)], check=False)
+    assert len(list(tmp_path.glob(".partial-*"))) == 2
+    (tmp_path / ".partial-dir").mkdir()  # rsync's
+    with files.atomic_path(tmp_path / "a.md") as file, files.partial_folder(tmp_path) as folder:
+        files.check_folder("out", tmp_path)
+        assert {p.name for p in tmp_path.iterdir()} == {".partial-dir", file.name, folder.name}
+    assert {p.name for p in tmp_path.iterdir()} == {".partial-dir", "a.md"}

@@ -35,8 +35,13 @@ def finish(workdir: pathlib.Path, values: flags.FlagValues, *, strategy) -> None
             data_dir=values.data_dir,
             strategy=strategy,
         )
-    if values.export and workers.is_chief(strategy):
-        export.export_model(workdir, export_dir=workdir / "export")
+    export_dir = workdir / "export"
+    if (
+        values.export
+        and workers.is_chief(strategy)
+        and not export.is_exported(workdir, export_dir=export_dir)
+    ):
+        export.export_model(workdir, export_dir=export_dir)
 
 
 def _in_processes(workdir: pathlib.Path, values: flags.FlagValues) -> None:

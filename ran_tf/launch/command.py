@@ -20,6 +20,8 @@ _RECIPE_FLAG = "--flagfile="
 _PRINTED = ("csv", "json")
 # Also those that text programs and web pages make of two hyphens.
 _DASHES = "-\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
+# Characters before what was received that people read without looking for it.
+_LONG = 200
 # Of a flagfile: ours have less than two thousand.
 _MAX_BYTES = 2**20
 # How errors of AutoGraph and of graphs begin, and what stands before what was raised.
@@ -99,6 +101,9 @@ def run(
 
 
 def _fail(message: str, *, status: int = 1) -> None:
+    before, _, received = message.rpartition(" Received: ")
+    if len(before) > _LONG:
+        message = f"received {received}: {before}"
     for line in f"error: {message}".split("\n"):
         terminal.say(line, error=True)
     sys.exit(status)

@@ -12,12 +12,15 @@ with an export that is there; without its model, its signatures are compared wit
 """
 
 import os
+import pathlib
 
 from absl import flags
 
-from ran_tf import specs
+from ran_tf import files, specs
 from ran_tf.launch import command, terminal
 
+# Of a run, see `training.records`; and the checksum of those that a version was made of.
+_WEIGHTS, _MADE_OF = "best.weights.h5", "assets.extra/weights.sha256"
 _RELOADED = {
     "saved_model": "reloaded without Keras",
     "onnx": "in ONNX Runtime",
@@ -67,11 +70,31 @@ def export_model(
 
     model = sources.load_trained(source).model
     written = ran_tf.export(model, export_dir, version=version, dtype=dtype, format=format)
+    if pathlib.Path(source).is_dir():
+        weights = pathlib.Path(source, _WEIGHTS)
+        if weights.is_file():
+            files.write_text(written.path / _MADE_OF, files.sha256(weights))
     terminal.say(f"export: {written.path}")
     terminal.say(
         f"{_RELOADED[format]}, it differs from the model by at most "
         f"{written.difference:.1e} on random faces"
     )
+    policy = dtype or model.dtype_policy.name
+    if format == "saved_model" and policy != "float32":
+        terminal.say(
+            f"it computes in {policy}: exports in float32 (--dtype=float32, onnx, tflite) may "
+            "differ from it by a few hundredths"
+        )
+
+
+def is_exported(workdir: pathlib.Path, *, export_dir: pathlib.Path) -> bool:
+    """Whether the newest version in `export_dir` is of the weights that a run keeps."""
+    from ran_tf.serving import export
+
+    version, weights = export.find_version(export_dir), workdir / _WEIGHTS
+    if version is None or not (version / _MADE_OF).is_file() or not weights.is_file():
+        return False
+    return (version / _MADE_OF).read_text(encoding="utf-8") == files.sha256(weights)
 
 
 def check_export(

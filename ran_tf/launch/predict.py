@@ -36,6 +36,11 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
     if values.json and values.csv:
         raise ValueError("choose one output. Received: --json --csv")
+    if values["detector"].present and not values.align:
+        raise ValueError(
+            "--detector finds faces in photos, and needs --align for it. "
+            f"Received: --detector={values.detector} without --align"
+        )
     from ran_tf import files, photos
     from ran_tf.launch import predict_files, predict_output
 

@@ -161,6 +161,7 @@ def write_export(
         model = model.twin(dtype=dtype) if dtype is not None else model
         classifier = FaceClassifier(model, card)
     difference = None
+    files.remove_partial(export_dir)
     with files.partial_folder(export_dir) as partial:
         if format != "saved_model":
             portable.write_file(classifier, partial, card=card, format=format)
