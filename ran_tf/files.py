@@ -1,6 +1,7 @@
 """Writing files so that they are whole or absent, and reading what may be neither."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -72,6 +73,8 @@ def check_folder(name: str, folder: str | os.PathLike) -> None:
         folder = pathlib.Path(folder).expanduser().resolve()
         there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
         # Asking for permissions is not enough: what is mounted read-only, for one, grants them.
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         remove_partial(there)
         with partial_folder(there) as trial:
             (trial / folder.relative_to(there)).mkdir(parents=True, exist_ok=True)
