@@ -1,8 +1,7 @@
 """Region Attention Networks for pose- and occlusion-robust facial expression recognition."""
 
 import importlib
-
-import wrapt
+import sys
 
 __version__ = "0.1.0"
 
@@ -59,7 +58,13 @@ def _register(_):
 
 
 # When Keras is there, or as soon as it is: importing it here would load a backend, for seconds.
-wrapt.register_post_import_hook(_register, "keras")
+try:
+    import wrapt
+except ImportError:  # it comes with TensorFlow: elsewhere import Keras first to load a .keras file
+    if "keras" in sys.modules:
+        _register(None)
+else:
+    wrapt.register_post_import_hook(_register, "keras")
 
 
 def __getattr__(name: str):

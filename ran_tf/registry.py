@@ -30,6 +30,10 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._ours or name in self._theirs
 
+    def is_ours(self, name: str) -> bool:
+        """Whether a name is one of the package's own."""
+        return name in self._ours
+
     def register(self, name: str, thing: Any = None) -> Any:
         """Registers `thing`, or what a decorator stands above; returns it.
 

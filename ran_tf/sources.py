@@ -13,9 +13,9 @@ import dataclasses
 import os
 import pathlib
 
+from ran_tf import export_folder
 from ran_tf.card import ModelCard
 from ran_tf.models import fetch, presets
-from ran_tf.serving import export
 from ran_tf.training import records
 
 
@@ -46,7 +46,7 @@ def resolve(source: str | os.PathLike) -> Source:
     if preset is not None:
         return Source(name=name, kind="preset", path=preset)
     path = fetch.local_path(source)
-    version = export.find_version(path) if path.is_dir() else None
+    version = export_folder.find_version(path) if path.is_dir() else None
     if version is not None:
         return Source(name=name, kind="export", path=version)
     if any((path / file).is_file() for file in (records.RUN, records.CARD)):
@@ -75,7 +75,7 @@ def read_card(source: Source | str | os.PathLike) -> ModelCard | None:
     found = source if isinstance(source, Source) else resolve(source)
     readers = {
         "preset": presets.read_card,
-        "export": export.read_card,
+        "export": export_folder.read_card,
         "workdir": records.read_card,
         "weights": lambda path: None,
     }

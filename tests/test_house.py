@@ -34,6 +34,7 @@ LAYERS = [
         "checks",
         "config",
         "escaping",
+        "export_folder",
         "framing",
         "registry",
         "resampling",

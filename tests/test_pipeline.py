@@ -10,7 +10,8 @@ import tensorflow as tf
 import ran_tf
 from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig
-from ran_tf.data import ops, pipeline, prepared, reader
+from ran_tf.data import ops, pipeline, prepared
+from ran_tf.data.share import WHOLE, Share
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_shares_of_a_batch_are_disjoint_and_whole(data, cache, per_process):
     for name in ("image", "labels", "key", "boxes"):
         rebuilt = [np.full_like(batch[name], 77) for batch in whole]
         for process, count in enumerate(per_process):
-            share = reader.Share(first=sum(per_process[:process]), count=count, total=total)
+            share = Share(first=sum(per_process[:process]), count=count, total=total)
             parts = list(train.epoch(1, first_step=1, share=share))
             assert len(parts) == len(whole) * count
             for i, part in enumerate(parts):
@@ -184,12 +185,12 @@ def test_shares_of_an_evaluation_are_disjoint_and_whole(data):
         )
         return [batch["id"].numpy().tolist() for batch in batches]
 
-    first, second = (ids(reader.Share(first=i, total=2)) for i in range(2))
+    first, second = (ids(Share(first=i, total=2)) for i in range(2))
     assert [len(batch) for batch in first + second] == [4, 4, 2, 4, 4, 1]
-    for one, other, both in zip(first, second, ids(reader.WHOLE), strict=True):
+    for one, other, both in zip(first, second, ids(WHOLE), strict=True):
         assert one == both[::2] and other == both[1::2]
     with pytest.raises(ValueError, match="Received: share.first=2"):
-        reader.Share(first=2, total=2)
+        Share(first=2, total=2)
 
 
 def test_runs_of_different_seeds_do_not_meet_in_different_epochs(data):

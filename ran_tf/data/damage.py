@@ -9,9 +9,7 @@ import os
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-
-class DamagedDatasetError(OSError):
-    """A file of a prepared dataset is missing, truncated or altered; names it."""
+from ran_tf.data.dataset import DamagedDatasetError
 
 
 def check_files(builder: tfds.core.DatasetBuilder) -> None:

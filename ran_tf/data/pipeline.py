@@ -15,10 +15,8 @@ import tensorflow as tf
 
 from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig
-from ran_tf.data import ops, prepared, reader, store
-
-# Of the random regions that an evaluation looks at: no run draws them in training.
-_EVALUATION_SEED = 2**31
+from ran_tf.data import ops, order, prepared, reader, store
+from ran_tf.data.share import WHOLE, Share
 
 
 class TrainingData:
@@ -60,17 +58,14 @@ class TrainingData:
         """Of the faces and what is known of them, see `store.InMemory`."""
         return self._faces.fingerprint
 
-    def epoch(
-        self, epoch: int, *, first_step: int = 0, share: reader.Share = reader.WHOLE
-    ) -> tf.data.Dataset:
+    def epoch(self, epoch: int, *, first_step: int = 0, share: Share = WHOLE) -> tf.data.Dataset:
         """The batches of one epoch, from batch `first_step` on.
 
         A share of them has for every batch as many elements as it has replicas, in their order.
         """
         skip = first_step * self._batch_size
-        faces = self._faces
         batches = reader.batches(
-            tf.data.Dataset.from_tensor_slices(self._order(epoch, labels=faces.labels)[skip:]),
+            tf.data.Dataset.from_tensor_slices(self._order(epoch)[skip:]),
             start=epoch * self.size + skip,
             batch_size=self._batch_size,
             share=share,
@@ -79,11 +74,11 @@ class TrainingData:
 
     def repeated(self) -> tf.data.Dataset:
         """The same batches for Keras' `fit`: every pass over it is the next epoch."""
-        epochs, faces = itertools.count(), self._faces
+        epochs = itertools.count()
 
         def next_epoch():
             epoch = next(epochs)
-            return self._order(epoch, labels=faces.labels), np.int64(epoch * self.size)
+            return self._order(epoch), np.int64(epoch * self.size)
 
         def one_pass(_):
             order, start = tf.numpy_function(next_epoch, [], [tf.int64, tf.int64])
@@ -105,20 +100,10 @@ class TrainingData:
             deterministic=True,
         ).prefetch(2)
 
-    def _order(self, epoch: int, *, labels: np.ndarray) -> np.ndarray:
-        """Numbers of the faces of an epoch, i64[n]."""
-        rng = np.random.default_rng([self._seed, epoch])
-        if not self._data.balanced:
-            return rng.permutation(self.size)
-        classes = rng.choice(np.unique(labels), size=self.size)
-        order = np.empty(self.size, np.int64)
-        for c in np.unique(classes):
-            places, faces = np.flatnonzero(classes == c), np.flatnonzero(labels == c)
-            # Each face of the class once before any comes again.
-            rounds = -(-len(places) // len(faces))
-            drawn = np.concatenate([rng.permutation(faces) for _ in range(rounds)])
-            order[places] = drawn[: len(places)]
-        return order
+    def _order(self, epoch: int) -> np.ndarray:
+        return order.of_epoch(
+            self._faces.labels, balanced=self._data.balanced, seed=self._seed, epoch=epoch
+        )
 
     def _finish(self, positions, faces):
         """Adds random numbers and regions."""
@@ -138,7 +123,7 @@ def eval_batches(
     *,
     split: str,
     batch_size: int,
-    share: reader.Share = reader.WHOLE,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset:
     """Batches of a split in the order of its files, each face once; regions are the same each time.
 
@@ -154,7 +139,7 @@ def eval_batches(
 
     def finish(positions, records):
         batch = decoder.evaluation(records)
-        batch |= {"key": ops.face_keys(positions, seed=_EVALUATION_SEED), "face": positions}
+        batch |= {"key": ops.face_keys(positions, seed=order.EVALUATION_SEED), "face": positions}
         batch = _with_regions(batch, regions=data.regions)
         return {name: value for name, value in batch.items() if name not in ("key", "follows")}
 

@@ -1,5 +1,6 @@
 """A dataset that `ran_tf.launch.prepare` has built, opened and checked."""
 
+import contextlib
 import dataclasses
 import os
 
@@ -8,14 +9,17 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import framing, specs
-from ran_tf.card import ModelCard, check_labels
-from ran_tf.config import DataConfig, RegionConfig
-from ran_tf.data import damage, reader
+from ran_tf.card import check_labels
+from ran_tf.config import DataConfig
+from ran_tf.data import damage, packed, reader
+from ran_tf.data import dataset as dataset_lib
+from ran_tf.data.dataset import check_target
+from ran_tf.data.split_expression import Piece
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A prepared dataset.
+class Dataset(dataset_lib.Dataset):
+    """A prepared dataset, see `dataset.Dataset`.
 
     Attributes:
       builder: its TFDS builder.
@@ -27,43 +31,33 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What opens it again, whatever is the default: "raf_db/aligned", or "sfew"."""
         config = self.builder.builder_config
         return f"{self.builder.name}/{config.name}" if config else str(self.builder.name)
 
     @property
     def full_name(self) -> str:
-        """With its version, "raf_db/aligned/1.0.0": what reports and checkpoints say."""
         return str(self.builder.info.full_name)
 
-    def has_split(self, split: str) -> bool:
-        """Whether a split expression names a split that is there; "" names none."""
-        return bool(split) and split.partition("[")[0] in self.builder.info.splits
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        return tuple(self.builder.info.splits)
 
-    def size(self, split: str, *, name: str = "split") -> int:
-        """Number of examples; raises ValueError, with the argument's name, if there is no such."""
-        try:
-            return self.builder.info.splits[split].num_examples
-        except (KeyError, ValueError) as error:
-            names = sorted(self.builder.info.splits)
-            held_back = "test" in split and "test" not in names and "validation" in names
-            raise ValueError(
-                f"`{name}` must be one of {names} or a slice within one"
-                + (" (faces to test on are in 'validation')" if held_back else "")
-                + f". Received: {name}={split!r}"
-            ) from error
+    @property
+    def has_votes(self) -> bool:
+        """Whether its faces have the votes of a crowd."""
+        # A copy of FERPlus in class folders keeps the feature and knows none.
+        metadata = self.builder.info.metadata or {}
+        return "votes" in self.builder.info.features and bool(metadata.get("protocol", True))
 
-    def shared(self, split: str, other: str) -> int:
-        """Number of examples that are in both splits; raises ValueError as `size` does."""
-        for name in (split, other):
-            self.size(name)
-        lengths = [
-            min(a.skip + a.take, b.skip + b.take) - max(a.skip, b.skip)
-            for a in self.builder.info.splits[split].file_instructions
-            for b in self.builder.info.splits[other].file_instructions
-            if a.filename == b.filename
+    def pieces(self, split: str) -> list[Piece]:
+        # The file's name says whose split it is.
+        return [
+            Piece("", os.fspath(file.filename), file.skip, file.take)
+            for file in self.builder.info.splits[split].file_instructions
         ]
-        return sum(max(0, length) for length in lengths)
+
+    def damage_explained(self) -> contextlib.AbstractContextManager:
+        return damage.explained(self.builder)
 
     def has_landmarks(self, split: str) -> bool:
         """Whether any face of a split has a known landmark; reads to the first that has.
@@ -102,29 +96,6 @@ class Dataset:
             coloured = any((some != some[..., :1]).any() for some in faces.as_numpy_iterator())
         return "rgb" if coloured else "grey"
 
-    def card(
-        self, data: DataConfig, *, model: dict, framing: framing.Framing, loss_margin: float
-    ) -> ModelCard:
-        """The card of a network that was trained on it.
-
-        Args:
-          data: how its faces were read.
-          model: arguments of the network.
-          framing: how its faces were cut out of photos.
-          loss_margin: of the region biased loss that it was trained with.
-        """
-        return ModelCard(
-            dataset=self.name,
-            labels=self.labels,
-            image_size=data.image_size,
-            regions=data.regions,
-            model=model,
-            colour=self.colour(data),
-            crop_margin=framing.margin,
-            crop_drop=framing.drop,
-            loss_margin=loss_margin,
-        )
-
     def framing(self) -> framing.Framing | None:
         """How its faces were cut out of photos; None if that is not known.
 
@@ -136,16 +107,6 @@ class Dataset:
             return framing.parse(kept, source=f"the metadata of {self.full_name!r}")
         known = specs.CROPS.get(self.builder.name)
         return framing.Framing(*known) if known else None
-
-    def check_regions(self, regions: RegionConfig, *, split: str) -> None:
-        """Raises ValueError if regions follow landmarks and no face of a split has any."""
-        if regions.follow_landmarks and not self.has_landmarks(split):
-            raise ValueError(
-                "`regions` can be 'landmarks' only where faces have landmarks: find them with "
-                "ran_tf.launch.align --landmarks_only, and build the dataset with "
-                "ran_tf.launch.prepare --landmarks=FILE.csv. Received: none of the "
-                f"{self.size(split):,} faces of {split!r} in {self.full_name!r} has any"
-            )
 
     def decoder(self, data: DataConfig) -> reader.Decoder:
         """Makes faces of the dataset's records."""
@@ -161,6 +122,11 @@ def open_dataset(data: DataConfig) -> Dataset:
       FileNotFoundError: if it is not prepared in `data.data_dir`.
       damage.DamagedDatasetError: if some of its files are missing or empty.
     """
+    if packed.is_packed(data.data_dir):
+        raise ValueError(
+            "`data_dir` must be a TFDS directory here: packed faces are for training. "
+            f"Received: data_dir={data.data_dir!r}"
+        )
     data_dir = data.data_dir and os.path.expanduser(data.data_dir)
     try:
         builder = tfds.builder(data.name, data_dir=data_dir, try_gcs=False)
@@ -186,15 +152,9 @@ def open_dataset(data: DataConfig) -> Dataset:
             f"the emotion order of the prepared dataset {builder.info.full_name!r} is not that of "
             f"ran_tf.LABELS[{family!r}]; prepare it again. Received: {labels}, expected {known}"
         )
-    # A copy of FERPlus in class folders keeps the feature and knows no votes.
-    metadata = builder.info.metadata or {}
-    has_votes = "votes" in builder.info.features and metadata.get("protocol", True)
-    if data.target == "votes" and not has_votes:
-        raise ValueError(
-            f"`target` can be 'votes' only for a dataset with crowd votes. "
-            f"Received: target='votes' with dataset={data.name!r}"
-        )
-    return Dataset(builder=builder, labels=labels)
+    opened = Dataset(builder=builder, labels=labels)
+    check_target(data, has_votes=opened.has_votes)
+    return opened
 
 
 def _check_features(builder: tfds.core.DatasetBuilder) -> None:

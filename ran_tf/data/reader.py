@@ -12,41 +12,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ran_tf import specs
-from ran_tf.checks import check_whole
-from ran_tf.data import ops
-
-# TFDS' own, so that orders are the same as there: files read in turns, records of each in a row.
-_FILES_IN_TURNS, _RECORDS_IN_A_ROW = 16, 16
+from ran_tf.data import ops, order
+from ran_tf.data.share import Share
 
 # Bytes of a TFRecord before its data (length and a checksum) and behind (another checksum).
 _RECORD_HEADER, _RECORD_FOOTER = 12, 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """Which faces of every batch a process reads: those of some of the replicas.
-
-    Of a batch, replica r has the faces at r, r + total, r + 2 total and so on: all of them are
-    somebody's, none are two replicas', and numbers differ by one at most. In a last batch that is
-    smaller than `total` some replicas have none.
-
-    Attributes:
-      first, count: replicas first..first+count-1.
-      total: replicas of all processes.
-    """
-
-    first: int = 0
-    count: int = 1
-    total: int = 1
-
-    def __post_init__(self):
-        check_whole("share.total", self.total, low=1)
-        check_whole("share.first", self.first, low=0, high=self.total - 1)
-        check_whole("share.count", self.count, low=1, high=self.total - self.first)
-
-
-# Everything, as one replica reads it.
-WHOLE = Share()
 
 
 def records(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
@@ -78,6 +48,16 @@ def located(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
     return _read(builder, split, read)
 
 
+def in_file_order(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
+    """Serialised examples, string[], one file after another."""
+    files = [os.fspath(file) for file in builder.info.splits[split].filepaths]
+    read = tf.data.TFRecordDataset(files)
+    # As below.
+    return read.apply(
+        tf.data.experimental.assert_cardinality(builder.info.splits[split].num_examples)
+    )
+
+
 def _read(builder: tfds.core.DatasetBuilder, split: str, read_file) -> tf.data.Dataset:
     files = builder.info.splits[split].file_instructions
     if not files:
@@ -90,8 +70,8 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, read_file) -> tf.data.D
     }
     read = tf.data.Dataset.from_tensor_slices(slices).interleave(
         lambda file: read_file(file).skip(file["skip"]).take(file["take"]),
-        cycle_length=_FILES_IN_TURNS,
-        block_length=_RECORDS_IN_A_ROW,
+        cycle_length=order.FILES_IN_TURNS,
+        block_length=order.RECORDS_IN_A_ROW,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

@@ -4,14 +4,13 @@ An order of training is then one of numbers: cheap to draw, to skip and to repea
 read that is not drawn.
 """
 
-import hashlib
 import weakref
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ran_tf.data import reader
+from ran_tf.data import order, reader
 
 # Faces that are decoded, or looked at, by one call.
 _TOGETHER = 64
@@ -50,7 +49,7 @@ class InMemory:
                 self._kept[name][done : done + len(values)] = values
             done += len(batch["label"])
         self.labels = self._kept["label"]
-        self.fingerprint = _fingerprint(np.concatenate(marks))
+        self.fingerprint = order.fingerprint(np.concatenate(marks))
 
     def fetch(self, numbers) -> dict:
         """The faces of numbers i64[b], as `reader.Decoder.training` gives them; for `tf.data`."""
@@ -84,7 +83,7 @@ class OnDisk:
             tfds.core.Path(file.filename) for file in builder.info.splits[split].file_instructions
         ]
         self._decoder = decoder
-        self.fingerprint = _fingerprint(self._index.pop("mark"))
+        self.fingerprint = order.fingerprint(self._index.pop("mark"))
         self.labels = self._index["label"]
 
     def fetch(self, numbers) -> dict:
@@ -106,10 +105,6 @@ class OnDisk:
                     if len(found[i]) < lengths[i]:
                         raise OSError(f"{self._files[number]} was cut off")
         return found
-
-
-def _fingerprint(marks: np.ndarray) -> str:
-    return hashlib.sha256(marks.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _look(records: tf.data.Dataset, function) -> tf.data.Dataset:

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ran_tf.data import damage, reader
+from ran_tf.data import damage
+from ran_tf.data.share import Share
 from ran_tf.evaluation import classifier, explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
@@ -67,7 +68,7 @@ def evaluate(
       (32, 32)
     """
     strategy = strategy or tf.distribute.get_strategy()
-    share = reader.Share(first=workers.index(strategy), total=workers.count(strategy))
+    share = Share(first=workers.index(strategy), total=workers.count(strategy))
     classifiers = [_classifier(one, data) for one in (model, baseline) if one is not None]
     asked = {"dataset": dataset or classifiers[0].card.dataset, "data_dir": data_dir}
     opened = [

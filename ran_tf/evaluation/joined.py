@@ -16,7 +16,7 @@ def join(
 
     Args:
       strategy: of the workers.
-      own: of the worker's share of every batch, see `data.reader.Share`.
+      own: of the worker's share of every batch, see `data.share.Share`.
       faces: of the whole split.
       batch_size: over all workers.
     """

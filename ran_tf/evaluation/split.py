@@ -11,7 +11,8 @@ from ran_tf import specs
 from ran_tf.card import ModelCard, card_for
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import RegionConfig
-from ran_tf.data import pipeline, prepared, reader
+from ran_tf.data import pipeline, prepared
+from ran_tf.data.share import WHOLE, Share
 from ran_tf.evaluation.classifier import Classifier
 
 # What a report calls batches of a user's.
@@ -50,7 +51,7 @@ def open_split(
     data_dir: str | None,
     split: str,
     batch_size: int,
-    share: reader.Share = reader.WHOLE,
+    share: Share = WHOLE,
 ) -> Split:
     """Opens a split.
 
@@ -103,7 +104,7 @@ def open_faces(
     dataset: str | None = None,
     data_dir: str | None = None,
     batch_size: int = 64,
-    share: reader.Share = reader.WHOLE,
+    share: Share = WHOLE,
 ) -> Split:
     """Opens whatever `ran_tf.evaluate` takes as data; raises as `open_split` does.
 

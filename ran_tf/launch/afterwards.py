@@ -1,5 +1,6 @@
 """What the training command does with a run that is finished: evaluation and export."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -8,10 +9,22 @@ import sys
 from absl import flags
 
 from ran_tf.config import TrainConfig
+from ran_tf.data import packed
 
 
 def check(config: TrainConfig, values: flags.FlagValues) -> None:
-    """Raises ValueError, before the first step, for a model that could not be exported."""
+    """Raises ValueError, before the first step, for what could not be done after the last."""
+    if values.evaluate and packed.is_packed(config.data.data_dir):
+        raise ValueError(
+            "--evaluate reads a dataset that ran_tf.launch.prepare has built: train without it, "
+            "then run ran_tf.launch.evaluate where there is one. "
+            f"Received: --evaluate --data_dir={config.data.data_dir}, which holds packed faces"
+        )
+    if values.export and importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            "--export needs TensorFlow: train without it, then run ran_tf.launch.export where it "
+            "is installed. Received: --export"
+        )
     if values.export and config.data.regions.follow_landmarks:
         raise ValueError(
             "--export cannot write a model with landmark regions, which differ from face to face: "

@@ -67,6 +67,9 @@ def run(
             logging.set_verbosity(logging.WARNING)
         elif logging.level_debug():
             os.environ[startup.LEVEL] = "0"
+        if "backend" in flags.FLAGS:
+            # Keras reads it when it is imported, which modules of the user may do.
+            os.environ["KERAS_BACKEND"] = flags.FLAGS["backend"].value
         try:
             import_modules(flags.FLAGS["import"].value)
             main(arguments) if takes_paths else main()

@@ -7,7 +7,6 @@ an export at the end. Where TF_CONFIG names several workers, the same command ru
 
 import dataclasses
 import importlib.util
-import os
 import shlex
 import signal
 import sys
@@ -60,8 +59,7 @@ def define_flags() -> None:
 def main() -> None:
     values = flags.FLAGS
     config = launch_flags.train_config(values)
-    # Keras reads it when it is imported. Heavy imports wait until the flags are known to be good.
-    os.environ["KERAS_BACKEND"] = values.backend
+    # Heavy imports wait until the flags are known to be good.
     afterwards.check(config, values)
     strategy = cluster.start(restarts=values.restarts, backend=values.backend)
     if strategy is None:

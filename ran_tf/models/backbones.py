@@ -18,8 +18,6 @@ _VGG_FACE = {"mean": (129.186, 104.762, 93.594), "std": (1.0, 1.0, 1.0)}
 # shift would be wrong along the border.
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (255.0, 255.0, 255.0)}
 
-# They know how their checkpoints' pixels were prepared, and can be asked for another way.
-_PACKAGED = tuple(registry.BACKBONES)
 _VGG_FEATURES = 4096
 
 
@@ -53,7 +51,8 @@ def build_backbone(
     with backend.layer_defaults(dtype):
         if name in registry.BACKBONES:
             build = registry.BACKBONES.find(name)
-            if name in _PACKAGED:
+            # They know how their checkpoints' pixels were prepared, and take another way.
+            if registry.BACKBONES.is_ours(name):
                 features = build(inputs, preprocessing=preprocessing, synchronized=synchronized)
             else:
                 _check_standard(preprocessing, name=name)

@@ -40,10 +40,18 @@ import tensorflow as tf
 from ran_tf import backend, files, settings
 from ran_tf.card import ModelCard, card_for
 from ran_tf.checks import check_choice
+from ran_tf.export_folder import (
+    ASSETS,
+    CARD,
+    LABELS,
+    SAVED_MODEL,
+    find_version,
+    read_card,
+    version_numbers,
+)
 from ran_tf.serving import check as export_check
 from ran_tf.serving import portable, warmup
 from ran_tf.serving.signatures import (
-    SAVED_MODEL,
     FaceClassifier,
     load_saved_model,
     prepare_faces,
@@ -63,7 +71,6 @@ __all__ = [
 ]
 
 FORMATS = ("saved_model", "onnx", "tflite")
-ASSETS, LABELS, CARD = "assets", "labels.txt", "card.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,31 +222,6 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
     return Export(path=version, difference=difference)
 
 
-def find_version(export_dir: str | os.PathLike) -> pathlib.Path | None:
-    """The newest version of an export, or the folder itself if it is one version; else None."""
-    export_dir = pathlib.Path(export_dir).expanduser()
-    if (export_dir / SAVED_MODEL).is_file():
-        return export_dir
-    versions = [v for v in _versions(export_dir) if (export_dir / str(v) / SAVED_MODEL).is_file()]
-    return export_dir / str(max(versions)) if versions else None
-
-
-def read_card(version_dir: str | os.PathLike) -> ModelCard:
-    """The card of an export.
-
-    Raises:
-      FileNotFoundError: for a SavedModel of another maker.
-      ValueError: for a damaged card.
-    """
-    path = pathlib.Path(version_dir) / ASSETS / CARD
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{ASSETS}/{CARD} is missing: not an export of ran_tf.launch.export. "
-            f"Received: {str(version_dir)!r}"
-        )
-    return ModelCard.from_json(path.read_bytes(), source=str(path))
-
-
 def _check_portable(format: str, *, dtype: str | None) -> None:
     portable.check_installed(format)
     if dtype not in (None, "float32"):
@@ -282,24 +264,16 @@ def _check_version(export_dir: pathlib.Path, version: int | None) -> None:
         raise ValueError(f"`version` must be a positive integer. Received: version={version!r}")
     if (export_dir / str(version)).exists():
         raise FileExistsError(
-            f"`version` {version} exists and is never overwritten; known: {_versions(export_dir)}. "
-            f"Received: export_dir={str(export_dir)!r}, version={version}"
+            f"`version` {version} exists and is never overwritten; known: "
+            f"{version_numbers(export_dir)}. Received: export_dir={str(export_dir)!r}, "
+            f"version={version}"
         )
-
-
-def _versions(export_dir: pathlib.Path) -> list[int]:
-    """Every integer name in use, whatever stands there."""
-    if not export_dir.is_dir():
-        return []
-    return sorted(
-        int(p.name) for p in export_dir.iterdir() if p.name.isascii() and p.name.isdigit()
-    )
 
 
 def _publish(partial: pathlib.Path, *, export_dir: pathlib.Path, version: int | None):
     """Renames the finished folder; a version that another process has just made is left alone."""
     _check_version(export_dir, version)
-    path = export_dir / str(version or max(_versions(export_dir), default=0) + 1)
+    path = export_dir / str(version or max(version_numbers(export_dir), default=0) + 1)
     # Refused by the system when `path` has become a folder with anything in it.
     os.rename(partial, path)
     return path

@@ -17,8 +17,6 @@ _LUMA = (0.299, 0.587, 0.114)
 # Images of a request that are decoded at once: the largest takes 300 MiB until it is resized.
 _AT_ONCE = 2
 
-# The file that makes a folder a SavedModel.
-SAVED_MODEL = "saved_model.pb"
 SIGNATURES = ("serving_default", "images", "regions")
 
 

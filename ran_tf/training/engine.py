@@ -24,7 +24,7 @@ class Engine(Protocol):
     writes: bool
 
     def batches(self, make: Callable[..., Iterable]) -> Iterable[Any]:
-        """Batches for `step`, of `make(share)`, which gives those of a `data.reader.Share`."""
+        """Batches for `step`, of `make(share)`, which gives those of a `data.share.Share`."""
 
     def step(self, batch: Any, *, number: int, rate: float) -> dict[str, Any]:
         """One step: number counts from 0, rate is the learning rate; `objective.sums` come back."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ran_tf import losses, objective
 from ran_tf.config import TrainConfig
+from ran_tf.data.prefetch import prefetch
 from ran_tf.training import optimizers
 from ran_tf.training.engine import validation_means
 from ran_tf.training.state import TrainState, create_state
@@ -44,7 +45,8 @@ class JaxEngine:
         self.restored()
 
     def batches(self, make):
-        return map(self._place, _as_arrays(make))
+        # Two are on the device before they are asked for.
+        return prefetch(map(self._place, _as_arrays(make)), count=2)
 
     def _place(self, batch: dict) -> dict:
         # A last batch that the devices cannot share evenly is on all of them.
@@ -59,11 +61,12 @@ class JaxEngine:
 
     def validate(self, make, *, stop: Callable[[int], bool]):
         total = np.zeros(3)
-        for number, batch in enumerate(_as_arrays(make)):
+        names = ("image", "boxes", "mask", "label")  # of others JAX knows no type
+        kept = ({name: batch[name] for name in names} for batch in _as_arrays(make))
+        for number, batch in enumerate(prefetch(map(self._place, kept), count=2)):
             if stop(number):
                 return None
-            kept = {name: batch[name] for name in ("image", "boxes", "mask", "label")}
-            total += np.asarray(self._sums(self._arrays, self._place(kept)), np.float64)
+            total += np.asarray(self._sums(self._arrays, batch), np.float64)
         return validation_means(total)
 
     def sync(self) -> None:

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import damage, prepare, prepared, reader
+from ran_tf.data import opening
+from ran_tf.data.share import WHOLE
 from ran_tf.framing import Framing
 from ran_tf.training import (
     checkpoints,
@@ -89,7 +90,7 @@ def train(
       checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
       checkpoints.BrokenCheckpointError: if it holds a run and no whole checkpoint.
       faults.OutOfMemoryError: if a step does not fit into memory.
-      damage.DamagedDatasetError: for a file of the dataset that is missing, cut off or altered.
+      dataset.DamagedDatasetError: for a file of the dataset that is missing, cut off or altered.
       RuntimeError: if another run is in `workdir`.
       OSError: if `workdir` cannot be written, is gone, or its disk is full.
       ValueError, FileNotFoundError: for a configuration or dataset that does not fit.
@@ -112,8 +113,8 @@ def train(
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    prepare.prepare_if_drawn(config.data, turn=chief_first(strategy))
-    dataset = prepared.open_dataset(config.data)
+    opening.prepare_if_drawn(config.data, turn=chief_first(strategy))
+    dataset = opening.open_dataset(config.data)
     splits.check(config, dataset, tested=tested, say=hooks.on_message)
     with lock.hold(workdir) if writes else contextlib.nullcontext(_nothing) as check:
         run = start(
@@ -128,7 +129,7 @@ def train(
             framing=framing,
         )
         with (
-            damage.explained(dataset.builder),
+            dataset.damage_explained(),
             faults.memory_explained(config.batch_size),
             contextlib.closing(run.scalars),
         ):
@@ -151,7 +152,7 @@ def _train_epoch(run: Run, epoch: int) -> None:
     """Trains from where the epoch stands to its end, validates, and writes everything down."""
     first = run.progress.step - epoch * run.data.steps_per_epoch
     batches = run.engine.batches(
-        lambda share=reader.WHOLE: run.data.epoch(epoch, first_step=first, share=share)
+        lambda share=WHOLE: run.data.epoch(epoch, first_step=first, share=share)
     )
     epoch_meter = meter.Meter(
         run.progress,

@@ -11,7 +11,9 @@ import numpy as np
 from ran_tf import objective, settings, sources
 from ran_tf.card import ModelCard
 from ran_tf.config import TrainConfig
-from ran_tf.data import damage, pipeline, prepared, reader
+from ran_tf.data import opening
+from ran_tf.data.dataset import Dataset
+from ran_tf.data.share import WHOLE
 from ran_tf.framing import Framing
 from ran_tf.training import checkpoints, initialise, meter, records
 from ran_tf.training.engine import Engine, make_engine
@@ -57,7 +59,7 @@ class Run:
 
     config: TrainConfig
     workdir: pathlib.Path
-    data: pipeline.TrainingData
+    data: opening.TrainingData
     engine: Engine
     progress: checkpoints.Progress
     store: checkpoints.Store
@@ -72,7 +74,7 @@ def start(
     config: TrainConfig,
     workdir: pathlib.Path,
     *,
-    dataset: prepared.Dataset,
+    dataset: Dataset,
     strategy: Any,
     init_weights: str | None,
     hooks: Hooks,
@@ -100,7 +102,7 @@ def start(
       ValueError, FileNotFoundError: for a configuration, dataset or weights that do not fit.
     """
     keras.utils.set_random_seed(config.seed)
-    data = pipeline.TrainingData(
+    data = opening.training_data(
         config.data, dataset, batch_size=config.batch_size, seed=config.seed
     )
     arguments = {**dataclasses.asdict(config.model), "num_classes": len(dataset.labels)}
@@ -145,8 +147,8 @@ def _make_evaluate(config: TrainConfig, dataset, *, engine: Engine, hooks: Hooks
     if not config.data.validation_split:
         return dict
 
-    def batches(share=reader.WHOLE):
-        return pipeline.eval_batches(
+    def batches(share=WHOLE):
+        return opening.eval_batches(
             config.data,
             dataset,
             split=config.data.validation_split,
@@ -161,7 +163,7 @@ def _make_evaluate(config: TrainConfig, dataset, *, engine: Engine, hooks: Hooks
 
 
 def _find_framing(
-    dataset: prepared.Dataset,
+    dataset: Dataset,
     workdir: pathlib.Path,
     *,
     init_weights: str | None,
@@ -206,10 +208,10 @@ def _check_last_batch(config: TrainConfig, *, faces: int, replicas: int) -> None
 
 
 def _identity(
-    config: TrainConfig, dataset, *, data: pipeline.TrainingData, init_weights: str | None
+    config: TrainConfig, dataset, *, data: opening.TrainingData, init_weights: str | None
 ) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
-    with damage.explained(dataset.builder):
+    with dataset.damage_explained():
         fingerprint = data.fingerprint
     return {
         **settings.identity(config),

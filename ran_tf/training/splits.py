@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ran_tf.config import TrainConfig
-from ran_tf.data import prepared
+from ran_tf.data.dataset import Dataset
 
 # Validation faces below which a line says what the choice of an epoch rests on: a face is 2 %.
 _FEW = 50
@@ -11,7 +11,7 @@ _FEW = 50
 
 def check(
     config: TrainConfig,
-    dataset: prepared.Dataset,
+    dataset: Dataset,
     *,
     tested: bool = False,
     say: Callable[[str], None],
@@ -29,11 +29,11 @@ def check(
       ValueError: for a split that does not exist, an epoch chosen on faces that are trained on or
         tested on, a test on faces that are trained on, or landmark regions of faces without
         landmarks.
-      damage.DamagedDatasetError: for a damaged file where landmarks are looked for.
+      dataset.DamagedDatasetError: for a damaged file where landmarks are looked for.
     """
     train, validation = config.data.train_split, config.data.validation_split
     chosen = config.keep == "best"
-    has_test = "test" in dataset.builder.info.splits
+    has_test = "test" in dataset.split_names
     if tested and not has_test:
         raise ValueError(
             f"`evaluate` reads the split 'test', which {dataset.name!r} does not have: train "

@@ -40,7 +40,7 @@ class TensorFlowEngine:
         self._sums = make_validation_step(self.state.ema, strategy=self._strategy)
 
     def batches(self, make):
-        found = workers.distribute(self._strategy, make)
+        found = workers.distribute(self._strategy, _as_dataset(make))
         # Traced for a batch of any size before it meets one: a graph for the size that comes first
         # rounds otherwise, and a resumed run begins with another batch.
         self._step.get_concrete_function(found.element_spec, tf.TensorSpec([], tf.int64))
@@ -51,7 +51,7 @@ class TensorFlowEngine:
         return self._step(batch, tf.constant(number, tf.int64))
 
     def validate(self, make, *, stop: Callable[[int], bool]):
-        found = workers.distribute(self._strategy, make)
+        found = workers.distribute(self._strategy, _as_dataset(make))
         self._sums.get_concrete_function(found.element_spec)  # as the step's
         total = np.zeros(3)
         for number, batch in enumerate(found):
@@ -76,6 +76,24 @@ class TensorFlowEngine:
 
     def check_agreement(self, *, step):
         workers.check_agreement(self._strategy, self.state.model.weights, step=step)
+
+
+def _as_dataset(make):
+    """`make` of `tf.data`, where that of a run gives batches of NumPy arrays."""
+
+    def made(share):
+        batches = make(share)
+        if isinstance(batches, tf.data.Dataset):
+            return batches
+        specs = {
+            name: tf.TensorSpec([None, *values.shape[1:]], tf.as_dtype(values.dtype))
+            for name, values in next(iter(batches)).items()
+        }
+        return tf.data.Dataset.from_generator(
+            lambda: iter(batches), output_signature=specs
+        ).prefetch(2)
+
+    return made
 
 
 def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.distribute.Strategy):

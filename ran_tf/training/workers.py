@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.data.reader import Share
+from ran_tf.data.share import Share
 
 # What a collective operation raises when a peer has died, was restarted, or cannot be reached.
 _LOST = (

@@ -1,0 +1,42 @@
+"""python -m ran_tf.launch.pack --dataset=ferplus --out=FACES [--data_dir=DIR]
+
+Writes a dataset that `prepare` has built as plain files, for a machine that has Keras and JAX but
+neither TensorFlow nor TFDS. There
+
+    python -m ran_tf.launch.train --backend=jax --data_dir=FACES --flagfile=... --workdir=DIR
+
+trains on the same faces in the same order, and the run can go on here, and there again.
+"""
+
+from absl import flags
+
+from ran_tf.data.pack import pack
+from ran_tf.launch import command
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    flags.DEFINE_string("dataset", "ferplus", "A TFDS name, perhaps with a /config.")
+    flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
+    flags.DEFINE_string("out", None, "Folder to write.", required=True)
+    flags.DEFINE_list("splits", [], "Splits to write; all when absent.")
+    flags.DEFINE_integer(
+        "image_size", None, "Side to bring faces to; their own when absent.", lower_bound=1
+    )
+
+
+def main() -> None:
+    values = flags.FLAGS
+    side = values.image_size
+    line = pack(
+        values.dataset,
+        values.out,
+        data_dir=values.data_dir,
+        splits=values.splits,
+        image_size=side and (side, side),
+    )
+    print(line)
+
+
+if __name__ == "__main__":
+    command.run(main, define_flags=define_flags)
