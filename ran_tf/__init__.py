@@ -46,6 +46,7 @@ _HOMES = {
     "register_regions": "ran_tf.regions.kinds",
     "region_biased_loss": "ran_tf.losses",
     "train": "ran_tf.training.loop",
+    "upload_preset": "ran_tf.models.presets",
 }
 
 __all__ = list(_HOMES)

@@ -2,7 +2,8 @@
 
 A source is, in this order,
     the name of a preset that comes with the package (./NAME is a folder of that name)
-    URL#sha256=HEX of one of the files below, which is downloaded once
+    URL#sha256=HEX of one of the files below, which is downloaded once; hf://ORG/NAME or
+        kaggle://OWNER/MODEL/FRAMEWORK/VARIATION of a preset likewise, see `models.hub`
     the folder or zip file of a preset
     EXPORT_DIR, or one version in it
     the work directory of a training run

@@ -9,6 +9,7 @@ import urllib.request
 from http.client import HTTPException
 
 from ran_tf import files
+from ran_tf.models import hub
 
 _MARK = "#sha256="
 # A longer answer is not read to its end, which may never come.
@@ -21,7 +22,12 @@ def is_url(source: str | os.PathLike) -> bool:
 
 
 def local_path(source: str | os.PathLike) -> pathlib.Path:
-    """The file or folder that a source means: a URL is downloaded, see `fetch`."""
+    """The file or folder that a source means: what is elsewhere is downloaded, once.
+
+    See `fetch` for URLs, and `hub` for `hf://` and `kaggle://`.
+    """
+    if hub.is_hub(source):
+        return hub.download(str(source))
     return fetch(str(source)) if is_url(source) else pathlib.Path(source).expanduser()
 
 

@@ -13,6 +13,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+WEIGHTS, CARD, KNOWN, README = FILES = (
+    "weights.npz",
+    "card.json",
+    "known_output.json",
+    "README.md",
+)
 # What unpacks to more times its size is refused. Weights do not get smaller by packing, so a preset
 # of ours unpacks to about itself.
 _MOST_UNPACKED = 4

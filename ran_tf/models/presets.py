@@ -22,10 +22,10 @@ import numpy as np
 
 from ran_tf.card import ModelCard, check_labels, describe_model
 from ran_tf.checks import check_choice
-from ran_tf.models import fetch, preset_file, weights_file
+from ran_tf.models import fetch, hub, preset_file, weights_file
+from ran_tf.models.preset_file import CARD, KNOWN, README, WEIGHTS
 from ran_tf.models.ran import RegionAttentionNetwork
 
-WEIGHTS, CARD, KNOWN, README = "weights.npz", "card.json", "known_output.json", "README.md"
 FOLDER = pathlib.Path(__file__).parents[1] / "presets"
 # Larger files are refused. The weights of VGG-16 take 280 MB.
 MAX_WEIGHTS, MAX_TEXT = 2**30, 2**20
@@ -53,8 +53,9 @@ def from_preset(
     the classifier of as many classes stays, and that of another number is new.
 
     Args:
-      source: name of a preset that comes with the package, see `ran_tf.presets`, or the folder, zip
-        file or URL of one, see `ran_tf.models.fetch`.
+      source: name of a preset that comes with the package, see `ran_tf.presets`; the folder or zip
+        file of one, or its URL#sha256=HEX; `hf://ORG/NAME` of Hugging Face or
+        `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of Kaggle (extra `hub`).
       num_classes: of the network; None is the preset's.
       labels: names of its classes, in index order. What the classifier knows of a name that the
         preset has too is taken over, others begin at random.
@@ -66,7 +67,8 @@ def from_preset(
 
     Raises:
       ValueError: if there is no such preset, it is damaged, or the classes cannot be.
-      OSError: for a URL that cannot be read.
+      OSError: for a URL that cannot be read, or a hub that does not have it.
+      ImportError: for a hub without its client.
 
     Example:
       >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus", labels=["fear", "no fear"])
@@ -124,6 +126,29 @@ def presets() -> dict[str, str]:
         + describe_model(dataclasses.asdict(card))
         for name, card in cards.items()
     }
+
+
+def upload_preset(address: str, folder: str | os.PathLike) -> None:
+    """Puts a preset where models are kept; the hub's client asks who you are.
+
+    Args:
+      address: `hf://ORG/NAME` of Hugging Face, or `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of
+        Kaggle; made there if it is new, else it gets a new version.
+      folder: as `ran_tf.save_to_preset` writes it.
+
+    Raises:
+      FileNotFoundError, ValueError: for a folder that is no whole preset, or another address.
+      ImportError: without the hub's client, which comes with the extra `hub`.
+      OSError: if the hub refuses.
+
+    Example:
+      >>> known = ran_tf.from_preset("ran_faceres_shared_ferplus").save_to_preset("mine")
+      >>> ran_tf.upload_preset("hf://me/mine", "mine")  # doctest: +SKIP
+    """
+    folder = pathlib.Path(folder).expanduser()
+    load_preset(folder)
+    preset_file.read_files(folder, limits={README: MAX_TEXT})
+    hub.upload(address, folder)
 
 
 def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
