@@ -18,25 +18,18 @@ _PARTIAL_NAME = re.compile(r"\.partial-[a-z0-9_]{8}(\..{0,15})?")
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike):
-    """Yields a temporary path beside `path`; renames it to `path` on success, else removes it.
+    """Yields a temporary path near `path`; renames it to `path` on success, else removes it.
 
     The temporary name ends as `path` does, because writers choose their format by the ending.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # No more than ".weights.h5" and the like need: names have a limit of 255 bytes.
-    ending = "".join(path.suffixes[-2:])[-16:]
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_PARTIAL, suffix=ending)
-    _lock(handle)
-    try:
-        yield pathlib.Path(name)
-        _make_public(name, mode=0o666)
-        os.replace(name, path)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
+    # The folder has the lock of who writes: HDF5 puts one of its own on the file.
+    with partial_folder(path.parent) as folder:
+        partial = folder / path.name
+        partial.touch()
+        yield partial
+        _make_public(partial, mode=0o666)
+        os.replace(partial, path)
 
 
 def remove_partial(folder: str | os.PathLike) -> None:

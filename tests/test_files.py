@@ -135,5 +135,9 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path)
     (tmp_path / ".partial-dir").mkdir()  # rsync's
     with files.atomic_path(tmp_path / "a.md") as file, files.partial_folder(tmp_path) as folder:
         files.check_folder("out", tmp_path)
-        assert {p.name for p in tmp_path.iterdir()} == {".partial-dir", file.name, folder.name}
+        assert {p.name for p in tmp_path.iterdir()} == {
+            ".partial-dir",
+            file.parent.name,
+            folder.name,
+        }
     assert {p.name for p in tmp_path.iterdir()} == {".partial-dir", "a.md"}
