@@ -6,6 +6,7 @@ module that a command imports with `--import=MODULE`.
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -67,8 +68,10 @@ class Registry:
             return self._theirs[name]
         if name not in self._ours:
             raise self.unknown(name, argument=argument)
-        module, _, attribute = self._ours[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        home, _, attribute = self._ours[name].partition(":")
+        # AutoGraph follows what traces a graph into here, and warns that it cannot read importlib.
+        module = sys.modules.get(home) or importlib.import_module(home)
+        return getattr(module, attribute)
 
     def unknown(self, name: str, *, argument: str | None = None) -> InvalidArgument:
         """The error of a name that is not registered."""

@@ -129,9 +129,10 @@ def test_a_stopped_run_ends_as_one_that_was_not(trained):
 @pytest.mark.large
 def test_the_command_as_a_user_runs_it(tmp_path, synthetic_dir):
     """Trained on JAX, then evaluated and exported, which Keras does on TensorFlow alone."""
-    command = [sys.executable, "-m", "ran_tf.launch.train", "--backend=jax", "--epochs=1"]
-    command += ["--flagfile=launch/quickstart.flags", "--workdir=run", "--region_size=32"]
-    command += ["--backbone=mobilenet_v1", f"--data_dir={synthetic_dir}"]
+    command = [sys.executable, "-m", "ran_tf.launch.train"]
+    command += ["--flagfile=launch/quickstart.flags", "--workdir=run", "--backend=jax"]
+    command += ["--backbone=mobilenet_v1", "--region_size=32", "--epochs=1"]
+    command += [f"--data_dir={synthetic_dir}"]
     command += ["--train_split=train[:64]", "--validation_split=validation[:32]"]
     done = subprocess.run(
         command,
