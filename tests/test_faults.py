@@ -53,7 +53,7 @@ def written(workdir):
     return {
         path: path.stat().st_mtime_ns
         for path in workdir.rglob("*.*")
-        if "events" not in path.name and path.name != lock.NAME
+        if "events" not in path.name and path.name not in (lock.NAME, records.RUN)
     }
 
 

@@ -39,12 +39,12 @@ def check(
             f"`evaluate` reads the split 'test', which {dataset.name!r} does not have: train "
             "without it, then run ran_tf.launch.evaluate with --split=validation"
         )
+    if tested:
+        dataset.check_regions(config.data.regions, split="test")
     named = {"train_split": train} | ({"validation_split": validation} if validation else {})
     for name, split in named.items():
         dataset.size(split, name=name)
         dataset.check_regions(config.data.regions, split=split)
-    if tested:
-        dataset.check_regions(config.data.regions, split="test")
     if validation and (both := dataset.shared(train, validation)):
         if chosen:
             raise ValueError(
