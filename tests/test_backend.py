@@ -83,8 +83,14 @@ NEEDS_TENSORFLOW = {
     "Predictor": lambda folder: ran_tf.Predictor(PRESET),
     "export": lambda folder: export.write_export(None, None, export_dir=folder),
     "train": lambda folder: TensorFlowEngine(TrainConfig(), TINY),
-    "evaluate": lambda folder: classifier.load(PRESET),
+    "evaluate an export": lambda folder: classifier.load(empty_export(folder)),
 }
+
+
+def empty_export(folder):
+    (folder / "1").mkdir(exist_ok=True)
+    (folder / "1" / export.SAVED_MODEL).touch()
+    return folder
 
 
 @pytest.mark.parametrize("name", NEEDS_TENSORFLOW)

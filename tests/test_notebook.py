@@ -1,6 +1,10 @@
 """The notebook that a user of the library writes: data, network, fit, report, preset, export."""
 
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -10,6 +14,7 @@ from PIL import Image
 
 import ran_tf
 
+ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {"backbone": "tiny", "num_classes": 8, "size": (32, 32)}
 
 
@@ -44,9 +49,9 @@ def report(model, data):
 
 
 @pytest.fixture(scope="module")
-def mine(model, data, tmp_path_factory):
+def mine(model, data, report, tmp_path_factory):
     folder = tmp_path_factory.mktemp("presets") / "mine"
-    model.save_to_preset(folder, data=data)
+    model.save_to_preset(folder, data=data, report=report, measure=data.validation)
     return folder
 
 
@@ -96,6 +101,8 @@ def test_two_reports_are_compared_face_by_face(model, data, report, tmp_path):
 
 
 def test_a_preset_of_ones_own_says_what_the_network_says(mine, data, tmp_path):
+    text = (mine / "README.md").read_text()
+    assert "of 32 faces of `validation[:32]`" in text and "| all | 64 |" in text
     card = ran_tf.from_preset(mine).card
     assert (card.labels, card.image_size, card.regions) == (
         data.labels,
@@ -168,3 +175,45 @@ def test_what_ships_is_listed():
     folder = pathlib.Path(ran_tf.__file__).parent / "presets"
     assert set(listed) == {path.parent.name for path in folder.glob("*/card.json")}
     assert all("\n" not in line and "8 classes" in line for line in listed.values())
+
+
+ON_JAX = """
+import sys
+import keras, ran_tf
+from tests import tiny_backbone
+data = ran_tf.load_dataset(
+    "synthetic_faces", data_dir=sys.argv[1], image_size=48, batch_size=32,
+    train_split="train[:64]", validation_split="validation[:32]", test_split="test[:64]",
+)
+assert keras.backend.backend() == "jax"
+model = ran_tf.RegionAttentionNetwork.from_preset(sys.argv[2], labels=data.labels)
+model.compile(optimizer=keras.optimizers.AdamW(1e-3), metrics=["accuracy"])
+model.fit(data.train, validation_data=data.validation, epochs=1, verbose=0, shuffle=False)
+report = ran_tf.evaluate(model, data.test, flip_average=True)
+report.save("report")
+model.save_to_preset("mine", data=data, report=report, measure=data.test)
+again = ran_tf.evaluate("mine", data.test, flip_average=True)
+assert abs(again.subsets["all"].accuracy - report.subsets["all"].accuracy) < 0.05
+for use in (lambda: ran_tf.export(model, "export", data=data), lambda: ran_tf.Predictor("mine")):
+    try:
+        use()
+        raise SystemExit("must run on TensorFlow alone")
+    except RuntimeError as error:
+        assert "TensorFlow" in str(error)
+"""
+
+
+@pytest.mark.large
+def test_the_notebook_on_jax(mine, data, tmp_path):
+    """What is served needs TensorFlow: it takes what JAX has saved."""
+    subprocess.run(
+        [sys.executable, "-c", ON_JAX, data.config.data_dir, str(mine)],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    said = json.loads((tmp_path / "report" / "report.json").read_text())
+    here = ran_tf.evaluate(tmp_path / "mine", data.test, flip_average=True)
+    assert here.subsets["all"].nll == pytest.approx(said["subsets"]["all"]["nll"], abs=0.02)
+    assert "Rounding changed" in (tmp_path / "mine" / "README.md").read_text()
+    assert ran_tf.Predictor(tmp_path / "mine").labels == data.labels

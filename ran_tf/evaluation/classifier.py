@@ -95,8 +95,9 @@ def load(path: str | os.PathLike) -> Classifier:
     Raises:
       FileNotFoundError: if it is none of them.
     """
-    backend.require_tensorflow()
     source = sources.resolve(path)
+    if source.kind == "export" or keras.backend.backend() == "tensorflow":
+        backend.require_tensorflow()
     if source.kind == "export":
         return from_export(source.path, name=str(path))
     trained = sources.load_trained(source)

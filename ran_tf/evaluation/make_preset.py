@@ -128,7 +128,8 @@ def _numbers(report: Report | str | os.PathLike, *, card: ModelCard) -> dict:
       ValueError: if it is no report, or of a network or regions that differ.
     """
     if isinstance(report, Report):
-        path, numbers = "a Report", report.numbers
+        # By way of JSON, as a report.json went: tuples are lists.
+        path, numbers = "a Report", json.loads(json.dumps(report.numbers))
     else:
         path, numbers = (
             report,
