@@ -113,5 +113,5 @@ def test_what_is_not_there_is_one_error(hub):
 @pytest.mark.parametrize("address", HUBS)
 def test_without_the_client_the_extra_is_named(address, monkeypatch):
     monkeypatch.setitem(sys.modules, HUBS[address][0], None)
-    with pytest.raises(ImportError, match=r"ran_tf\[hub\]"):
+    with pytest.raises(RuntimeError, match=r"ran_tf\[hub\]"):
         ran_tf.from_preset(address)

@@ -298,6 +298,13 @@ def test_the_name_of_a_preset_may_have_points():
         assert packing.preset_name(pathlib.Path(path)) == "ran_v0.1"
 
 
+def test_what_a_package_cannot_carry_is_to_be_a_zip(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_preset, "_MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"at most 1,000 bytes; write a \.zip"):
+        make_preset.make_preset(workdir, preset_dir=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
 def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="--overwrite"):
         make_preset.make_preset(workdir, preset_dir=small)

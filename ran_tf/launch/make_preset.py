@@ -13,6 +13,9 @@ from absl import flags
 from ran_tf import files
 from ran_tf.launch import command, terminal
 
+# What a package may carry; zip files may be larger.
+_MOST_BYTES = 15_000_000
+
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
@@ -43,6 +46,7 @@ def make_preset(
       FileNotFoundError: if the run has no finished epoch, or the report is not there.
     """
     import ran_tf
+    from ran_tf.models import presets
     from ran_tf.training import records
 
     target, workdir = (pathlib.Path(path).expanduser() for path in (preset_dir, workdir))
@@ -51,8 +55,14 @@ def make_preset(
             f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
         )
     files.check_folder("preset_dir", target.parent)
+    model = records.load_workdir(workdir, dtype="float32").model
+    if target.suffix != ".zip" and (size := len(presets.pack_weights(model))) > _MOST_BYTES:
+        raise ValueError(
+            f"the weights of a packaged preset must have at most {_MOST_BYTES:,} bytes; write a "
+            f".zip. Received: {size:,} bytes"
+        )
     return ran_tf.save_to_preset(
-        records.load_workdir(workdir, dtype="float32").model,
+        model,
         target,
         overwrite=overwrite,
         measure=split,

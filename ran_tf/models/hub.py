@@ -55,7 +55,7 @@ def download(address: str) -> pathlib.Path:
 
     Raises:
       ValueError: for another address.
-      ImportError: without the client.
+      RuntimeError: without the client.
       OSError: if there is no such preset, or it cannot be reached.
     """
     scheme, name, version = _parse(address)
@@ -117,7 +117,7 @@ def _client(scheme: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
+        raise RuntimeError(
             f'{scheme} needs {module}: pip install "ran_tf[hub]". Received: {error}'
         ) from error
 

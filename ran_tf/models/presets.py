@@ -68,7 +68,7 @@ def from_preset(
     Raises:
       ValueError: if there is no such preset, it is damaged, or the classes cannot be.
       OSError: for a URL that cannot be read, or a hub that does not have it.
-      ImportError: for a hub without its client.
+      RuntimeError: for a hub without its client.
 
     Example:
       >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus", labels=["fear", "no fear"])
@@ -138,7 +138,7 @@ def upload_preset(address: str, folder: str | os.PathLike) -> None:
 
     Raises:
       FileNotFoundError, ValueError: for a folder that is no whole preset, or another address.
-      ImportError: without the hub's client, which comes with the extra `hub`.
+      RuntimeError: without the hub's client, which comes with the extra `hub`.
       OSError: if the hub refuses.
 
     Example:
