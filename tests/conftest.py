@@ -17,6 +17,13 @@ tf.config.set_logical_device_configuration(
 from tests import tiny_backbone  # noqa: E402, F401, registers it
 
 
+@pytest.fixture(autouse=True)
+def plain_variables():
+    """An error while TensorFlow traces a `map_fn` leaves a setting behind, at which scopes stop."""
+    yield
+    tf.compat.v1.get_variable_scope().set_caching_device(None)
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """A strategy over two logical CPUs.

@@ -161,4 +161,4 @@ def test_the_command_fails_in_one_line(tmp_path, raw):
     assert failed.returncode == 1
     assert "Traceback" not in failed.stderr
     last = failed.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"error: {image} (named by ")
+    assert last.startswith("error: ") and f"{image} (named by " in last

@@ -97,7 +97,7 @@ def test_a_turn_is_that_of_a_cylinder(degrees):
         np.testing.assert_allclose(turned[:, column], want, atol=255 / 32)
     if degrees == 0:
         np.testing.assert_allclose(turned, face, atol=1)
-    with pytest.raises(ValueError, match=r"`degrees` must be in -60.0..60.0. Received: degrees=90"):
+    with pytest.raises(ValueError, match=r"`degrees` must be in -60..60. Received: degrees=90"):
         turns.turn_face(face, degrees=90)
 
 
