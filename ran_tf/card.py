@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from ran_tf import specs
+from ran_tf import registry, specs
 from ran_tf.checks import check_choice, check_framing, check_range, check_size
 from ran_tf.config import ObjectiveConfig, RegionConfig
 
@@ -99,6 +99,7 @@ class ModelCard:
           source: the file, for errors.
 
         Raises:
+          NotRegisteredError: for a kind of regions that nobody has registered.
           ValueError: if it is no such card: every attribute has its type, and sizes are at most
             `MAX_SIDE`.
         """
@@ -117,6 +118,8 @@ class ModelCard:
             _check_types(card)
             if card.family in specs.GREY:
                 card = dataclasses.replace(card, colour="grey")
+        except registry.NotRegisteredError as error:
+            raise error.renamed("regions").reading(source) from error
         # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(

@@ -22,7 +22,7 @@ class InvalidArgument(ValueError):
 
     def renamed(self, name: str) -> "InvalidArgument":
         """The same error of an argument that the user knows by another name."""
-        return InvalidArgument(name, self.expected, self.value)
+        return type(self)(name, self.expected, self.value)
 
 
 def check_choice(name: str, value: Any, choices) -> None:

@@ -105,7 +105,10 @@ class AugmentConfig(Checked):
         0.2, "Largest relative change of contrast, and of brightness (of 255).", high=1.0
     )
     augmentations: tuple[str, ...] = setting(
-        (), "Registered augmentations that come after these: NAME or NAME:AMOUNT."
+        (),
+        "Registered augmentations that come after these: NAME or NAME:AMOUNT.",
+        choices=registry.AUGMENTATIONS,
+        open=True,
     )
 
     def __post_init__(self):
@@ -139,7 +142,10 @@ class ObjectiveConfig(Checked):
         high=MAX_REGIONS,
     )
     losses: tuple[str, ...] = setting(
-        (), "Registered losses that are added to these: NAME or NAME:WEIGHT."
+        (),
+        "Registered losses that are added to these: NAME or NAME:WEIGHT.",
+        choices=registry.LOSSES,
+        open=True,
     )
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
 
@@ -201,8 +207,9 @@ class ModelConfig(Checked):
 
     backbone: str = setting(
         "resnet18",
-        "resnet18, resnet34, resnet50, vgg16, mobilenet_v1, a model of keras.applications, or one "
-        "that is registered.",
+        "A model of keras.applications, or one that is registered.",
+        choices=registry.BACKBONES,
+        open=True,
     )
     attention: str = setting(
         "sigmoid",
@@ -231,6 +238,12 @@ class ModelConfig(Checked):
         choices=specs.PREPROCESSINGS,
     )
     dtype: str = setting("float32", "Policy of the model.", choices=specs.DTYPES)
+
+    def __post_init__(self):
+        super().__post_init__()
+        # The names of keras.applications have a capital; Keras is not loaded for them here.
+        if not self.backbone[:1].isupper():
+            registry.BACKBONES.check(self.backbone, argument="backbone")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import backend, checks, sources
+from ran_tf import backend, checks, registry, sources
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images import decode_image, read_image
@@ -31,7 +31,8 @@ class Predictor:
         keeps); see `ran_tf.sources`.
       align: the images of a call are photos: the largest face of each is found, turned upright and
         cut out as the faces that the model was trained on. False: they are face crops.
-      detector: that finds faces, see `ran_tf.faces.detect`; MTCNN brings its weights along.
+      detector: that finds faces: "mtcnn", which brings its weights along, "retinaface", or what
+        `register_detector` knows.
       batch_size: faces that the model sees at once.
 
     Attributes:
@@ -62,7 +63,7 @@ class Predictor:
         batch_size: int = 32,
     ):
         checks.check_whole("batch_size", batch_size, low=1)
-        checks.check_choice("detector", detector, detect.DETECTORS)
+        registry.DETECTORS.check(detector, argument="detector")
         self._check_not_forked()
         backend.require_tensorflow()
         self._arguments = {

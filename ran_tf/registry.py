@@ -13,27 +13,42 @@ from typing import Any
 from ran_tf.checks import InvalidArgument
 
 
+class NotRegisteredError(InvalidArgument):
+    """A name that nothing goes by, perhaps because the module that registers it is not imported."""
+
+    def reading(self, source: str) -> "NotRegisteredError":
+        """The same error of what a file says."""
+        return NotRegisteredError(self.name, f"{self.expected}, to read {source}", self.value)
+
+
 class Registry:
     """Things of one kind by name.
 
     Args:
       kind: what these are, for errors: "backbone".
       ours: the package's own: name to "module:attribute".
+      beside: what else such a name may be, for errors.
     """
 
-    def __init__(self, kind: str, ours: dict[str, str]):
-        self.kind = kind
+    def __init__(self, kind: str, ours: dict[str, str], *, beside: str = ""):
+        self.kind, self.beside = kind, beside
         self._ours, self._theirs = ours, {}
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._ours, *self._theirs))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._ours or name in self._theirs
+        return isinstance(name, str) and (name in self._ours or name in self._theirs)
 
-    def is_ours(self, name: str) -> bool:
-        """Whether a name is one of the package's own."""
-        return name in self._ours
+    @property
+    def theirs(self) -> dict[str, Any]:
+        """What users registered, by name."""
+        return dict(self._theirs)
+
+    def check(self, name: object, *, argument: str) -> None:
+        """Raises NotRegisteredError unless something goes by a name."""
+        if name not in self:
+            raise self.unknown(name, argument=argument)
 
     def register(self, name: str, thing: Any = None) -> Any:
         """Registers `thing`, or what a decorator stands above; returns it.
@@ -62,23 +77,22 @@ class Registry:
         """What goes by a name.
 
         Raises:
-          InvalidArgument: if nothing does; `argument` is what named it, the kind by default.
+          NotRegisteredError: if nothing does; `argument` is what named it, the kind by default.
         """
+        self.check(name, argument=argument or self.kind)
         if name in self._theirs:
             return self._theirs[name]
-        if name not in self._ours:
-            raise self.unknown(name, argument=argument)
         home, _, attribute = self._ours[name].partition(":")
         # AutoGraph follows what traces a graph into here, and warns that it cannot read importlib.
         module = sys.modules.get(home) or importlib.import_module(home)
         return getattr(module, attribute)
 
-    def unknown(self, name: str, *, argument: str | None = None) -> InvalidArgument:
+    def unknown(self, name: object, *, argument: str) -> NotRegisteredError:
         """The error of a name that is not registered."""
-        return InvalidArgument(
-            argument or self.kind,
-            f"one of {tuple(self)}, or what `ran_tf.register_{self.kind}` was given "
-            "(commands import your module with --import=MODULE)",
+        return NotRegisteredError(
+            argument,
+            f"one of {tuple(self)}{self.beside}, or what `ran_tf.register_{self.kind}` was given: "
+            "import the module that calls it (commands: --import=MODULE)",
             name,
         )
 
@@ -91,8 +105,7 @@ class Registry:
         found = {}
         for text in texts:
             name, _, number = str(text).partition(":")
-            if name not in self:
-                raise self.unknown(name, argument=argument)
+            self.check(name, argument=argument)
             try:
                 value = float(number or 1.0)
             except ValueError:
@@ -112,6 +125,7 @@ BACKBONES = Registry(
         "vgg16": "ran_tf.models.backbones:vgg16",
         "mobilenet_v1": "ran_tf.models.backbones:mobilenet_v1",
     },
+    beside=", the name of a model in keras.applications",
 )
 REGIONS = Registry(
     "regions",
@@ -137,8 +151,8 @@ OPTIMIZERS = Registry(
 DETECTORS = Registry(
     "detector",
     {
-        "mtcnn": "ran_tf.faces.mtcnn_search:MtcnnSearch",
-        "retinaface": "ran_tf.faces.retinaface_search:RetinaFaceSearch",
+        "mtcnn": "ran_tf.faces.mtcnn_search:create_search",
+        "retinaface": "ran_tf.faces.retinaface_search:create_search",
     },
 )
 
@@ -159,6 +173,29 @@ def register_backbone(name: str, build: Callable | None = None) -> Any:
       ...     return keras.layers.GlobalAveragePooling2D()(x)
     """
     return BACKBONES.register(name, build)
+
+
+def register_attention(name: str, layer: Callable | None = None) -> Any:
+    """Registers an attention over regions of one's own; also a decorator.
+
+    A network has it twice, each time with weights of its own: over the features of the regions, and
+    (with relation-attention) over the pairs of a region's features and the whole face's.
+
+    Args:
+      name: for `RegionAttentionNetwork(attention=...)` and `--attention`.
+      layer: a `keras.layers.Layer`, made as `layer(name="self_attention")`, whose call is
+        `call(features f32[b, k, d], region_mask=None) -> weights f32[b, k]`, none negative;
+        region_mask bool[b, k] says which regions are there. What it gives to others counts nothing.
+        With a method `log_weights`, of the same arguments, that is asked for their logarithms,
+        which is more exact where weights are tiny.
+
+    Example:
+      >>> @ran_tf.register_attention("length")
+      ... class Length(keras.layers.Layer):
+      ...     def call(self, features, region_mask=None):
+      ...         return keras.ops.norm(features, axis=-1)
+    """
+    return ATTENTIONS.register(name, layer)
 
 
 def register_augmentation(name: str, function: Callable | None = None) -> Any:
@@ -215,3 +252,28 @@ def register_optimizer(name: str, make: Callable | None = None) -> Any:
       ...     return keras.optimizers.Lion(config.learning_rate, weight_decay=config.weight_decay)
     """
     return OPTIMIZERS.register(name, make)
+
+
+def register_detector(name: str, make: Callable | None = None) -> Any:
+    """Registers a detector of faces of one's own; also a decorator.
+
+    `Predictor(..., align=True, detector="NAME")`, or `--detector=NAME` of `align`, `predict` and
+    `demo`, then finds faces with it.
+
+    Args:
+      name: to ask for it by.
+      make: `make(config, *, threads) -> search`: config a `ran_tf.faces.DetectorConfig`, threads
+        how many one search may take, None for one a core. `search(photos, min_sides)` gives for
+        each photo, u8[H, W, 3] RGB of any size, a list of `ran_tf.faces.Face` of scores of at least
+        `config.min_score`; smaller faces than min_sides[i] pixels need not be searched. Padding,
+        shrinking and mirroring are done around it.
+
+    Example:
+      >>> @ran_tf.register_detector("whole")
+      ... def whole(config, *, threads):
+      ...     points = np.float32([[3, 4], [7, 4], [5, 6], [3.5, 8], [6.5, 8]]) / 10
+      ...     def face(h, w):
+      ...         return ran_tf.faces.Face(np.float32([0, 0, h - 1, w - 1]), 1.0, points * (w, h))
+      ...     return lambda photos, min_sides: [[face(*photo.shape[:2])] for photo in photos]
+    """
+    return DETECTORS.register(name, make)

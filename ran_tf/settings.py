@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from ran_tf.checks import InvalidArgument, check_choice, check_range, check_size, check_whole
+from ran_tf.registry import Registry
 
 _KEY = "setting"
 
@@ -29,7 +30,8 @@ class Setting:
       default: where nothing is said.
       help: one line.
       low, high: bounds of numbers, of each number of a tuple and each side of a size.
-      choices: what it must be one of; of an open registry the names known so far.
+      choices: what it must be one of; of a registry the names known so far.
+      open: choices are only examples, for the help.
       item: type of a tuple's items.
       optional: None is a value too.
       identity: whether runs that differ in it are different runs.
@@ -43,6 +45,7 @@ class Setting:
     low: float | None = None
     high: float = float("inf")
     choices: Iterable[str] | None = None
+    open: bool = False
     item: Any = None
     optional: bool = False
     identity: bool = True
@@ -51,7 +54,9 @@ class Setting:
         """Raises InvalidArgument unless the setting may have this value."""
         if value is None and self.optional:
             return
-        if self.choices is not None:
+        if isinstance(self.choices, Registry) and not self.open:
+            self.choices.check(value, argument=self.path)
+        elif self.choices is not None and not self.open:
             check_choice(self.path, value, self.choices)
         elif self.kind == "size":
             check_size(self.path, value, low=int(self.low or 1))
@@ -62,6 +67,27 @@ class Setting:
                 self._check_one(self.item, item)
         else:
             self._check_one(self.kind, value)
+
+    def values(self) -> str:
+        """What the setting may be, in words."""
+        if self.choices is not None and tuple(self.choices):
+            said = ", ".join(self.choices) + self.open * " or another"
+        elif self.kind is tuple:
+            said = {str: "names", float: f"numbers {self._bounds()}"}[self.item]
+        elif self.kind == "size":
+            said = "pixels"
+        else:
+            words = {bool: "yes or no", str: "text", int: "a whole number", float: "a number"}
+            said = words[self.kind]
+            if self.kind in (int, float):
+                said += f" {self._bounds()}"
+        return f"{said}, or nothing" if self.optional else said
+
+    def _bounds(self) -> str:
+        low = self.low or 0
+        if self.high == float("inf"):
+            return f"of at least {low:g}"
+        return f"in {low:g}..{self.high:.10g}"
 
     def _check_one(self, kind: type, value: Any) -> None:
         if kind is int:
@@ -79,6 +105,7 @@ def setting(
     low: float | None = None,
     high: float = float("inf"),
     choices: Iterable[str] | None = None,
+    open: bool = False,
     flag: str | None = None,
     size: bool = False,
     identity: bool = True,
@@ -89,6 +116,7 @@ def setting(
         "low": low,
         "high": high,
         "choices": choices,
+        "open": open,
         "flag": flag,
         "size": size,
         "identity": identity,
@@ -152,15 +180,24 @@ class Checked:
         return cls(**given)
 
 
-def identity(config: Any) -> dict[str, Any]:
-    """The settings by which runs differ, by dotted name; equal again when read from JSON."""
+def fingerprint(described: Any, **more: Any) -> dict[str, Any]:
+    """What makes two runs, networks or folders the same: what to hold against another's.
+
+    Args:
+      described: a dataclass, of settings or not, or a dict, perhaps of others; settings that do not
+        count for identity are left out.
+      **more: what else counts.
+
+    Returns:
+      Values by dotted name, such as "data.regions.k"; equal again when read from JSON.
+    """
     found = {}
-    for described in settings_of(type(config)):
-        if described.identity:
-            value = config
-            for name in described.path.split("."):
-                value = getattr(value, name)
-            found[described.path] = list(value) if isinstance(value, tuple) else value
+    for name, value in {**_parts(described), **more}.items():
+        if isinstance(value, dict) or dataclasses.is_dataclass(value):
+            inside = fingerprint(value)
+            found |= {f"{name}.{rest}": inner for rest, inner in inside.items()}
+        else:
+            found[name] = list(value) if isinstance(value, tuple) else value
     return found
 
 
@@ -178,6 +215,16 @@ def by_flag(config: Any) -> dict[str, Any]:
     return found
 
 
+def _parts(described: Any) -> Mapping[str, Any]:
+    if isinstance(described, Mapping):
+        return described
+    return {
+        field.name: getattr(described, field.name)
+        for field in dataclasses.fields(described)
+        if field.metadata.get(_KEY, {}).get("identity", True)
+    }
+
+
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     """The same settings but for some, by dotted name: {"data.regions.k": 1}."""
     own, inside = {}, {}
@@ -191,25 +238,12 @@ def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **own)
 
 
-def flatten(nested: dict, prefix: str = "") -> dict:
-    """Nested settings by dotted names, such as "data.regions.k"."""
-    flat = {}
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple]:
+    """What two fingerprints contradict each other in, by dotted name: (there, here).
 
-
-def differences(there: dict, here: dict) -> dict[str, tuple]:
-    """What two nested settings contradict each other in, by dotted name: (there, here).
-
-    A setting that only one of them has, which another version of the package wrote, contradicts
-    nothing. Both as JSON has them: lists, no tuples.
+    What only one of them has, which another version of the package wrote, contradicts nothing.
     """
-    was, now = flatten(there), flatten(here)
-    return {n: (was[n], now[n]) for n in was if n in now and was[n] != now[n]}
+    return {n: (there[n], here[n]) for n in there if n in here and there[n] != here[n]}
 
 
 def describe(differences: dict[str, tuple], *, name: Callable[[str], str] = str) -> str:
@@ -218,3 +252,22 @@ def describe(differences: dict[str, tuple], *, name: Callable[[str], str] = str)
         f"{name(path)} is {was!r} there and {now!r} here"
         for path, (was, now) in differences.items()
     )
+
+
+def table(cls: type) -> str:
+    """All settings of a dataclass in Markdown, for the documentation."""
+    lines = [
+        "| Flag | In Python | Default | May be | What it is |",
+        "|---|---|---|---|---|",
+    ]
+    for described in settings_of(cls):
+        flag = f"`--{described.flag}`" if described.flag else ""
+        cells = [
+            flag,
+            f"`{described.path}`",
+            f"`{described.default!r}`",
+            described.values(),
+            described.help.replace("|", r"\|"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -81,7 +81,7 @@ def find_at_once(config, *, threads=None):
     return lambda images: [[face]] * len(images)
 
 
-def start_worker(config, input_dir, output_dir):
+def start_worker(config, input_dir, output_dir, make):
     """In place of `worker.start_worker`: no network, so that a start costs little."""
     worker.create_detector = find_at_once
     worker._process = worker.create_processor(config, input_dir=input_dir, output_dir=output_dir)

@@ -355,10 +355,9 @@ def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tm
         full_name="ferplus/majority:1.0.0", labels=("a", "b"), builder=None
     )
     data = types.SimpleNamespace(size=25_045, fingerprint="0")
-    identity = train_run._identity(
+    flat = train_run._identity(
         launch_flags.train_config(values), dataset, data=data, init_weights=None
     )
-    flat = settings.flatten(identity)
     assert flat["data.regions.k"] == 8 and flat["model.size"] == [224, 224]
     names = {setting: launch_flags.flag_of(setting) for setting in flat}
     assert names["data.regions.k"] == "--num_regions" and names["data.name"] == "--dataset"

@@ -82,7 +82,7 @@ def test_a_missed_face_is_tried_in_the_mirror(monkeypatch):
         # Finds a face only where the upper left pixel is white.
         return [[face] if image[0, 0, 0] == 255 else [] for image in images]
 
-    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
     black = np.zeros((10, 20, 3), np.uint8)
     left, right = black.copy(), black.copy()
     left[0, 0] = right[0, -1] = 255
@@ -295,7 +295,7 @@ def test_half_a_pixel_of_the_small_photo_is_more_of_the_large(monkeypatch):
         assert image.shape == (48, 48, 3) and min_sides == [16]
         return [[Face(box=np.float32([21, 21, 29, 28]), score=0.9, landmarks=points)]]
 
-    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
     settings = DetectorConfig(name="mtcnn", max_side=32, pad=0.25, min_face=0.5)
     ((face,),) = create_detector(settings)([np.zeros((64, 64, 3), np.uint8)])
     np.testing.assert_allclose(face.landmarks, (points - 8) * 2 + 0.5)

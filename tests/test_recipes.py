@@ -1,6 +1,6 @@
 """Recipes: each parses to a run, is self-contained, and opens as the house asks."""
 
-import dataclasses
+import operator
 import pathlib
 import re
 import subprocess
@@ -12,7 +12,7 @@ import ran_tf
 from ran_tf import registry
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
-from ran_tf.settings import flatten
+from ran_tf.settings import settings_of
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "launch").glob("*.flags"))
@@ -180,7 +180,8 @@ def registered(monkeypatch):
 
 
 def settings(parse, *flags):
-    return flatten(dataclasses.asdict(launch_flags.train_config(parse("--workdir=x", *flags))))
+    config = launch_flags.train_config(parse("--workdir=x", *flags))
+    return {s.path: operator.attrgetter(s.path)(config) for s in settings_of(type(config))}
 
 
 @pytest.mark.parametrize("flag", OTHER)

@@ -12,12 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-Draw = Callable[..., object]
-
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B
 
 
-def make_draw(keys) -> Draw:
+def make_draw(keys) -> Callable:
     """Makes `draw(name, count=None)`: numbers uniform in 0..1, f32[b], or f32[b, count].
 
     Args:

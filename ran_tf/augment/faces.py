@@ -6,19 +6,19 @@ taken from the augmented face; landmark regions move with it.
 """
 
 import math
+from collections.abc import Callable
 
 from keras import ops
 
 from ran_tf import registry
 from ran_tf.augment import occlude
-from ran_tf.augment.draws import Draw
 from ran_tf.config import AugmentConfig
 
 # Occluders that a face may get, each with the probability `erase`.
 _OCCLUDERS = 2
 
 
-def augment(image, boxes, draw: Draw, *, config: AugmentConfig, follows=None):
+def augment(image, boxes, draw: Callable, *, config: AugmentConfig, follows=None):
     """Flips, turns, scales, shifts, relights, covers and degrades faces.
 
     Args:
@@ -55,7 +55,7 @@ def augment(image, boxes, draw: Draw, *, config: AugmentConfig, follows=None):
     return {"image": image, "boxes": boxes}
 
 
-def _under(draw: Draw, use: str) -> Draw:
+def _under(draw: Callable, use: str) -> Callable:
     """The draws of one use of them."""
     return lambda name, *count: draw(f"{use}/{name}", *count)
 
@@ -64,7 +64,7 @@ def _signed(draw):
     return 2.0 * draw - 1.0
 
 
-def _face_to_source(draw: Draw, *, config: AugmentConfig):
+def _face_to_source(draw: Callable, *, config: AugmentConfig):
     """The affine map from a new face to its source, about the centre, in units of pixels or sides.
 
     Returns:

@@ -6,10 +6,9 @@ the rectangle of one colour that random erasing paints (Zhong et al. 2020).
 """
 
 import math
+from collections.abc import Callable
 
 from keras import ops
-
-from ran_tf.augment.draws import Draw
 
 # Side of a cell of the noise that fills an occluder, pixels.
 _CELL = 3
@@ -19,7 +18,7 @@ _BLUR = tuple(math.comb(8, i) / 2**8 for i in range(9))
 _NOISE = 50.0
 
 
-def occlude(image, draw: Draw, *, chance: float, largest: float):
+def occlude(image, draw: Callable, *, chance: float, largest: float):
     """Covers a part of some faces.
 
     Args:
@@ -50,7 +49,7 @@ def occlude(image, draw: Draw, *, chance: float, largest: float):
     return ops.where(covered[..., None], _filling(image, draw), image)
 
 
-def _filling(image, draw: Draw):
+def _filling(image, draw: Callable):
     """What an occluder shows at every pixel of the face: f32[b, H, W, C]."""
     _, height, width, _ = image.shape
     kind = draw("fill")[:, None, None, None]
@@ -61,7 +60,7 @@ def _filling(image, draw: Draw):
     return ops.where(kind < 0.4, colour, painted)
 
 
-def degrade(image, draw: Draw, *, chance: float):
+def degrade(image, draw: Callable, *, chance: float):
     """Blurs some faces and adds noise to them, both by random strength.
 
     Args:

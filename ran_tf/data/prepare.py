@@ -31,7 +31,8 @@ def prepare(
     """Builds a dataset unless it is built; waits where another process is building it.
 
     Args:
-      dataset: a name in `tfds_builders.DATASETS`, perhaps with a config after a slash.
+      dataset: a name in `tfds_builders.DATASETS`, or of a TFDS builder of yours whose module is
+        imported, perhaps with a config after a slash.
       manual_dir: folder of the raw files, for datasets that need any.
       data_dir: TFDS directory to build in; TFDS' default when None.
       landmarks: CSV of five landmarks a face, as `ran_tf.launch.align` writes it.
@@ -59,7 +60,7 @@ def prepare(
     start = time.monotonic()
     beside = [pathlib.Path(landmarks).parent] if landmarks else []
     framed = framing.find(*beside, *([manual_dir] if manual_dir else []))
-    if framed:
+    if framed and builder.info.metadata is not None:
         builder.info.metadata["framing"] = dataclasses.asdict(framed)
     with _alone(builder):
         meanwhile = _is_built(builder)
@@ -93,12 +94,13 @@ def prepare_if_drawn(
 
 def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBuilder:
     name, _, config = dataset.partition("/")
-    if name not in tfds_builders.DATASETS:
+    made = tfds_builders.DATASETS.get(name) or _users_builder(name)
+    if made is None:
         raise ValueError(
-            f"`dataset` must be one of {', '.join(tfds_builders.DATASETS)}. "
+            f"`dataset` must be one of {', '.join(tfds_builders.DATASETS)}, or a TFDS builder of "
+            "yours: import its module (commands: --import=MODULE). "
             f"Received: dataset={dataset!r}"
         )
-    made = tfds_builders.DATASETS[name]
     if config and made.get_builder_config(config) is None:
         configs = [config.name for config in made.BUILDER_CONFIGS]
         raise ValueError(
@@ -107,6 +109,15 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
         )
     data_dir = data_dir and os.path.expanduser(data_dir)
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
+
+
+def _users_builder(name: str) -> type | None:
+    try:
+        found = tfds.core.registered.imported_builder_cls(name)
+    except tfds.core.DatasetNotFoundError:
+        return None
+    # Those that TFDS brings have other features.
+    return None if found.__module__.startswith("tensorflow_datasets.") else found
 
 
 def _is_built(builder: tfds.core.DatasetBuilder) -> bool:
@@ -214,20 +225,20 @@ def _progress_bar():
 
 
 def _describe(builder: tfds.core.DatasetBuilder) -> str:
-    info = builder.info
+    info, metadata = builder.info, builder.info.metadata or {}
     splits = ", ".join(f"{name} {split.num_examples:,}" for name, split in info.splits.items())
-    subsets = ", ".join(f"{name} {count:,}" for name, count in info.metadata["subsets"].items())
+    subsets = ", ".join(f"{name} {count:,}" for name, count in metadata.get("subsets", {}).items())
     line = f"{info.full_name}: {splits} faces" + (f"; among them {subsets}" * bool(subsets))
-    if "layout" in info.metadata:
-        line += f"; from {info.metadata['layout']}"
-    if info.metadata.get("protocol"):
-        line += f"; votes of {info.metadata['protocol']}"
-    if "landmarks" in info.metadata:
-        faces = info.metadata["landmarks"]
+    if "layout" in metadata:
+        line += f"; from {metadata['layout']}"
+    if metadata.get("protocol"):
+        line += f"; votes of {metadata['protocol']}"
+    if "landmarks" in metadata:
+        faces = metadata["landmarks"]
         line += (
             f"; landmarks of {faces['known']:,}, not found in {faces['not_found']:,}, "
             f"no row for {faces['no_row']:,}"
         )
-    if "framing" in info.metadata:
-        line += "; cut with margin {margin:g} and drop {drop:g}".format(**info.metadata["framing"])
+    if "framing" in metadata:
+        line += "; cut with margin {margin:g} and drop {drop:g}".format(**metadata["framing"])
     return line

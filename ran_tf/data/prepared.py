@@ -132,15 +132,19 @@ def open_dataset(data: DataConfig) -> Dataset:
         builder = tfds.builder(data.name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
-            f"`dataset` must be one of {sorted(tfds_builders.DATASETS)}, perhaps with a /config. "
+            f"`dataset` must be one of {sorted(tfds_builders.DATASETS)}, perhaps with a /config, "
+            "or a TFDS builder of yours: import its module (commands: --import=MODULE). "
             f"Received: dataset={data.name!r}"
         ) from error
     family = builder.name
     if not builder.info.splits:
+        theirs = builder.name not in tfds_builders.DATASETS
         raise FileNotFoundError(
             f"dataset {data.name!r} is not prepared in {builder.data_dir!r}. Run first: "
-            f"python -m ran_tf.launch.prepare --dataset={data.name} --manual_dir=DIR"
+            f"python -m ran_tf.launch.prepare --dataset={data.name}"
+            + (" --manual_dir=DIR" if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else "")
             + (f" --data_dir={data.data_dir}" if data.data_dir else "")
+            + (f" --import={type(builder).__module__}" if theirs else "")
         )
     damage.check_files(builder)
     _check_features(builder)

@@ -137,22 +137,20 @@ def _numbers(report: Report | str | os.PathLike, *, card: ModelCard) -> dict:
         )
     try:
         theirs = numbers["model"]["card"]
-        there = {"regions": dict(theirs["regions"]), **theirs["model"]}
+        there = settings.fingerprint({"regions": dict(theirs["regions"]), **theirs["model"]})
         classes = len(numbers["subsets"]["all"]["class_recall"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"`report` must be a report.json of ran_tf.launch.evaluate. Received: "
             f"report={str(path)!r}: {type(error).__name__}: {error}"
         ) from error
-    # By way of JSON, as the report went.
-    ours = json.loads(card.to_json())
-    here = {"regions": ours["regions"], **ours["model"]}
+    here = settings.fingerprint({"regions": card.regions, **card.model})
     differences = [
         f"{name} is {was!r} there and {now!r} in the run"
         for name, (was, now) in settings.differences(there, here).items()
         if name not in _HOW_IT_IS_COMPUTED
     ]
-    if numbers["labels"] != ours["labels"] or classes != len(ours["labels"]):
+    if numbers["labels"] != list(card.labels) or classes != len(card.labels):
         differences.append("its classes are others")
     if differences:
         raise ValueError(

@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
+from ran_tf import registry
 from ran_tf.checks import check_choice, check_range, check_whole, unknown
 
-DETECTORS = ("mtcnn", "retinaface")
 CHOICES = ("largest", "centre")
-
-# Scores from which something is called a face: mtcnn's own is 0.8, but see tests/test_photos.py.
-_MIN_SCORES = {"mtcnn": 0.9, "retinaface": 0.9}
 
 # So many faces less than twice as large as the smallest that is searched are a crowd, in which
 # smaller ones are searched, too, by this factor.
@@ -44,14 +41,16 @@ class DetectorConfig:
     """How faces are searched.
 
     Attributes:
-      name: "mtcnn", which brings its weights, or "retinaface", which is the more accurate one.
+      name: "mtcnn", which brings its weights, "retinaface", which is the more accurate one, or what
+        `register_detector` knows.
       pad: the photo is extended by this fraction of its height and width on every side, by
         repeating its border: 0.25 for tight crops, which detectors otherwise miss.
       min_face: smallest face that is searched, as a fraction of the photo's shorter side. Raising
         it saves time: 0.5 suits photos that are one face. Where three faces or more are less than
         twice as large, the photo is searched once more for those down to 0.3 of it. Below 20
         pixels, of the photo at `max_side`, mtcnn searches for none.
-      min_score: lowest confidence of a face, 0..1; None takes 0.9.
+      min_score: lowest confidence of a face, 0..1; mtcnn's own is 0.8, but see
+        tests/test_photos.py.
       max_side: photos whose longer side exceeds this many pixels are searched at this size.
       retry_mirrored: a photo without a face is searched once more in the mirror.
       upscale: retinaface enlarges small photos to 1,024 pixels before it searches; False is faster.
@@ -60,17 +59,16 @@ class DetectorConfig:
     name: str = "mtcnn"
     pad: float = 0.0
     min_face: float = 0.05
-    min_score: float | None = None
+    min_score: float = 0.9
     max_side: int = 1600
     retry_mirrored: bool = False
     upscale: bool = True
 
     def __post_init__(self):
-        check_choice("detector", self.name, DETECTORS)
+        registry.DETECTORS.check(self.name, argument="detector")
         check_range("pad", self.pad, low=0.0, high=2.0)
         check_range("min_face", self.min_face, low=0.0, high=1.0)
-        if self.min_score is not None:
-            check_range("min_score", self.min_score, low=0.0, high=1.0)
+        check_range("min_score", self.min_score, low=0.0, high=1.0)
         check_whole("max_side", self.max_side, low=32)
 
 
@@ -93,21 +91,8 @@ def create_detector(
       ValueError: its weights cannot be read.
       RuntimeError: retina-face was imported before, with its TensorFlow engine.
     """
-    min_score = _MIN_SCORES[config.name] if config.min_score is None else config.min_score
-    # Imported here because each brings its own framework.
-    if config.name == "mtcnn":
-        from ran_tf import backend
-
-        backend.require_keras_3()
-        from ran_tf.faces.mtcnn_search import create_search
-
-        search = create_search(min_score=min_score)
-    elif config.name == "retinaface":
-        from ran_tf.faces.retinaface_search import create_search
-
-        search = create_search(min_score=min_score, upscale=config.upscale, threads=threads)
-    else:
-        raise unknown("detector.name", config.name)
+    # Ours are imported here, because each brings its own framework.
+    search = registry.DETECTORS.find(config.name, argument="detector")(config, threads=threads)
 
     def detect(images: Sequence[np.ndarray]) -> list[list[Face]]:
         for position, image in enumerate(images):

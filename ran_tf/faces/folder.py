@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ran_tf import files, framing, photos
+from ran_tf import files, framing, photos, registry
 from ran_tf.checks import check_whole
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
@@ -205,7 +205,13 @@ def _run(work, config, input_dir, output_dir, processes) -> Iterator[list[Record
     elif work:
         yield from run_in_processes(
             work,
-            start=functools.partial(start_worker, config, input_dir, output_dir),
+            start=functools.partial(
+                start_worker,
+                config,
+                input_dir,
+                output_dir,
+                registry.DETECTORS.theirs.get(config.detector.name),
+            ),
             task=process_in_worker,
             lost=crashed,
             processes=processes,

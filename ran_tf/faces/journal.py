@@ -60,7 +60,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
                 "`output_dir` must not be in use by another run. "
                 f"Received: output_dir={str(output_dir)!r}"
             ) from None
-        asked = dataclasses.asdict(config)
+        asked = settings.fingerprint(config)
         file.seek(0)
         text = file.read()
         whole = text[: text.rfind("\n") + 1]
@@ -74,7 +74,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
             yield Journal(file, {})
             return
         try:
-            earlier = dict(json.loads(lines[0]))
+            earlier = settings.fingerprint(dict(json.loads(lines[0])))
             records = [_record(json.loads(line)) for line in lines[1:]]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(

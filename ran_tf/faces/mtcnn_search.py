@@ -8,13 +8,16 @@ large one fails inside, which it reports as "no face".
 
 import numpy as np
 import tensorflow as tf
-from mtcnn.stages import StageONet, StagePNet, StageRNet
-from mtcnn.utils import bboxes as boxes_lib
-from mtcnn.utils.images import normalize_images, scale_images
 
 from ran_tf import backend
-from ran_tf.faces.detect import Face
-from ran_tf.faces.upright import turn_upright
+
+backend.require_keras_3()  # mtcnn's networks are made of tf.keras as it is imported
+from mtcnn.stages import StageONet, StagePNet, StageRNet  # noqa: E402
+from mtcnn.utils import bboxes as boxes_lib  # noqa: E402
+from mtcnn.utils.images import normalize_images, scale_images  # noqa: E402
+
+from ran_tf.faces.detect import DetectorConfig, Face  # noqa: E402
+from ran_tf.faces.upright import turn_upright  # noqa: E402
 
 _CELL = 12  # Side of the first network's window.
 _SMALLEST_FACE = 20  # Pixels; the package's own limit.
@@ -24,8 +27,12 @@ _MAX_PIXELS = 4_000_000  # Of one batch: bounds the memory.
 _MAX_FIRST, _MAX_SECOND = 0.6, 0.7
 
 
-def create_search(*, min_score: float):
-    """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face."""
+def create_search(config: DetectorConfig, *, threads: int | None = None):
+    """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face.
+
+    Its threads are TensorFlow's own, whatever `threads` says.
+    """
+    backend.require_keras_3()
     with tf.device("CPU:0"), backend.layer_defaults("float32"):
         first, second, third = StagePNet(), StageRNet(), StageONet()
         networks = {
@@ -46,7 +53,7 @@ def create_search(*, min_score: float):
                 rows = _search_batch(
                     normalize_images(batch.astype(np.float32)),
                     min_side=min_side,
-                    min_score=min_score,
+                    min_score=config.min_score,
                     first=networks["first"],
                     second=second,
                     third=third,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ran_tf.faces.detect import Face
+from ran_tf.faces.detect import DetectorConfig, Face
 
 _ENGINE_VARIABLE = "DEEPFACE_BACKEND_ENGINE"
 
@@ -47,12 +47,12 @@ def find_weights() -> Path:
     )
 
 
-def create_search(*, min_score: float, upscale: bool, threads: int | None):
+def create_search(config: DetectorConfig, *, threads: int | None = None):
     """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face.
 
     Args:
-      min_score: lowest confidence.
-      upscale: enlarge small photos to a shorter side of 1,024 pixels, as retina-face does.
+      config: its `min_score` is the lowest confidence; with `upscale` small photos are enlarged to
+        a shorter side of 1,024 pixels, as retina-face does.
       threads: of one search; None takes one for each core.
     """
     path = find_weights()
@@ -80,9 +80,9 @@ def create_search(*, min_score: float, upscale: bool, threads: int | None):
         for image, min_side in zip(images, min_sides, strict=True):
             found = retinaface.detect_faces(
                 np.ascontiguousarray(image[:, :, ::-1]),  # BGR, as OpenCV reads.
-                threshold=min_score,
+                threshold=config.min_score,
                 model=model,
-                allow_upscaling=upscale,
+                allow_upscaling=config.upscale,
             )
             faces = [_to_face(face) for face in found.values()]
             results.append([face for face in faces if _side(face) >= min_side])

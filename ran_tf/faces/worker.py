@@ -4,13 +4,13 @@ import dataclasses
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
-from ran_tf import images, photos
+from ran_tf import images, photos, registry
 from ran_tf.checks import check_choice, check_framing, check_whole, unknown
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
@@ -122,8 +122,15 @@ def crashed(path: str, ending: str) -> Record:
     return Record(path, "crashed", note=f"the process that worked on it died: {ending}")
 
 
-def start_worker(config: AlignConfig, input_dir: str, output_dir: str) -> None:
-    """Prepares a worker process: one thread, no accelerator, no life after its parent."""
+def start_worker(
+    config: AlignConfig, input_dir: str, output_dir: str, make: Callable | None
+) -> None:
+    """Prepares a worker process: one thread, no accelerator, no life after its parent.
+
+    `make` is a user's detector, which a new process does not know; None of ours.
+    """
+    if make is not None:
+        registry.DETECTORS.register(config.detector.name, make)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     if config.detector.name == "mtcnn":

@@ -147,7 +147,7 @@ def _folder(run) -> pathlib.Path:
 
 
 def _fingerprint(run, *, init_weights: str | None) -> dict:
-    return {**settings.identity(run.config), "init_weights": init_weights}
+    return settings.fingerprint(run.config, init_weights=init_weights)
 
 
 def _read_run(out: pathlib.Path, run, *, init_weights: str | None) -> dict | None:

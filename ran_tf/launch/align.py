@@ -34,7 +34,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ran_tf import photos
 from ran_tf.faces import journal
-from ran_tf.faces.detect import CHOICES, DETECTORS, DetectorConfig
+from ran_tf.faces.detect import CHOICES, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.processes import available_cpus
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
@@ -46,7 +46,7 @@ def define_flags() -> None:
     default, search = AlignConfig(), DetectorConfig()
     flags.DEFINE_string("input_dir", None, "Folder of photos, searched in depth.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for what is made.", required=True)
-    flags.DEFINE_enum("detector", search.name, DETECTORS, "Detector.")
+    command.define_detector_flag("Detector.")
     flags.DEFINE_bool(
         "landmarks_only",
         default.landmarks_only,
@@ -91,7 +91,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "min_score",
         search.min_score,
-        "Lowest confidence of a face, 0..1; by default 0.9.",
+        "Lowest confidence of a face, 0..1.",
     )
     flags.DEFINE_integer(
         "max_side",

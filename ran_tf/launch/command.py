@@ -1,5 +1,6 @@
 """What every command does around its own work: flags, recipes, logging and errors."""
 
+import contextlib
 import importlib
 import importlib.resources
 import itertools
@@ -13,9 +14,11 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from ran_tf import registry
 from ran_tf.launch import startup, stop, terminal
 
 _RECIPE_FLAG = "--flagfile="
+_IMPORT = ("import", [], "Modules with what you register: backbones, regions, losses and so on.")
 # Flags that ask for a form of what is printed; people give them a file.
 _PRINTED = ("csv", "json")
 # Also those that text programs and web pages make of two hyphens.
@@ -50,14 +53,18 @@ def run(
       takes_paths: whether positional arguments are allowed.
       resumes: whether the same command goes on where it was stopped.
     """
-    flags.DEFINE_list(
-        "import", [], "Modules with what you register: backbones, regions, losses and so on."
-    )
+    arguments = [sys.argv[0], *expand_arguments(sys.argv[1:])]
+    early = _read_early(arguments)
     # What other packages tell people to export, or keras.json says, is not what a command needs.
-    os.environ["KERAS_BACKEND"], os.environ["TF_USE_LEGACY_KERAS"] = "tensorflow", "0"
+    # Before modules are imported, for they import Keras.
+    backend = "jax" if early["backend"].value == "jax" else "tensorflow"
+    os.environ["KERAS_BACKEND"], os.environ["TF_USE_LEGACY_KERAS"] = backend, "0"
     if hasattr(sys.stdout, "reconfigure"):
         # What the output cannot show is spelt out.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # Before flags are defined, for their help names what is registered.
+    import_modules(early["import"].value)
+    flags.DEFINE_list(*_IMPORT)
     define_flags()
 
     def guarded(argv):
@@ -67,11 +74,7 @@ def run(
             logging.set_verbosity(logging.WARNING)
         elif logging.level_debug():
             os.environ[startup.LEVEL] = "0"
-        if "backend" in flags.FLAGS:
-            # Keras reads it when it is imported, which modules of the user may do.
-            os.environ["KERAS_BACKEND"] = flags.FLAGS["backend"].value
         try:
-            import_modules(flags.FLAGS["import"].value)
             main(arguments) if takes_paths else main()
             sys.stdout.flush()
         except KeyboardInterrupt:
@@ -91,8 +94,7 @@ def run(
             _fail(_message(error).splitlines()[0])
 
     try:
-        argv = [sys.argv[0], *expand_arguments(sys.argv[1:])]
-        app.run(guarded, argv=argv, flags_parser=_parse)
+        app.run(guarded, argv=arguments, flags_parser=_parse)
     except BrokenPipeError:
         if not terminal.reader_is_gone():
             raise
@@ -155,11 +157,21 @@ def _check_arguments(arguments: Sequence[str], *, takes_paths: bool) -> None:
         _fail(f"this command takes flags only. Received: {' '.join(arguments)}")
 
 
+def _read_early(arguments: list[str]) -> flags.FlagValues:
+    """What arguments and files of flags say that must be known before all flags are."""
+    early = flags.FlagValues()
+    early.set_gnu_getopt(True)  # wherever they stand
+    flags.DEFINE_list(*_IMPORT, flag_values=early)
+    flags.DEFINE_string("backend", "tensorflow", "Of Keras.", flag_values=early)
+    with contextlib.suppress(flags.Error):  # told when all flags are read
+        early(arguments, known_only=True)
+    return early
+
+
 def import_modules(names: Sequence[str]) -> None:
     """Imports modules that register something, from the working directory too.
 
-    Raises:
-      ValueError: for one that is not there; what its own code raises passes.
+    Exits with one line for one that is not there; what its own code raises passes.
     """
     if names and "" not in sys.path and (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
@@ -169,10 +181,16 @@ def import_modules(names: Sequence[str]) -> None:
         except ModuleNotFoundError as error:
             if error.name and not f"{name}.".startswith(f"{error.name}."):
                 raise  # it is there, and imports what is not
-            raise ValueError(
-                "--import must name modules in the working directory or installed ones. "
+            sys.exit(
+                "error: --import must name modules in the working directory or installed ones. "
                 f"Received: --import={name}"
-            ) from error
+            )
+
+
+def define_detector_flag(help: str) -> None:
+    """Defines --detector; not as an enum, whose errors do not say what to import."""
+    known = ", ".join(registry.DETECTORS)
+    flags.DEFINE_string("detector", "mtcnn", f"{help} One of: {known}.")
 
 
 def _message(error: Exception) -> str:

@@ -17,7 +17,6 @@ import tempfile
 
 from absl import flags
 
-from ran_tf.faces.detect import DETECTORS
 from ran_tf.launch import command, terminal
 
 _LOOPBACK = "127.0.0.1"
@@ -32,7 +31,7 @@ def define_flags() -> None:
         "Another to show beside it; empty for none. When absent the packaged whole-face network, "
         "if it has the labels of --model.",
     )
-    flags.DEFINE_enum("detector", "mtcnn", DETECTORS, "That finds the faces.")
+    command.define_detector_flag("That finds the faces.")
     flags.DEFINE_string("host", _LOOPBACK, "Address to serve on; 0.0.0.0 lets everybody in.")
     flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_list(

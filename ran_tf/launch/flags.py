@@ -1,4 +1,9 @@
-"""Flags of the settings of a run, made from the dataclasses of `ran_tf.config`."""
+"""Flags of the settings of a run, made from the dataclasses of `ran_tf.config`.
+
+    python -m ran_tf.launch.flags > docs/settings.md
+
+writes the table of all settings.
+"""
 
 import dataclasses
 import typing
@@ -8,18 +13,20 @@ from absl import flags
 
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import TrainConfig
-from ran_tf.settings import Setting, settings_of
+from ran_tf.settings import Setting, settings_of, table
 
 
-def define_training_flags() -> None:
-    """Defines a flag for every setting of `TrainConfig`; defaults are those of the dataclasses."""
-    for setting in settings_of(TrainConfig):
+def define_training_flags(cls: type[TrainConfig] = TrainConfig) -> None:
+    """Defines a flag for every setting of a run; defaults are those of the dataclasses."""
+    for setting in settings_of(cls):
         if setting.flag:
             _define(setting)
 
 
 def _define(setting: Setting) -> None:
     name, default, help = setting.flag, setting.default, setting.help
+    if setting.choices is not None and tuple(setting.choices):
+        help = f"{help} {'Known' if setting.open else 'One of'}: {', '.join(setting.choices)}."
     if setting.kind is bool:
         flags.DEFINE_bool(name, default, help)
     elif setting.kind == "size":
@@ -31,9 +38,8 @@ def _define(setting: Setting) -> None:
     elif setting.kind is float:
         flags.DEFINE_float(name, default, help)
     else:
-        # Not DEFINE_enum: what --import registers is not known yet.
-        choices = f" One of {', '.join(setting.choices)}." if setting.choices else ""
-        flags.DEFINE_string(name, default, f"{help}{choices}")
+        # Not DEFINE_enum: its errors do not say what to import.
+        flags.DEFINE_string(name, default, help)
 
 
 def _value(setting: Setting, values: flags.FlagValues) -> Any:
@@ -45,36 +51,38 @@ def _value(setting: Setting, values: flags.FlagValues) -> Any:
         try:
             return tuple(setting.item(item) for item in value)
         except ValueError:
-            raise InvalidArgument(setting.flag, "numbers with commas between", value) from None
+            raise InvalidArgument(
+                f"--{setting.flag}", "numbers with commas between", value
+            ) from None
     return None if value == "" and setting.optional else value
 
 
-def train_config(values: flags.FlagValues) -> TrainConfig:
-    """The run that the flags describe.
+def train_config(values: flags.FlagValues, cls: type[TrainConfig] = TrainConfig) -> TrainConfig:
+    """The run that the flags of `define_training_flags` describe.
 
     Raises:
       InvalidArgument: naming the flag, for a run that makes no sense.
     """
-    by_path = {setting.path: setting for setting in settings_of(TrainConfig)}
+    by_path = {setting.path: setting for setting in settings_of(cls)}
 
-    def make(cls: type, prefix: str) -> Any:
+    def make(part: type, prefix: str) -> Any:
         chosen = {}
-        for name, hint in typing.get_type_hints(cls).items():
+        for name, hint in typing.get_type_hints(part).items():
             path = f"{prefix}{name}"
             if dataclasses.is_dataclass(hint):
                 chosen[name] = make(hint, f"{path}.")
             elif path in by_path and by_path[path].flag:
                 chosen[name] = _value(by_path[path], values)
-        if cls is TrainConfig and chosen["data"].regions.k == 1:
+        if part is cls and chosen["data"].regions.k == 1:
             # So that --num_regions=1 alone makes the whole-face baseline of any recipe.
             objective = dataclasses.replace(chosen["objective"], regions_per_step=0)
             chosen["objective"] = objective
         try:
-            return cls(**chosen)
+            return part(**chosen)
         except InvalidArgument as error:
-            raise error.renamed(flag_of(f"{prefix}{error.name}")) from error
+            raise error.renamed(flag_of(f"{prefix}{error.name}", cls)) from error
 
-    return make(TrainConfig, "")
+    return make(cls, "")
 
 
 # What a run must be equal in and no flag sets: two folders of one name and version may differ.
@@ -86,12 +94,29 @@ _WORDS_FOR = {
 }
 
 
-def flag_of(path: str) -> str:
-    """The flag of a setting of `TrainConfig` by its path: of "data.name" it is "--dataset".
+def flag_of(path: str, cls: type[TrainConfig] = TrainConfig) -> str:
+    """The flag of a setting of a run by its path: of "data.name" it is "--dataset".
 
     Of what `OtherRunError` compares beside these: words, as no flag says it.
     """
     if path in _WORDS_FOR:
         return _WORDS_FOR[path]
-    flags_of = {setting.path: setting.flag for setting in settings_of(TrainConfig)}
+    flags_of = {setting.path: setting.flag for setting in settings_of(cls)}
     return f"--{flags_of.get(path, path)}"
+
+
+def document(cls: type[TrainConfig] = TrainConfig) -> str:
+    """docs/settings.md."""
+    return f"""# Settings of a run
+
+Made by `python -m ran_tf.launch.flags > docs/settings.md` of the dataclasses in
+[`ran_tf/config.py`](../ran_tf/config.py), which say each setting once. `train`, `ablate` and
+recipes take the flags; `ran_tf.TrainConfig` takes the names of the second column, a dataclass for
+each part: `TrainConfig(epochs=3, optimizer=OptimizerConfig(learning_rate=0.01))`. Where names are
+listed, those that you register (`ran_tf.register_*`, `--import=MODULE`) may stand too.
+
+{table(cls)}"""
+
+
+if __name__ == "__main__":
+    print(document(), end="")

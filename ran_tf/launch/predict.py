@@ -18,11 +18,9 @@ from ran_tf.launch import command, terminal
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    from ran_tf.faces import detect
-
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
-    flags.DEFINE_enum("detector", "mtcnn", detect.DETECTORS, "Detector of --align.")
+    command.define_detector_flag("Detector of --align.")
     flags.DEFINE_float("every", 1.0, "Seconds between frames of a video; 0: all.", lower_bound=0.0)
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
     flags.DEFINE_bool("json", False, "Print JSON in place of a table.")

@@ -1,7 +1,7 @@
 """Self-attention and relation-attention over the regions of a face (RAN, section III-B).
 
-Both in float32 whatever the policy: they are small. Masked regions have weight exactly 0. Two
-modes:
+Both in float32 whatever the policy: they are small. Masked regions have weight exactly 0. Ours,
+beside which users register theirs (`ran_tf.register_attention`):
 
 - "sigmoid", the paper: weights in 0..1, independent of each other;
 - "softmax", the authors' released code: a softmax over the unmasked regions after each sigmoid.
@@ -11,13 +11,59 @@ Weights may be tiny (a sigmoid at -20), and what a network reads of them is quot
 `log mu + log nu`: the same function, without 0/0, and exact in runtimes whose sigmoid is not.
 """
 
+import functools
+
 import keras
 from keras import layers, ops
 
-from ran_tf import checks, registry
+from ran_tf import backend, checks, registry
 
 # The logarithm of the weight of a masked region: finite, and its exponential is 0.
 _MASKED = -1e9
+# The smallest weight whose logarithm is taken: below, float32 is not exact.
+_LEAST = 1e-37
+
+
+def make_attention(attention: str, *, features: int, name: str) -> layers.Layer:
+    """A registered attention, with its weights.
+
+    Args:
+      attention: what it is registered as.
+      features: of a region.
+      name: of the layer.
+
+    Raises:
+      NotRegisteredError: for a name that nothing goes by.
+      InvalidArgument: if it does not give one weight for each region.
+    """
+    with backend.layer_defaults("float32"):
+        layer = registry.ATTENTIONS.find(attention)(name=name)
+        given = keras.KerasTensor((2, 3, features)), keras.KerasTensor((2, 3), dtype="bool")
+        weights = layer(given[0], region_mask=given[1])
+    if tuple(weights.shape) != (2, 3):
+        expected = f"weights [b, k] of features [b, k, d], such as (2, 3), of {attention!r}"
+        raise checks.InvalidArgument("attention", expected, tuple(weights.shape))
+    return layer
+
+
+def log_weights(layer, features, region_mask=None):
+    """Logarithms of the weights of regions by an attention.
+
+    Args:
+      layer: see `registry.register_attention`.
+      features: float [b, k, d].
+      region_mask: bool[b, k] or None.
+
+    Returns:
+      f32[b, k]; of masked regions a number whose exponential is 0.
+    """
+    features = ops.cast(features, "float32")
+    if hasattr(layer, "log_weights"):
+        logs = layer.log_weights(features, region_mask)
+    else:
+        weights = ops.cast(layer(features, region_mask=region_mask), "float32")
+        logs = ops.log(ops.maximum(weights, _LEAST))
+    return _mask(logs, region_mask)
 
 
 def normalise(log_weights, region_mask=None):
@@ -46,11 +92,31 @@ def weighted_sum(weights, features):
     return ops.sum(weights[..., None] * features, axis=1)
 
 
-class _RegionWeights(layers.Layer):
-    """One weight for each region: `f32[b, k, d] -> f32[b, k]`."""
+@keras.saving.register_keras_serializable("ran_tf")
+class SelfAttention(layers.Layer):
+    """The weight of each region from its features: `mu_i = sigmoid(F_i . q0 + c0)`.
+
+    Relation-attention is the same layer, of the pairs `[F_i : F_m]` of a region's features and the
+    face's.
+
+    Args:
+      attention: "sigmoid" (paper) or "softmax" (released code).
+
+    Call:
+      features: float [b, k, d].
+      region_mask: bool[b, k] or None; False regions get weight 0.
+
+    Returns:
+      mu, f32[b, k].
+
+    Example:
+      >>> attention = ran_tf.SelfAttention()
+      >>> tuple(attention(np.ones((2, 6, 16), np.float32)).shape)
+      (2, 6)
+    """
 
     def __init__(self, attention: str = "sigmoid", **kwargs):
-        checks.check_choice("attention", attention, registry.ATTENTIONS)
+        checks.check_choice("attention", attention, ("sigmoid", "softmax"))
         super().__init__(**{"dtype": "float32", **kwargs})
         self.attention = attention
         self.query = layers.Dense(1, dtype="float32", name="query")
@@ -69,16 +135,19 @@ class _RegionWeights(layers.Layer):
         scores = ops.reshape(self.query(ops.reshape(features, (-1, d))), (-1, k))
         if self.attention == "sigmoid":
             return _mask(_log_sigmoid(scores), region_mask)
-        if self.attention == "softmax":
-            weights = _mask(ops.sigmoid(scores), region_mask)
-            return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
-        raise checks.unknown("attention", self.attention)
+        weights = _mask(ops.sigmoid(scores), region_mask)
+        return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
 
     def compute_output_shape(self, features_shape, **_):
         return features_shape[:2]
 
     def get_config(self):
         return {**super().get_config(), "attention": self.attention}
+
+
+RelationAttention = SelfAttention
+sigmoid = functools.partial(SelfAttention, "sigmoid")
+softmax = functools.partial(SelfAttention, "softmax")
 
 
 def _log_sigmoid(x):
@@ -94,45 +163,3 @@ def _mask(log_weights, region_mask):
     if region_mask is None:
         return log_weights
     return ops.where(ops.cast(region_mask, "bool"), log_weights, _MASKED)
-
-
-@keras.saving.register_keras_serializable("ran_tf")
-class SelfAttention(_RegionWeights):
-    """The weight of each region from its own features: `mu_i = sigmoid(F_i . q0 + c0)`.
-
-    Args:
-      attention: "sigmoid" (paper) or "softmax" (released code).
-
-    Call:
-      features: float [b, k, d].
-      region_mask: bool[b, k] or None; False regions get weight 0.
-
-    Returns:
-      mu, f32[b, k].
-
-    Example:
-      >>> attention = ran_tf.SelfAttention()
-      >>> tuple(attention(np.ones((2, 6, 16), np.float32)).shape)
-      (2, 6)
-    """
-
-
-@keras.saving.register_keras_serializable("ran_tf")
-class RelationAttention(_RegionWeights):
-    """The weight of each region from its features beside the face's: `sigmoid([F_i:F_m].q1 + c1)`.
-
-    Args:
-      attention: "sigmoid" (paper) or "softmax" (released code).
-
-    Call:
-      features: float [b, k, 2d], the pairs `[F_i : F_m]`.
-      region_mask: bool[b, k] or None; False regions get weight 0.
-
-    Returns:
-      nu, f32[b, k].
-
-    Example:
-      >>> attention = ran_tf.RelationAttention("softmax")
-      >>> tuple(attention(np.ones((2, 6, 32), np.float32)).shape)
-      (2, 6)
-    """

@@ -51,12 +51,11 @@ def build_backbone(
     with backend.layer_defaults(dtype):
         if name in registry.BACKBONES:
             build = registry.BACKBONES.find(name)
-            # They know how their checkpoints' pixels were prepared, and take another way.
-            if registry.BACKBONES.is_ours(name):
-                features = build(inputs, preprocessing=preprocessing, synchronized=synchronized)
-            else:
+            if name in registry.BACKBONES.theirs:
                 _check_standard(preprocessing, name=name)
                 features = build(inputs, synchronized=synchronized)
+            else:  # ours know how their checkpoints' pixels were prepared, or others
+                features = build(inputs, preprocessing=preprocessing, synchronized=synchronized)
         else:
             features = _from_applications(name, inputs, preprocessing=preprocessing)
     return keras.Model(inputs, features, name=name)
@@ -196,10 +195,7 @@ def _from_applications(name: str, inputs, *, preprocessing: str):
     """A headless model of `keras.applications`, with the input scaling of its own module."""
     build = getattr(keras.applications, name, None)
     if not callable(build) or not name[:1].isupper():
-        raise ValueError(
-            f"`backbone` must be one of {tuple(registry.BACKBONES)} or the name of a model in "
-            f"keras.applications. Received: backbone={name!r}"
-        )
+        raise registry.BACKBONES.unknown(name, argument="backbone")
     _check_standard(preprocessing, name=name)
     module = build.__module__.rsplit(".", 1)[-1]
     # The public module of a model is called like the file that defines it.

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ran_tf import registry
 from ran_tf.card import ModelCard, check_labels, describe_model
 from ran_tf.checks import check_choice
 from ran_tf.models import fetch, hub, preset_file, weights_file
@@ -221,6 +222,7 @@ def build_network(
       source: the file or folder of the card, for errors.
 
     Raises:
+      NotRegisteredError: for a backbone or attention that nobody has registered.
       ValueError: if there is no such network.
     """
     changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
@@ -228,6 +230,8 @@ def build_network(
         if card.model.get("num_classes", 8) != len(card.labels):
             raise ValueError(f"num_classes must be the number of labels, {len(card.labels)}")
         model = RegionAttentionNetwork(**{**card.model, **changes})
+    except registry.NotRegisteredError as error:
+        raise error.reading(source) from error
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or ["no message"])[0]
         raise ValueError(

@@ -26,7 +26,7 @@ class RegionAttentionNetwork(keras.Model):
     Args:
       backbone: name of a backbone, see `ran_tf.models.backbones.build_backbone`.
       num_classes: number of expressions.
-      attention: "sigmoid" (paper) or "softmax" (released code).
+      attention: "sigmoid" (paper), "softmax" (released code), or what `register_attention` knows.
       relation: False is the ablation without relation-attention: the classifier reads `F_m`.
       size: (height, width) of a region in pixels; of the whole face with `trunk="shared"`.
       trunk: "full": the whole backbone sees every region, as in the paper. "shared": its early
@@ -131,10 +131,13 @@ class RegionAttentionNetwork(keras.Model):
             )
         elif trunk != "full":
             raise checks.unknown("trunk", trunk)
-        self.self_attention = region_attention.SelfAttention(attention, name="self_attention")
+        features = self.backbone.output_shape[-1]
+        self.self_attention = region_attention.make_attention(
+            attention, features=features, name="self_attention"
+        )
         if relation:
-            self.relation_attention = region_attention.RelationAttention(
-                attention, name="relation_attention"
+            self.relation_attention = region_attention.make_attention(
+                attention, features=2 * features, name="relation_attention"
             )
         self.dropout = layers.Dropout(dropout, dtype="float32", name="dropout")
         self.classifier = layers.Dense(num_classes, dtype="float32", name="classifier")
@@ -144,9 +147,6 @@ class RegionAttentionNetwork(keras.Model):
         """Weights exist from construction on, so that `load_weights` needs no first batch."""
         features = self.backbone.output_shape[-1]
         face = 2 * features if self.relation else features
-        self.self_attention.build((None, None, features))
-        if self.relation:
-            self.relation_attention.build((None, None, 2 * features))
         self.dropout.build((None, face))
         self.classifier.build((None, face))
         self.built = True
@@ -273,7 +273,7 @@ class RegionAttentionNetwork(keras.Model):
     def classify_regions(self, regions, boxes, *, mask=None, training=None):
         """What a call returns, of what `cut_regions` returns."""
         features = self._features(regions, boxes, training=training)
-        log_mu = self.self_attention.log_weights(features, mask)
+        log_mu = region_attention.log_weights(self.self_attention, features, mask)
         own = region_attention.normalise(log_mu, mask)
         anchor = region_attention.weighted_sum(own, features)
         mu = ops.exp(log_mu)
@@ -281,7 +281,7 @@ class RegionAttentionNetwork(keras.Model):
             pairs = ops.concatenate(
                 [features, ops.broadcast_to(anchor[:, None], ops.shape(features))], axis=-1
             )
-            log_nu = self.relation_attention.log_weights(pairs, mask)
+            log_nu = region_attention.log_weights(self.relation_attention, pairs, mask)
             nu = ops.exp(log_nu)
             weights = region_attention.normalise(log_mu + log_nu, mask)
             face = region_attention.weighted_sum(weights, pairs)

@@ -30,7 +30,6 @@ names the item; so do damaged ones, with TensorFlow's own message.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import tempfile
@@ -211,8 +210,7 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
     if model is None:
         difference = export_check.compare_signatures(version, card=stored)
     else:
-        # By way of JSON, as the export's went.
-        there, here = (json.loads(c.to_json()) for c in (stored, card))
+        there, here = map(settings.fingerprint, (stored, card))
         if different := settings.differences(there, here):
             raise ValueError(
                 "the export must be of this model. Received: one whose card differs: "

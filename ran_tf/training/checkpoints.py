@@ -75,7 +75,7 @@ class Store:
       workdir: of the run.
       engine: has the state, and says whether this process writes.
       progress: where the run is.
-      identity: what a run that goes on must be equal in; JSON.
+      identity: what a run that goes on must be equal in: a `settings.fingerprint`.
       check: raises an OSError if the work directory is gone.
     """
 
@@ -92,8 +92,7 @@ class Store:
 
 def make_store(workdir, engine: Engine, progress: Progress, *, identity: dict, check) -> Store:
     """The store of a run."""
-    # By way of JSON, so that it equals what is read again.
-    identity = json.loads(json.dumps(identity))
+    identity = settings.fingerprint(identity)
     return Store(workdir=workdir, engine=engine, progress=progress, identity=identity, check=check)
 
 

@@ -212,15 +212,15 @@ def _identity(
 ) -> dict:
     """What a run that goes on must be equal in: all but where and how exactly it is computed."""
     with dataset.damage_explained():
-        fingerprint = data.fingerprint
-    return {
-        **settings.identity(config),
-        "init_weights": init_weights,
-        "dataset": dataset.full_name,
-        "labels": dataset.labels,
-        "train_faces": data.size,
-        "train_data": fingerprint,
-    }
+        faces = data.fingerprint
+    return settings.fingerprint(
+        config,
+        init_weights=init_weights,
+        dataset=dataset.full_name,
+        labels=dataset.labels,
+        train_faces=data.size,
+        train_data=faces,
+    )
 
 
 def _initialise(engine: Engine, source: str, *, labels, hooks: Hooks):
