@@ -231,7 +231,7 @@ def build_network(
             raise ValueError(f"num_classes must be the number of labels, {len(card.labels)}")
         model = RegionAttentionNetwork(**{**card.model, **changes})
     except registry.NotRegisteredError as error:
-        raise error.reading(source) from error
+        raise error.reading(repr(source)) from error
     except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or ["no message"])[0]
         raise ValueError(
