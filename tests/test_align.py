@@ -143,7 +143,7 @@ def flat(tmp_path, monkeypatch):
         seen.extend(images)
         return [[face]] * len(images)
 
-    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
     return folder, seen
 
 
@@ -221,7 +221,7 @@ def test_a_photo_that_the_detector_fails_on_harms_no_other(flat, tmp_path, monke
 
     places = {"input_dir": folder, "output_dir": tmp_path / "out", "config": CONFIG}
     with monkeypatch.context() as patch:
-        patch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+        patch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
         assert align_folder(**places).statuses == {"ok": 2, "crashed": 1}
     (row,) = (x for x in read_rows(tmp_path / "out" / "report.csv") if x["path"] == "c.png")
     assert row["note"] == "the detector failed on it: too odd"

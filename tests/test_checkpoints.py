@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, checked when read, and refused where they do not fit."""
 
+import contextlib
 import csv
 import errno
 import json
@@ -332,7 +333,9 @@ def test_identity_is_written_as_json_that_people_can_read(tmp_path):
 
 
 def test_an_argument_of_the_network_that_is_left_out_contradicts_another_value():
-    dataset = types.SimpleNamespace(full_name="x", labels=("a", "b"), builder=None)
+    dataset = types.SimpleNamespace(
+        full_name="x", labels=("a", "b"), damage_explained=contextlib.nullcontext
+    )
     data = types.SimpleNamespace(size=9, fingerprint="0")
 
     def identity(**model):
@@ -352,7 +355,9 @@ def test_an_argument_of_the_network_that_is_left_out_contradicts_another_value()
 def test_every_setting_that_can_contradict_has_a_name_that_people_know(parse, tmp_path):
     values = parse(f"--workdir={tmp_path}", "--num_regions=8", "--region_variant=released")
     dataset = types.SimpleNamespace(
-        full_name="ferplus/majority:1.0.0", labels=("a", "b"), builder=None
+        full_name="ferplus/majority:1.0.0",
+        labels=("a", "b"),
+        damage_explained=contextlib.nullcontext,
     )
     data = types.SimpleNamespace(size=25_045, fingerprint="0")
     flat = train_run._identity(

@@ -18,7 +18,7 @@ from ran_tf.config import TrainConfig
 from ran_tf.framing import Framing
 from ran_tf.launch import afterwards, cluster, command, stop, terminal
 from ran_tf.launch import flags as launch_flags
-from ran_tf.settings import identity
+from ran_tf.settings import fingerprint
 
 _NO_RECIPE = (
     "no recipe was given: this trains ResNet-18 on regions of 224 pixels of drawn faces, about one "
@@ -80,7 +80,7 @@ def _run(config, strategy) -> None:
 
     values = flags.FLAGS
     chief = is_writer(strategy)
-    if chief and identity(config) == identity(TrainConfig()):
+    if chief and fingerprint(config) == fingerprint(TrainConfig()):
         terminal.say(_NO_RECIPE)
     with progress.training_display() as display, stop.on_signals() as asked:
         # All workers know the same numbers; one shows them.
