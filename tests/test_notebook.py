@@ -170,6 +170,30 @@ def test_classes_that_are_not_the_datas_are_refused(mine, data):
         ran_tf.RegionAttentionNetwork(**SMALL).save_to_preset("nowhere")
 
 
+@pytest.mark.parametrize(
+    "wrong", [None, 3, [], [1], [({"image": 1}, 2)], [(np.zeros(3), 2)], iter([])]
+)
+def test_what_is_no_data_is_refused(model, wrong):
+    with pytest.raises(ValueError, match="`data` must be"):
+        ran_tf.evaluate(model, wrong)
+
+
+def test_batches_of_a_users_own_need_neither_card_nor_mask():
+    """Whose labels nobody knows, and which say nothing of occlusion."""
+    keras.utils.set_random_seed(0)
+    network = ran_tf.RegionAttentionNetwork("tiny", num_classes=3, size=(32, 32))
+    x = {
+        "image": np.zeros((5, 48, 48, 3), np.uint8),
+        "boxes": np.stack([ran_tf.fixed_boxes(6)] * 5),
+    }
+    label = int(np.argmax(network(x)["logits"][0]))
+    report = ran_tf.evaluate(network, [(x, np.full(5, label)), (x, np.full(5, (label + 1) % 3))])
+    assert report.labels == ("0", "1", "2")
+    assert (report.subsets["all"].count, report.subsets["all"].accuracy) == (10, 0.5)
+    assert report.subsets["all"].confusion[label, label] == 5
+    assert report.subsets["occlusion"].accuracy is None
+
+
 def test_what_ships_is_listed():
     listed = ran_tf.presets()
     folder = pathlib.Path(ran_tf.__file__).parent / "presets"

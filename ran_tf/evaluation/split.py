@@ -134,12 +134,9 @@ def open_faces(
             batch_size=source.batch_size,
             share=share,
         )
-    if share.total > 1 or not isinstance(data, Iterable):
-        raise InvalidArgument(
-            "data",
-            "a split of ran_tf.load_dataset, a split expression, or batches (x, y) for one worker",
-            data,
-        )
+    first_batch(data)
+    if share.total > 1:
+        raise InvalidArgument("data", "a split expression, which workers can share out", data)
     batches = _Batches(data)
     return Split(
         classifier=classifier,
@@ -168,7 +165,7 @@ def card_on(model, data: Any) -> ModelCard:
         return card_for(model)
     if (known := known_split(data)) is not None:
         return card_for(model, known[0])
-    x, _ = next(iter(data))
+    x = first_batch(data)
     count = model.arguments["num_classes"]
     regions = model.card.regions if model.card else RegionConfig(kind="random", k=1)
     if regions.k != x["boxes"].shape[1]:
@@ -182,6 +179,26 @@ def card_on(model, data: Any) -> ModelCard:
         model=model.arguments,
         loss_margin=model.loss_margin,
     )
+
+
+def first_batch(data: Any) -> dict:
+    """The x of the first of a user's batches (x, y).
+
+    Raises:
+      InvalidArgument: for what cannot be read, or can be read only once, as a generator.
+    """
+    wanted = (
+        "a split of ran_tf.load_dataset, a split expression, or batches (x, y) that can be read "
+        "again, x a dict with image and boxes"
+    )
+    if not isinstance(data, Iterable) or isinstance(data, Iterator):
+        raise InvalidArgument("data", wanted, type(data).__name__)
+    batch = next(iter(data), None)
+    if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+        raise InvalidArgument("data", wanted, type(batch).__name__)
+    if not isinstance(batch[0], dict) or not {"image", "boxes"} <= batch[0].keys():
+        raise InvalidArgument("data", wanted, str(batch[0])[:80])
+    return batch[0]
 
 
 class _Batches:
