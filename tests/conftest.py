@@ -21,7 +21,7 @@ from tests import tiny_backbone  # noqa: E402, F401, registers it
 def plain_variables():
     """An error while TensorFlow traces a `map_fn` leaves a setting behind, at which scopes stop."""
     yield
-    tf.compat.v1.get_variable_scope().set_caching_device(None)
+    tf.compat.v1.get_variable_scope()._caching_device = None  # its setter refuses eager mode
 
 
 @pytest.fixture(scope="session")
