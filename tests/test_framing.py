@@ -46,7 +46,7 @@ def know_faces(monkeypatch):
     def search(images, min_sides):
         return [[face]] * len(images)
 
-    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda **_: search)
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
 
 
 @pytest.fixture

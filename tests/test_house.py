@@ -108,6 +108,14 @@ def test_ci_runs_the_readmes_test_command():
     assert set(asked) <= set(settings["options.extras_require"]) and "torch" in asked
 
 
+def test_a_wheel_has_every_package():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    listed = set(settings["options"]["packages"].split()) - {"ran_tf.recipes"}
+    there = {".".join(p.relative_to(ROOT).parts[:-1]) for p in SOURCES if p.name == "__init__.py"}
+    assert listed == there
+
+
 def test_the_readmes_python_runs_and_prints_what_it_says(tmp_path):
     """The fenced python of the README, followed by its output in the next block."""
     text = (ROOT / "README.md").read_text()

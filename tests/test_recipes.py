@@ -70,7 +70,7 @@ def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch, 
     with pytest.raises(SystemExit):
         command.find_recipe("--flagfile=launch/nope.flags")
     said = capsys.readouterr().err
-    assert re.search(r"quickstart\.flags.*Received: 'launch/nope\.flags'", said)
+    assert re.search(r"received 'launch/nope\.flags': .*quickstart\.flags", said)
 
 
 def test_a_recipe_in_the_home_directory_comes_before_the_packaged_one(tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def run_train(*arguments, cwd):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--flagfile=launch/nope.flags"], "Received: 'launch/nope.flags'"),
+        (["--flagfile=launch/nope.flags"], "received 'launch/nope.flags'"),
         (["--flagfile=launch/quickstart.flags", "--num_regions=7"], "Received: --num_regions=7"),
         (
             ["--workdir=x", "--regions_per_step=9"],
