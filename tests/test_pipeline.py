@@ -12,6 +12,7 @@ from ran_tf import specs
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import ops, pipeline, prepared
 from ran_tf.data.share import WHOLE, Share
+from ran_tf.regions import kinds
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +213,13 @@ def test_fixed_regions_are_those_of_the_variant(k):
 def test_resized_pixels_are_rounded():
     pair = tf.constant([[[[10], [13]]]], tf.uint8)  # mean 11.5
     assert (ops.to_face(pair, size=(1, 1)).numpy() == 12).all()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "random", "landmarks"])
+def test_every_kind_may_be_the_whole_face_alone(kind):
+    regions = RegionConfig(kind=kind, k=1)
+    for faces in (2, 0):  # a share of a last batch may hold none
+        points = np.full((faces, 5, 2), np.nan, np.float32)
+        found = ops.batch_regions(points, np.zeros(faces, np.int32), regions=regions)
+        np.testing.assert_array_equal(found["boxes"], np.tile([[[0, 0, 1, 1]]], (faces, 1, 1)))
+    np.testing.assert_array_equal(kinds.serving_boxes(regions), [[0, 0, 1, 1]])

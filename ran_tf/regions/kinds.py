@@ -131,8 +131,9 @@ def region_names(config) -> list[str]:
 
 
 def _random(config, landmarks, draw):
-    uniform = draw(3 * (config.k - 1)).reshape(-1, config.k - 1, 3)
-    return region_boxes.boxes_from_draws(uniform)
+    uniform = draw(3 * (config.k - 1))
+    faces, _ = uniform.shape
+    return region_boxes.boxes_from_draws(uniform.reshape(faces, config.k - 1, 3))
 
 
 def _landmarks(config, landmarks, draw):
