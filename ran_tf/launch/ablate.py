@@ -73,12 +73,11 @@ def ablate(
         written.
     """
     import keras
-    import tensorflow as tf
 
     from ran_tf.data import prepare, prepared
     from ran_tf.evaluation import ablation_table
     from ran_tf.launch import progress
-    from ran_tf.training import ablation, loop
+    from ran_tf.training import ablation, loop, workers
 
     files.check_folder("out", out)
     if not config.data.validation_split:
@@ -98,8 +97,7 @@ def ablate(
     ]
     done = {_folder(run): _read_run(out, run, init_weights=init_weights) for run in runs}
     count = dataset.size(config.data.validation_split)
-    # One strategy for all: the collective operations of a second would meet those of the first.
-    strategy = tf.distribute.MirroredStrategy()
+    strategy = workers.local_strategy()
     table = {
         "command": command,
         "dataset": dataset.full_name,

@@ -11,8 +11,6 @@ Weights may be tiny (a sigmoid at -20), and what a network reads of them is quot
 `log mu + log nu`: the same function, without 0/0, and exact in runtimes whose sigmoid is not.
 """
 
-import functools
-
 import keras
 from keras import layers, ops
 
@@ -96,9 +94,6 @@ def weighted_sum(weights, features):
 class SelfAttention(layers.Layer):
     """The weight of each region from its features: `mu_i = sigmoid(F_i . q0 + c0)`.
 
-    Relation-attention is the same layer, of the pairs `[F_i : F_m]` of a region's features and the
-    face's.
-
     Args:
       attention: "sigmoid" (paper) or "softmax" (released code).
 
@@ -145,9 +140,32 @@ class SelfAttention(layers.Layer):
         return {**super().get_config(), "attention": self.attention}
 
 
-RelationAttention = SelfAttention
-sigmoid = functools.partial(SelfAttention, "sigmoid")
-softmax = functools.partial(SelfAttention, "softmax")
+@keras.saving.register_keras_serializable("ran_tf")
+class RelationAttention(SelfAttention):
+    """The weight of each region beside the face: `nu_i = sigmoid([F_i : F_m] . q1 + c1)`.
+
+    The layer of `SelfAttention`, of pairs; arguments and call are the same. It has a class of its
+    own because Keras' weights files name layers by their classes.
+
+    Example:
+      >>> attention = ran_tf.RelationAttention("softmax")
+      >>> tuple(attention(np.ones((2, 6, 32), np.float32)).shape)
+      (2, 6)
+    """
+
+
+def sigmoid(name: str) -> SelfAttention:
+    """The paper's; the layer's name says which of the two it is."""
+    return _layer_of(name)("sigmoid", name=name)
+
+
+def softmax(name: str) -> SelfAttention:
+    """The released code's."""
+    return _layer_of(name)("softmax", name=name)
+
+
+def _layer_of(name: str) -> type[SelfAttention]:
+    return RelationAttention if name == "relation_attention" else SelfAttention
 
 
 def _log_sigmoid(x):

@@ -30,7 +30,7 @@ class TensorFlowEngine:
         strategy: tf.distribute.Strategy | None = None,
     ):
         backend.require_tensorflow()
-        self._strategy = strategy or tf.distribute.MirroredStrategy()
+        self._strategy = strategy or workers.local_strategy()
         self.replicas = self._strategy.num_replicas_in_sync
         self.writes = workers.is_chief(self._strategy)
         synchronized = config.sync_batch_norm and self.replicas > 1

@@ -40,9 +40,19 @@ def make_strategy(*, several: bool) -> tf.distribute.Strategy:
     To be called before TensorFlow has done anything. Returns when every worker has called it.
     """
     if not several:
-        return tf.distribute.MirroredStrategy()
+        return local_strategy()
     with explain_loss(several=True):
         return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def local_strategy() -> tf.distribute.MirroredStrategy:
+    """The strategy over all local devices, one for the process.
+
+    TensorFlow numbers the collective operations of each strategy from zero, and those of a second
+    one would meet the shapes of the first.
+    """
+    return tf.distribute.MirroredStrategy()
 
 
 def count(strategy: tf.distribute.Strategy) -> int:
