@@ -44,7 +44,8 @@ sys.exit(0 if asked else "this test does not see connections")
 """
 # Modules of the extras, which may be missing where tests run.
 EXTRAS = {
-    *("gradio", "playwright", "openvino", "onnxruntime", "torch"),
+    *("av", "fastapi", "gradio", "huggingface_hub", "kagglehub", "playwright", "openvino"),
+    *("onnxruntime", "torch"),
     *("grpc", "h11", "msgspec", "starlette", "tensorflow_serving", "uvicorn"),
 }
 

@@ -40,7 +40,7 @@ def write_face(folder: pathlib.Path) -> np.ndarray:
     """face.jpg in a folder: its pixels, u8[h, w, 3]."""
     data = tf.io.encode_jpeg(skimage.data.astronaut()[:256, 128:352]).numpy()
     (folder / "face.jpg").write_bytes(data)
-    return tf.io.decode_jpeg(data).numpy()
+    return tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE").numpy()
 
 
 def run_shell(commands: str, *, folder: pathlib.Path) -> str:
