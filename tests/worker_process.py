@@ -42,8 +42,11 @@ def _pause_after(number: int, file: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
+    from ran_tf import registry
     from ran_tf.launch import cluster, command, train
 
+    # The parent checks the flags' names and builds nothing; who trains registers the real one.
+    registry.BACKBONES.register("tiny", NotImplemented)
     os.register_at_fork(after_in_child=prepare_child)
     if not (cluster.read_cluster().several or any("--restarts" in a for a in sys.argv)):
         prepare_child()  # no parent: this process trains
