@@ -127,7 +127,7 @@ def test_a_setting_of_a_newer_version_stops_no_table(tmp_path):
     ablate._write_run(tmp_path, run, numbers={"accuracy": 0.5}, init_weights=None)
     (file,) = tmp_path.rglob("ablation_run.json")
     written = json.loads(file.read_text())
-    del written["asked"]["config"]["mixup"]
+    del written["asked"]["objective.mixup"]
     file.write_text(json.dumps(written))
     assert ablate._read_run(tmp_path, run, init_weights=None) == {"accuracy": 0.5}
     with pytest.raises(ValueError, match="init_weights is None there and 'a.h5' here"):
