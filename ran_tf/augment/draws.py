@@ -21,13 +21,13 @@ def make_draw(keys) -> Callable:
     Args:
       keys: i32[b], of `face_keys`.
     """
-    keys = ops.cast(keys, "int32")
+    mixed_keys = _mix(ops.cast(keys, "int32"))[:, None]
 
     def draw(name: str, count: int | None = None):
         # Of an array of names, so that a vector costs one hash.
         salts = _salts(name, count or 1).view(np.int32)
         # Products wrap round at 32 bits on every backend.
-        mixed = _mix(ops.bitwise_xor(_mix(keys)[:, None], salts[None, :]))
+        mixed = _mix(ops.bitwise_xor(mixed_keys, salts[None, :]))
         uniform = ops.cast(_shift(mixed, 8), "float32") / 2.0**24
         return uniform if count is not None else uniform[:, 0]
 
