@@ -15,24 +15,24 @@ _HOMES = {
     "OptimizerConfig": "ran_tf.config",
     "RegionConfig": "ran_tf.config",
     "TrainConfig": "ran_tf.config",
-    "Failure": "ran_tf.prediction",
-    "FoundFace": "ran_tf.prediction",
+    "Failure": "ran_tf.inference.prediction",
+    "FoundFace": "ran_tf.inference.prediction",
     "Hooks": "ran_tf.training.run",
-    "LABELS": "ran_tf.specs",
-    "Prediction": "ran_tf.prediction",
-    "Predictor": "ran_tf.predictor",
+    "LABELS": "ran_tf.vocabulary",
+    "Prediction": "ran_tf.inference.prediction",
+    "Predictor": "ran_tf.inference.predictor",
     "RegionAttentionNetwork": "ran_tf.models.ran",
-    "RegionBiasedLoss": "ran_tf.losses",
+    "RegionBiasedLoss": "ran_tf.models.losses",
     "RegionCrop": "ran_tf.regions.crop",
     "RelationAttention": "ran_tf.models.attention",
     "SelfAttention": "ran_tf.models.attention",
     "Report": "ran_tf.evaluation.results",
-    "annotate_face": "ran_tf.annotate",
+    "annotate_face": "ran_tf.inference.annotate",
     "crop_regions": "ran_tf.regions.crop",
     "evaluate": "ran_tf.evaluation.evaluate",
-    "export": "ran_tf.serving.export",
-    "from_preset": "ran_tf.models.presets",
-    "presets": "ran_tf.models.presets",
+    "export": "ran_tf.exports.export",
+    "from_preset": "ran_tf.weights.presets",
+    "presets": "ran_tf.weights.presets",
     "save_to_preset": "ran_tf.evaluation.make_preset",
     "fixed_boxes": "ran_tf.regions.boxes",
     "landmark_boxes": "ran_tf.regions.boxes",
@@ -46,9 +46,9 @@ _HOMES = {
     "register_loss": "ran_tf.registry",
     "register_optimizer": "ran_tf.registry",
     "register_regions": "ran_tf.regions.kinds",
-    "region_biased_loss": "ran_tf.losses",
+    "region_biased_loss": "ran_tf.models.losses",
     "train": "ran_tf.training.loop",
-    "upload_preset": "ran_tf.models.presets",
+    "upload_preset": "ran_tf.weights.presets",
 }
 
 __all__ = list(_HOMES)
@@ -56,7 +56,7 @@ __all__ = list(_HOMES)
 
 def _register(_):
     """Makes our classes known to Keras, so that `keras.models.load_model` finds them."""
-    for name in ("ran_tf.models.ran", "ran_tf.losses"):
+    for name in ("ran_tf.models.ran", "ran_tf.models.losses"):
         importlib.import_module(name)
 
 

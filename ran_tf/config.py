@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ran_tf import registry, specs
+from ran_tf import registry, vocabulary
 from ran_tf.checks import MAX_COUNT, MAX_REGIONS, InvalidArgument, check_choice
 from ran_tf.settings import Checked, setting
 
@@ -27,7 +27,7 @@ class RegionConfig(Checked):
     variant: str = setting(
         "paper",
         "Whose fixed regions: the paper's or its released code's.",
-        choices=specs.REGION_VARIANTS,
+        choices=vocabulary.REGION_VARIANTS,
         flag="region_variant",
     )
     radius: float = setting(
@@ -41,9 +41,9 @@ class RegionConfig(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.kind == "landmarks":
-            check_choice("k", self.k, (1, 1 + len(specs.LANDMARKS)))
+            check_choice("k", self.k, (1, 1 + len(vocabulary.LANDMARKS)))
         elif self.kind == "fixed":
-            check_choice("k", self.k, specs.REGION_VARIANTS[self.variant])
+            check_choice("k", self.k, vocabulary.REGION_VARIANTS[self.variant])
 
     @property
     def follow_landmarks(self) -> bool:
@@ -70,7 +70,7 @@ class DataConfig(Checked):
     target: str = setting(
         "label",
         "What the classifier learns: votes (the crowd's, where there are some) or label.",
-        choices=specs.TARGETS,
+        choices=vocabulary.TARGETS,
     )
     train_split: str = setting("train", "TFDS split to train on.")
     validation_split: str = setting(
@@ -118,7 +118,7 @@ class AugmentConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig(Checked):
-    """What a network is trained for: see `ran_tf.objective`.
+    """What a network is trained for: see `ran_tf.models.objective`.
 
     Example:
       >>> objective = ran_tf.ObjectiveConfig(mixup=0.2, augment=ran_tf.AugmentConfig(degrade=0.1))
@@ -178,7 +178,7 @@ class OptimizerConfig(Checked):
     schedule: str = setting(
         "cosine",
         "Of the learning rate: cosine to zero, step (x.1 at each milestone), or constant.",
-        choices=specs.SCHEDULES,
+        choices=vocabulary.SCHEDULES,
     )
     warmup: float = setting(0.05, "Fraction of all steps with a linear ramp.", high=1.0)
     milestones: tuple[float, ...] = setting(
@@ -220,7 +220,9 @@ class ModelConfig(Checked):
     size: tuple[int, int] = setting(
         (224, 224), "Side of a region at the backbone, pixels.", size=True, flag="region_size"
     )
-    trunk: str = setting("full", "shared: early layers see a face only once.", choices=specs.TRUNKS)
+    trunk: str = setting(
+        "full", "shared: early layers see a face only once.", choices=vocabulary.TRUNKS
+    )
     split: str | None = setting(
         None,
         "Last early layer of a shared trunk; the backbone's default when absent.",
@@ -235,9 +237,9 @@ class ModelConfig(Checked):
     preprocessing: str = setting(
         "standard",
         "Of pixels at the backbone: its usual mean and scale, or unit, 0..1: the authors' weights.",
-        choices=specs.PREPROCESSINGS,
+        choices=vocabulary.PREPROCESSINGS,
     )
-    dtype: str = setting("float32", "Policy of the model.", choices=specs.DTYPES)
+    dtype: str = setting("float32", "Policy of the model.", choices=vocabulary.DTYPES)
 
     def __post_init__(self):
         super().__post_init__()
@@ -271,7 +273,7 @@ class TrainConfig(Checked):
     keep: str = setting(
         "best",
         "Epoch whose weights the run leaves: the best on the validation split, or the last.",
-        choices=specs.KEEPS,
+        choices=vocabulary.KEEPS,
     )
     seed: int = setting(0, "Of everything random.", low=0, high=2**31 - 1)
     deterministic: bool = setting(

@@ -14,7 +14,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-from tests import tiny_backbone  # noqa: E402, F401, registers it
+from tests.fixtures import tiny_backbone  # noqa: E402, F401, registers it
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +93,8 @@ def small_export(tmp_path_factory):
     import fcntl
     import types
 
-    from ran_tf.serving import export
-    from tests.test_export import make_card, make_model
+    from ran_tf.exports import export
+    from tests.exports.test_export import make_card, make_model
 
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_export"

@@ -15,8 +15,8 @@ from PIL import Image
 import ran_tf
 from ran_tf.config import TrainConfig
 from ran_tf.evaluation import classifier
+from ran_tf.exports import export
 from ran_tf.faces import detect
-from ran_tf.serving import export
 from ran_tf.training.tensorflow_engine import TensorFlowEngine
 
 PRESET = "face_faceres_ferplus"

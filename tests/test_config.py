@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from ran_tf import checks, config, metrics, registry, specs
-from ran_tf.card import ModelCard
+from ran_tf import checks, config, registry, vocabulary
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
 from ran_tf.data import ops
+from ran_tf.evaluation import metrics
 from ran_tf.faces import align
 from ran_tf.models.backbones import build_backbone
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import schedule
+from ran_tf.weights.card import ModelCard
 
 CARD = ModelCard(
     dataset="d", labels=("a", "b"), image_size=(48, 48), regions=RegionConfig(), model={}
@@ -108,8 +109,8 @@ def test_sizes_are_plain_integers():
 )
 def test_a_choice_without_a_rule_is_no_other_choice(choices, ask, monkeypatch):
     """Who makes a kind known in one place is told where its rule is missing, and no fixed boxes."""
-    known = getattr(specs, choices)
-    monkeypatch.setattr(specs, choices, (*known, "ring"))
+    known = getattr(vocabulary, choices)
+    monkeypatch.setattr(vocabulary, choices, (*known, "ring"))
     with pytest.raises(ValueError, match="Received: .*'ring'"):
         ask()
 

@@ -22,12 +22,14 @@ from examples import (
     my_optimizer,
     my_regions,
 )
-from ran_tf import objective, registry, sources
+from ran_tf import registry
 from ran_tf.faces import DetectorConfig, create_detector
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.worker import AlignConfig
+from ran_tf.models import objective
 from ran_tf.regions import kinds
 from ran_tf.training import optimizers
+from ran_tf.weights import sources
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODULES = (
@@ -291,7 +293,7 @@ def test_a_detector_of_ones_own_finds_faces_in_a_folder_too(tmp_path):
 def test_a_dataset_of_ones_own(data_dir, tmp_path):
     data = ran_tf.load_dataset("my_faces", data_dir=data_dir, image_size=32, batch_size=16)
     assert data.labels == ("sad", "happy")
-    assert data.dataset.framing() == ran_tf.framing.Framing(margin=0.15, drop=0.05)
+    assert data.dataset.framing() == ran_tf.faces.framing.Framing(margin=0.15, drop=0.05)
     x, y = next(iter(data.test))
     bright = np.asarray(x["image"]).mean(axis=(1, 2, 3)) > 100
     np.testing.assert_array_equal(np.argmax(y, axis=-1), bright)

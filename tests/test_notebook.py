@@ -204,7 +204,7 @@ def test_what_ships_is_listed():
 ON_JAX = """
 import sys
 import keras, ran_tf
-from tests import tiny_backbone
+from tests.fixtures import tiny_backbone
 data = ran_tf.load_dataset(
     "synthetic_faces", data_dir=sys.argv[1], image_size=48, batch_size=32,
     train_split="train[:64]", validation_split="validation[:32]", test_split="test[:64]",

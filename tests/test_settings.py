@@ -9,12 +9,12 @@ import pytest
 from absl import flags
 
 from ran_tf import registry
-from ran_tf.card import ModelCard
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import OptimizerConfig, RegionConfig, TrainConfig
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import differences, fingerprint, setting, settings_of, table
+from ran_tf.weights.card import ModelCard
 
 ROOT = pathlib.Path(__file__).parents[1]
 REGISTRIES = [

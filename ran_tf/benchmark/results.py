@@ -5,8 +5,8 @@ import json
 import os
 from collections.abc import Callable
 
-from ran_tf import files
 from ran_tf.benchmark import machine
+from ran_tf.safety import files
 
 
 def collect(suite: str, measure: Callable[[dict], list[dict]], *, arguments: dict) -> dict:

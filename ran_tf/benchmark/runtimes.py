@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from ran_tf.serving import onnx_format, portable
+from ran_tf.exports import onnx_format, portable
 
 # Packages that each takes, converters included.
 NEEDS = {"onnxruntime": portable.NEEDS["onnx"], "openvino": ("openvino",)}

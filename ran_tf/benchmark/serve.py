@@ -11,15 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import sources
 from ran_tf.benchmark import flops, machine, runtimes, timing
-from ran_tf.card import ModelCard
 from ran_tf.config import RegionConfig
+from ran_tf.exports import export, portable, signatures
 from ran_tf.faces.processes import available_cpus
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import kinds
-from ran_tf.serving import export, portable, signatures
-from ran_tf.specs import LABELS
+from ran_tf.vocabulary import LABELS
+from ran_tf.weights import sources
+from ran_tf.weights.card import ModelCard
 
 _DATASET = "ferplus"
 # Seconds in which the threads of a runtime whose turn is over go to sleep; large batches hide them.

@@ -4,11 +4,11 @@ import abc
 import contextlib
 from collections.abc import Sequence
 
-from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import split_expression
 from ran_tf.data.split_expression import Piece
-from ran_tf.framing import Framing
+from ran_tf.faces.framing import Framing
+from ran_tf.weights.card import ModelCard
 
 
 class DamagedDatasetError(OSError):

@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ran_tf.card import ModelCard, check_classes
 from ran_tf.checks import InvalidArgument, check_whole
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import pipeline, prepare, prepared
-from ran_tf.framing import Framing
+from ran_tf.faces.framing import Framing
+from ran_tf.weights.card import ModelCard, check_classes
 
 # Of an evaluation batch: what reports know of the faces, beside what the network is shown.
 _KNOWN = ("face", "occlusion", "pose_30", "pose_45")

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from ran_tf import resampling
 from ran_tf.augment import draws
 from ran_tf.checks import unknown
 from ran_tf.config import RegionConfig
+from ran_tf.images import resampling
 from ran_tf.regions import kinds
 
 

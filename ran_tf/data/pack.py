@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ran_tf import files
 from ran_tf.config import DataConfig
 from ran_tf.data import packed, prepared, reader
+from ran_tf.safety import files
 
 _TOGETHER = 256
 

@@ -22,13 +22,15 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ran_tf import files, framing, specs
-from ran_tf.card import check_labels
+from ran_tf import vocabulary
 from ran_tf.config import DataConfig
 from ran_tf.data import dataset as dataset_lib
 from ran_tf.data import order, split_expression
 from ran_tf.data.dataset import DamagedDatasetError, check_target
 from ran_tf.data.split_expression import Piece
+from ran_tf.faces import framing
+from ran_tf.safety import files
+from ran_tf.weights.card import check_labels
 
 FORMAT, INDEX = 1, "faces.json"
 
@@ -168,7 +170,7 @@ def open_packed(data: DataConfig) -> Dataset:
             f"`dataset` must be {opened.name!r}, whose packed faces lie in "
             f"data_dir={data.data_dir!r}. Received: dataset={data.name!r}"
         )
-    known = specs.LABELS.get(opened.name.partition("/")[0])
+    known = vocabulary.LABELS.get(opened.name.partition("/")[0])
     if known and opened.labels[: len(known)] != known[: len(opened.labels)]:
         raise ValueError(
             f"the emotion order of the packed faces in {str(folder)!r} is not that of "
@@ -240,7 +242,7 @@ def _check_members(archive, members: dict[str, str], *, faces: int, classes: int
     forms = {
         "label": ("<i8", one),
         "votes": ("<f4", (faces, classes)),
-        "landmarks": ("<f4", (faces, len(specs.LANDMARKS), 2)),
+        "landmarks": ("<f4", (faces, len(vocabulary.LANDMARKS), 2)),
         "occlusion": ("<i8", one),
         "pose_30": ("|b1", one),
         "pose_45": ("|b1", one),

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ran_tf import resampling, specs
+from ran_tf import vocabulary
 from ran_tf.augment import draws
 from ran_tf.config import DataConfig
 from ran_tf.data import order, packed
 from ran_tf.data.share import WHOLE, Share
+from ran_tf.images import resampling
 from ran_tf.regions import kinds
 
 _CONDITIONS = {"occlusion": np.int64, "pose_30": bool, "pose_45": bool}
@@ -119,7 +120,7 @@ def eval_batches(
 def _shown(faces: dict, keys: np.ndarray, *, data: DataConfig, classes: int) -> dict:
     """Image, labels, boxes, mask and perhaps follows of some faces."""
     count = len(keys)
-    nowhere = np.full((count, len(specs.LANDMARKS), 2), np.nan, np.float32)
+    nowhere = np.full((count, len(vocabulary.LANDMARKS), 2), np.nan, np.float32)
     boxes, mask = kinds.make_regions(data.regions, faces.get("landmarks", nowhere), keys)
     made = {
         "image": _to_size(faces["image"], size=data.image_size),

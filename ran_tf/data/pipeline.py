@@ -13,10 +13,10 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.card import ModelCard
 from ran_tf.config import DataConfig
 from ran_tf.data import ops, order, prepared, reader, store
 from ran_tf.data.share import WHOLE, Share
+from ran_tf.weights.card import ModelCard
 
 
 class TrainingData:

@@ -15,10 +15,10 @@ from rich import console, progress
 from tensorflow_datasets.core.utils import file_utils
 
 import tfds_builders
-from ran_tf import framing
 from ran_tf.config import DataConfig
-from ran_tf.escaping import for_terminal
-from tfds_builders import landmarks as landmarks_lib
+from ran_tf.faces import framing
+from ran_tf.safety.escaping import for_terminal
+from tfds_builders.reading import landmarks as landmarks_lib
 
 
 def prepare(

@@ -8,13 +8,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from ran_tf import framing, specs
-from ran_tf.card import check_labels
+from ran_tf import vocabulary
 from ran_tf.config import DataConfig
 from ran_tf.data import damage, packed, reader
 from ran_tf.data import dataset as dataset_lib
 from ran_tf.data.dataset import check_target
 from ran_tf.data.split_expression import Piece
+from ran_tf.faces import framing
+from ran_tf.weights.card import check_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Dataset(dataset_lib.Dataset):
         kept = (self.builder.info.metadata or {}).get("framing")
         if kept is not None:
             return framing.parse(kept, source=f"the metadata of {self.full_name!r}")
-        known = specs.CROPS.get(self.builder.name)
+        known = vocabulary.CROPS.get(self.builder.name)
         return framing.Framing(*known) if known else None
 
     def decoder(self, data: DataConfig) -> reader.Decoder:
@@ -118,7 +119,7 @@ def open_dataset(data: DataConfig) -> Dataset:
 
     Raises:
       ValueError: if there is no such dataset, its features or the names of its classes are not
-        those of faces, or its emotion order is not that of `specs.LABELS`.
+        those of faces, or its emotion order is not that of `vocabulary.LABELS`.
       FileNotFoundError: if it is not prepared in `data.data_dir`.
       damage.DamagedDatasetError: if some of its files are missing or empty.
     """
@@ -150,7 +151,7 @@ def open_dataset(data: DataConfig) -> Dataset:
     _check_features(builder)
     labels = tuple(builder.info.features["label"].names)
     check_labels(f"labels of {builder.info.full_name}", labels)
-    known = specs.LABELS.get(family)
+    known = vocabulary.LABELS.get(family)
     if known is not None and labels[: len(known)] != known[: len(labels)]:
         raise ValueError(
             f"the emotion order of the prepared dataset {builder.info.full_name!r} is not that of "
@@ -172,7 +173,7 @@ def _check_features(builder: tfds.core.DatasetBuilder) -> None:
         "id": (tfds.features.Text, scalar, "string"),
     }
     may_have = {
-        "landmarks": (object, (len(specs.LANDMARKS), 2), "float32"),
+        "landmarks": (object, (len(vocabulary.LANDMARKS), 2), "float32"),
         "votes": (object, (classes,), "float32"),
         "occlusion": (object, scalar, "int64"),
         "pose_30": (object, scalar, "bool"),
@@ -186,7 +187,7 @@ def _check_features(builder: tfds.core.DatasetBuilder) -> None:
     if wrong or not classes:
         raise ValueError(
             f"the dataset {builder.info.full_name!r} must have the features image (u8[H,W,C]), "
-            "label (a class with names) and id (text), as tfds_builders.features has them. "
+            "label (a class with names) and id (text), as tfds_builders.reading.features has them. "
             f"Received: {', '.join(wrong) or 'label'} missing or of another form, "
             f"among {', '.join(found) or 'none'}"
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ran_tf import specs
+from ran_tf import vocabulary
 from ran_tf.data import ops, order
 from ran_tf.data.share import Share
 
@@ -153,7 +153,7 @@ class Decoder:
 
     def _faces(self, example) -> dict:
         classes = self.features["label"].num_classes
-        nowhere = tf.fill([tf.size(example["label"]), len(specs.LANDMARKS), 2], float("nan"))
+        nowhere = tf.fill([tf.size(example["label"]), len(vocabulary.LANDMARKS), 2], float("nan"))
         return {
             "image": self._images(example["image"]),
             "labels": ops.to_target(example, target=self.target, num_classes=classes),
@@ -166,8 +166,8 @@ class Decoder:
 
         def decode(image):
             # Grey faces too have three channels: to repeat theirs afterwards takes longer. PNG is
-            # decoded, too. The transform is the one of `ran_tf.images`; TensorFlow's own choice is
-            # faster and up to 14 grey levels off.
+            # decoded, too. The transform is the one of `ran_tf.images.decoding`; TensorFlow's own
+            # choice is faster and up to 14 grey levels off.
             return tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
 
         height, width, _ = self.features["image"].shape

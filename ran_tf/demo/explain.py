@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ran_tf import predictor as predictors
-from ran_tf.card import ModelCard
 from ran_tf.demo import occluder as occluders
 from ran_tf.demo.photo import Face
 from ran_tf.faces import detect
-from ran_tf.prediction import Prediction
+from ran_tf.inference import predictor as predictors
+from ran_tf.inference.prediction import Prediction
+from ran_tf.weights.card import ModelCard
 
 # Shown beside another network, for what its regions bring.
 WHOLE_FACE = "face_faceres_ferplus"

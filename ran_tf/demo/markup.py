@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from ran_tf import annotate
 from ran_tf.demo.explain import Explanation
 from ran_tf.demo.photo import Photo
+from ran_tf.inference import annotate
 from ran_tf.regions.words import describe_region
 
 _REGION_SIDE = 128

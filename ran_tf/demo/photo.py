@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.card import ModelCard
 from ran_tf.faces import align, detect
-from ran_tf.images import decode_image
+from ran_tf.images.decoding import decode_image
+from ran_tf.weights.card import ModelCard
 
 # Sides of what the page shows, pixels.
 _PHOTO_SIDE, _FACE_SIDE = 880, 336
@@ -52,7 +52,7 @@ def analyse(data: bytes, *, cards: Sequence[ModelCard], find_faces: Callable) ->
     """Finds the faces of a photo and cuts them out.
 
     Args:
-      data: an image file, see `ran_tf.images.decode_image` and its limits.
+      data: an image file, see `ran_tf.images.decoding.decode_image` and its limits.
       cards: of the networks; they say how faces are cut.
       find_faces: made by `ran_tf.faces.create_detector`.
 

@@ -4,9 +4,8 @@ import dataclasses
 import statistics
 from collections.abc import Mapping
 
-from ran_tf import metrics
-from ran_tf.escaping import for_markdown
-from ran_tf.evaluation import markdown
+from ran_tf.evaluation import markdown, metrics
+from ran_tf.safety.escaping import for_markdown
 from ran_tf.training import ablation
 
 

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import backend, sources
-from ran_tf.card import ModelCard
+from ran_tf import backend
+from ran_tf.exports import export
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.serving import export
+from ran_tf.weights import sources
+from ran_tf.weights.card import ModelCard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ def from_export(version: str | os.PathLike, *, name: str) -> Classifier:
 
 
 def load(path: str | os.PathLike) -> Classifier:
-    """A preset, an export or a training run, whichever `path` is; see `ran_tf.sources`.
+    """A preset, an export or a training run, whichever `path` is; see `ran_tf.weights.sources`.
 
     Raises:
       FileNotFoundError: if it is none of them.

@@ -14,7 +14,7 @@ from ran_tf.evaluation import classifier, explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.results import Report
-from ran_tf.predictor import Predictor
+from ran_tf.inference.predictor import Predictor
 from ran_tf.training import workers
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ran_tf import metrics, specs
+from ran_tf import vocabulary
+from ran_tf.evaluation import metrics
 from ran_tf.evaluation.predictions import Predictions
 
 # Faces on the contact sheet.
@@ -27,7 +28,7 @@ def explain(predictions: Predictions, *, margin: float) -> dict:
        "mu": None for a whole-face model, for exports and where no face has another region, else
          {"margin",
          "whole_face", "best_crop", "difference": {"mean", "edges" [bins + 1], "faces" [bins]},
-         "above_margin": {name of `specs.SUBSETS`: {"count", "share", "share_ci95"}}}}.
+         "above_margin": {name of `vocabulary.SUBSETS`: {"count", "share", "share_ci95"}}}}.
       `best_crop` is the largest `mu` of the other regions of a face; `difference` is that less the
       whole face's; `above_margin` is how many faces have a difference of at least `margin`. Faces
       whose other regions are all masked are left out: the region biased loss is 0 there.
@@ -113,7 +114,7 @@ def _attention(predictions: Predictions, *, margin: float) -> dict | None:
         "best_crop": _distribution(crop, low=low, high=high),
         "difference": _distribution(crop - whole),
         "above_margin": {
-            name: _share(above[predictions.subset(name)[cropped]]) for name in specs.SUBSETS
+            name: _share(above[predictions.subset(name)[cropped]]) for name in vocabulary.SUBSETS
         },
     }
 

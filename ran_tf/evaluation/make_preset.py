@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ran_tf import files, settings
-from ran_tf.card import ModelCard, card_for
+from ran_tf import settings
 from ran_tf.evaluation import classifier, model_card, rounding, split
 from ran_tf.evaluation.results import Report
-from ran_tf.models import presets
 from ran_tf.regions.kinds import serving_boxes
+from ran_tf.safety import files
+from ran_tf.weights import presets
+from ran_tf.weights.card import ModelCard, card_for
 
 # That the README is made of.
 _REPORT_KEYS = ("dataset", "split", "labels", "flip_average", "model", "subsets")

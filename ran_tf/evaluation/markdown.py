@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from ran_tf.card import describe_model
-from ran_tf.escaping import for_markdown
+from ran_tf.safety.escaping import for_markdown
+from ran_tf.weights.card import describe_model
 
 ABOUT_SUBSETS = (
     "`all` is every face of the split; `occlusion` are the faces of which something is covered "

@@ -4,9 +4,9 @@ import dataclasses
 import json
 import pathlib
 
-from ran_tf.card import ModelCard, describe_model
-from ran_tf.escaping import for_markdown
 from ran_tf.evaluation import markdown
+from ran_tf.safety.escaping import for_markdown
+from ran_tf.weights.card import ModelCard, describe_model
 
 # Terms of the data that presets may be trained on; others are named by the maker.
 _TERMS = {

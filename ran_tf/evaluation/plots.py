@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colors
 from matplotlib.figure import Figure
 
-from ran_tf import specs
+from ran_tf import vocabulary
 from ran_tf.evaluation import explain_plots
 
 DPI = 150
@@ -19,7 +19,7 @@ REGION_WEIGHTS, ATTENTION, DISAGREEMENTS = (
 )
 # Every file that a report may leave.
 NAMES = (
-    *(f"confusion_{name}.png" for name in specs.SUBSETS),
+    *(f"confusion_{name}.png" for name in vocabulary.SUBSETS),
     REGION_WEIGHTS,
     ATTENTION,
     DISAGREEMENTS,

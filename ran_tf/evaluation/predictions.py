@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ran_tf import specs
+from ran_tf import vocabulary
 from ran_tf.evaluation.classifier import Classifier
 
 
@@ -19,7 +19,7 @@ class Predictions:
       probabilities: f32[b, n].
       weights: f32[b, k], share of each region in the prediction; region 0 is the whole face.
       mu: f32[b, k], self-attention, or None where the model does not tell (exports).
-      occlusion: i64[b], index into `specs.OCCLUSION_KINDS`.
+      occlusion: i64[b], index into `vocabulary.OCCLUSION_KINDS`.
       pose_30, pose_45: bool[b], turned by more than 30 and 45 degrees.
     """
 
@@ -61,10 +61,10 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
     def subset(self, name: str) -> np.ndarray:
-        """bool[b], which faces belong to a subset of `specs.SUBSETS`."""
+        """bool[b], which faces belong to a subset of `vocabulary.SUBSETS`."""
         return {
             "all": np.ones(len(self.id), bool),
-            "occlusion": self.occlusion != specs.OCCLUSIONS.index("none"),
+            "occlusion": self.occlusion != vocabulary.OCCLUSIONS.index("none"),
             "pose_30": self.pose_30,
             "pose_45": self.pose_45,
         }[name]

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 import matplotlib
 import numpy as np
 
-from ran_tf import files, metrics, specs
-from ran_tf.card import ModelCard
-from ran_tf.evaluation import explain, markdown, plots
+from ran_tf import vocabulary
+from ran_tf.evaluation import explain, markdown, metrics, plots
 from ran_tf.evaluation.predictions import Predictions
 from ran_tf.regions.kinds import region_names
+from ran_tf.safety import files
+from ran_tf.weights.card import ModelCard
 
 JSON, MARKDOWN = "report.json", "report.md"
 
@@ -55,9 +56,9 @@ def build_report(
     Returns:
       {"dataset", "split", "labels", "flip_average", "command",
        "model": {"path", "card"},
-       "subsets": {name of `specs.SUBSETS`: {"count", "accuracy", "accuracy_ci95": [low, high],
+       "subsets": {name of `vocabulary.SUBSETS`: {"count", "accuracy", "accuracy_ci95": [low, high],
          "mean_class_accuracy", "class_recall": [n], "ece", "nll", "confusion": [n][n]}},
-       "occlusions": {name of `specs.OCCLUSIONS`, and "unspecified" where some faces are:
+       "occlusions": {name of `vocabulary.OCCLUSIONS`, and "unspecified" where some faces are:
          {"count", "accuracy", "accuracy_ci95"}},
        "regions": None for a whole-face model, else {"names": [k],
          "weights" and "mu": {the same names: [k] or None} (mu None for exports)},
@@ -94,7 +95,7 @@ def build_report(
         )
         report["differences"] = {
             name: _difference(model.predictions, joined, faces=model.predictions.subset(name))
-            for name in specs.SUBSETS
+            for name in vocabulary.SUBSETS
         }
     return report
 
@@ -152,7 +153,9 @@ def _numbers(model: Evaluated) -> dict:
             }
     return {
         "model": {"path": model.name, "card": dataclasses.asdict(model.card)},
-        "subsets": {n: _subset(predictions, faces=predictions.subset(n)) for n in specs.SUBSETS},
+        "subsets": {
+            n: _subset(predictions, faces=predictions.subset(n)) for n in vocabulary.SUBSETS
+        },
         "occlusions": {n: _accuracy(predictions, faces=f) for n, f in kinds.items()},
         "regions": regions,
         "explain": explain.explain(predictions, margin=model.card.loss_margin),
@@ -160,8 +163,8 @@ def _numbers(model: Evaluated) -> dict:
 
 
 def _occlusion_kinds(predictions: Predictions) -> dict[str, np.ndarray]:
-    kinds = {name: predictions.occlusion == i for i, name in enumerate(specs.OCCLUSION_KINDS)}
-    return {n: faces for n, faces in kinds.items() if n in specs.OCCLUSIONS or faces.any()}
+    kinds = {name: predictions.occlusion == i for i, name in enumerate(vocabulary.OCCLUSION_KINDS)}
+    return {n: faces for n, faces in kinds.items() if n in vocabulary.OCCLUSIONS or faces.any()}
 
 
 def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:

@@ -92,7 +92,7 @@ class Report:
 
     @functools.cached_property
     def subsets(self) -> dict[str, Subset]:
-        """By the names of `ran_tf.specs.SUBSETS`: all, occlusion, pose_30, pose_45."""
+        """By the names of `ran_tf.vocabulary.SUBSETS`: all, occlusion, pose_30, pose_45."""
         return {
             name: Subset(**{**row, "confusion": np.asarray(row["confusion"])})
             for name, row in self.numbers["subsets"].items()

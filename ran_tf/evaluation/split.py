@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ran_tf import specs
-from ran_tf.card import ModelCard, card_for
+from ran_tf import vocabulary
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import RegionConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.data.share import WHOLE, Share
 from ran_tf.evaluation.classifier import Classifier
+from ran_tf.weights.card import ModelCard, card_for
 
 # What a report calls batches of a user's.
 _UNNAMED = "given"
@@ -221,7 +221,7 @@ class _Batches:
                 "label": y.argmax(axis=-1) if y.ndim == 2 else y.astype(np.int64),
                 "id": np.char.mod("%d", place).astype(bytes),
                 "occlusion": x.get(
-                    "occlusion", np.full(faces, specs.OCCLUSION_KINDS.index("none"))
+                    "occlusion", np.full(faces, vocabulary.OCCLUSION_KINDS.index("none"))
                 ),
                 "pose_30": x.get("pose_30", np.zeros(faces, bool)),
                 "pose_45": x.get("pose_45", np.zeros(faces, bool)),

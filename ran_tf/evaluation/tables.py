@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich import box, table, text
 
-from ran_tf.escaping import for_terminal
+from ran_tf.safety.escaping import for_terminal
 
 
 def make_table(rows: Sequence[Sequence[str]], *, title: str | None = None) -> table.Table:

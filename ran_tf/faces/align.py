@@ -5,9 +5,9 @@ import dataclasses
 import cv2
 import numpy as np
 
-from ran_tf import resampling
-from ran_tf.card import ModelCard
 from ran_tf.checks import check_framing, check_whole
+from ran_tf.images import resampling
+from ran_tf.weights.card import ModelCard
 
 # Where the five landmarks lie in an upright face, as x,y in 0..1 of a square from fringe to chin:
 # the 112x112 template that ArcFace (arXiv 1801.07698) and its successors align to.

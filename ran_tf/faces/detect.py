@@ -50,7 +50,7 @@ class DetectorConfig:
         twice as large, the photo is searched once more for those down to 0.3 of it. Below 20
         pixels, of the photo at `max_side`, mtcnn searches for none.
       min_score: lowest confidence of a face, 0..1; mtcnn's own is 0.8, but see
-        tests/test_photos.py.
+        tests/faces/test_photos.py.
       max_side: photos whose longer side exceeds this many pixels are searched at this size.
       retry_mirrored: a photo without a face is searched once more in the mirror.
       upscale: retinaface enlarges small photos to 1,024 pixels before it searches; False is faster.

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ran_tf import files, framing, photos, registry
+from ran_tf import registry
 from ran_tf.checks import check_whole
+from ran_tf.faces import framing
 from ran_tf.faces.detect import create_detector
 from ran_tf.faces.journal import open_journal, write_tables
 from ran_tf.faces.processes import run_in_processes
@@ -24,6 +25,8 @@ from ran_tf.faces.worker import (
     process_in_worker,
     start_worker,
 )
+from ran_tf.images import photos
+from ran_tf.safety import files
 
 _MAX_CHUNK = 64
 # What `worker.face_id` puts behind a photo's id.

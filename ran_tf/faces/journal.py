@@ -10,16 +10,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ran_tf import settings, specs
-from ran_tf.escaping import for_csv
+from ran_tf import settings, vocabulary
 from ran_tf.faces.worker import AlignConfig, Output, Record
-from ran_tf.files import atomic_path
+from ran_tf.safety.escaping import for_csv
+from ran_tf.safety.files import atomic_path
 
 JOURNAL = "align_journal.jsonl"
 LANDMARKS = "landmarks.csv"
 REPORT = "report.csv"
 
-LANDMARK_COLUMNS = tuple(f"{name}_{axis}" for name in specs.LANDMARKS for axis in "xy")
+LANDMARK_COLUMNS = tuple(f"{name}_{axis}" for name in vocabulary.LANDMARKS for axis in "xy")
 
 
 class Journal:

@@ -2,9 +2,9 @@
 
 Its landmarks are then made up, with a score as high as any: their geometry tells nothing. What
 tells is a second look at each face, turned by quarters: the turn with the best score is upright. In
-the photos of `tests/test_photos.py`, turned by steps of 15 degrees, 79 faces that lie at 100 to 260
-degrees are found; 73 are then cut upright, and none was before. Of 279 faces within 60 degrees of
-upright none is spoiled.
+the photos of `tests/faces/test_photos.py`, turned by steps of 15 degrees, 79 faces that lie at 100
+to 260 degrees are found; 73 are then cut upright, and none was before. Of 279 faces within 60
+degrees of upright none is spoiled.
 """
 
 import cv2

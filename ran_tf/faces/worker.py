@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from ran_tf import images, photos, registry
+from ran_tf import registry
 from ran_tf.checks import check_choice, check_framing, check_whole, unknown
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
@@ -20,7 +20,8 @@ from ran_tf.faces.detect import (
     create_detector,
     detect_each,
 )
-from ran_tf.files import atomic_path
+from ran_tf.images import decoding, photos
+from ran_tf.safety.files import atomic_path
 
 NO_FACE = ("skip", "keep")
 MANY_FACES = ("choose", "skip", "all")
@@ -109,7 +110,7 @@ def output_id(path: str, config: AlignConfig) -> str:
 
     `folder.align_folder` sees to it that no two are the same.
     """
-    return images.without_suffix(PurePosixPath(path).name if config.landmarks_only else path)
+    return decoding.without_suffix(PurePosixPath(path).name if config.landmarks_only else path)
 
 
 def face_id(name: str, index: int) -> str:
@@ -160,7 +161,7 @@ def create_processor(
         def readable():
             for path in paths:
                 try:
-                    yield path, images.read_image(Path(input_dir, path))
+                    yield path, decoding.read_image(Path(input_dir, path))
                 except (OSError, ValueError) as error:
                     records.append(Record(path, "unreadable", note=_one_line(error)))
 

@@ -14,11 +14,12 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import files, settings
+from ran_tf import settings
 from ran_tf.config import TrainConfig
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import flags as launch_flags
 from ran_tf.launch import terminal
+from ran_tf.safety import files
 
 _PART = "train[:25%]"
 _JSON, _MARKDOWN, _RUN = "ablation.json", "ablation.md", "ablation_run.json"

@@ -32,12 +32,12 @@ import pathlib
 from absl import flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ran_tf import photos
 from ran_tf.faces import journal
 from ran_tf.faces.detect import CHOICES, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.processes import available_cpus
 from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
+from ran_tf.images import photos
 from ran_tf.launch import command, terminal
 
 

@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import checks, files, specs
+from ran_tf import checks, vocabulary
 from ran_tf.launch import command, terminal
+from ran_tf.safety import files
 
 _OF_ALL = ("backbone", "region_size", "image_size", "num_regions", "batch_size", "dtype", "repeats")
 # Which flags each suite takes.
@@ -70,7 +71,7 @@ def check(values) -> None:
     for name in ("num_regions", "batch_size"):
         _numbers(name, values[name].value)
     for dtype in values.dtype or ():
-        checks.check_choice("--dtype", dtype, specs.DTYPES)
+        checks.check_choice("--dtype", dtype, vocabulary.DTYPES)
 
 
 def main() -> None:

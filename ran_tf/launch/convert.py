@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from ran_tf import checks, images, photos, registry, resampling, specs
-from ran_tf.files import atomic_path
+from ran_tf import checks, registry, vocabulary
+from ran_tf.images import decoding, photos, resampling
 from ran_tf.launch import command, terminal
-from ran_tf.models import weights_file
-from ran_tf.models.convert import FORMATS, convert
-from ran_tf.models.reinflate import reinflate_batch_norm
+from ran_tf.safety.files import atomic_path
+from ran_tf.weights import weights_file
+from ran_tf.weights.convert import FORMATS, convert
+from ran_tf.weights.reinflate import reinflate_batch_norm
 
 
 def define_flags() -> None:
@@ -37,7 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "preprocessing",
         None,
-        specs.PREPROCESSINGS,
+        vocabulary.PREPROCESSINGS,
         "Of the pixels that --source was trained on. Absent: the format's own, which is unit (RGB "
         "in 0..1) for ran_torch and ms1m_torch.",
     )
@@ -129,7 +130,7 @@ def read_faces(folder: str | os.PathLike, *, count: int, size: tuple[int, int]) 
     faces = []
     for file in (files[i] for i in picked):
         try:
-            face = images.read_image(file)
+            face = decoding.read_image(file)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"`faces` holds an image that does not decode. Received: {file}: {error}"

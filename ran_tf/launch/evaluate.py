@@ -12,10 +12,10 @@ import pathlib
 from absl import flags
 from rich import console
 
-from ran_tf import files
-from ran_tf.escaping import for_terminal
 from ran_tf.launch import cluster, terminal
 from ran_tf.launch import command as launch_command
+from ran_tf.safety import files
+from ran_tf.safety.escaping import for_terminal
 
 
 def define_flags() -> None:
@@ -95,7 +95,7 @@ def evaluate(
     """Evaluates a model, writes the report to `out` and prints its main table.
 
     Args:
-      model: a preset, an export or the directory of a training run, see `ran_tf.sources`.
+      model: a preset, an export or the directory of a training run, see `ran_tf.weights.sources`.
       baseline: the same for a model to compare with.
       out: directory of the report.
       split: TFDS split expression.

@@ -16,8 +16,9 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import files, specs
+from ran_tf import vocabulary
 from ran_tf.launch import command, terminal
+from ran_tf.safety import files
 
 # Of a run, see `training.records`; and the checksum of those that a version was made of.
 _WEIGHTS, _MADE_OF = "best.weights.h5", "assets.extra/weights.sha256"
@@ -40,7 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "dtype",
         None,
-        specs.DTYPES,
+        vocabulary.DTYPES,
         "Policy that the export computes in; by default that of the run, and float32 of a preset.",
     )
     flags.DEFINE_enum(
@@ -66,7 +67,7 @@ def export_model(
       FileExistsError: if `version` exists.
     """
     import ran_tf
-    from ran_tf import sources
+    from ran_tf.weights import sources
 
     model = sources.load_trained(source).model
     written = ran_tf.export(model, export_dir, version=version, dtype=dtype, format=format)
@@ -89,7 +90,7 @@ def export_model(
 
 def is_exported(workdir: pathlib.Path, *, export_dir: pathlib.Path) -> bool:
     """Whether the newest version in `export_dir` is of the weights that a run keeps."""
-    from ran_tf.serving import export
+    from ran_tf.exports import export
 
     version, weights = export.find_version(export_dir), workdir / _WEIGHTS
     if version is None or not (version / _MADE_OF).is_file() or not weights.is_file():
@@ -111,8 +112,8 @@ def check_export(
       FileNotFoundError: if there is no such export, preset or run.
       RuntimeError: if it is further than rounding.
     """
-    from ran_tf import sources
-    from ran_tf.serving import export
+    from ran_tf.exports import export
+    from ran_tf.weights import sources
 
     if source is None:
         checked = export.check_export(directory)

@@ -10,8 +10,8 @@ import pathlib
 
 from absl import flags
 
-from ran_tf import files
 from ran_tf.launch import command, terminal
+from ran_tf.safety import files
 
 # What a package may carry; zip files may be larger.
 _MOST_BYTES = 15_000_000
@@ -46,8 +46,7 @@ def make_preset(
       FileNotFoundError: if the run has no finished epoch, or the report is not there.
     """
     import ran_tf
-    from ran_tf.models import presets
-    from ran_tf.training import records
+    from ran_tf.weights import presets, records
 
     target, workdir = (pathlib.Path(path).expanduser() for path in (preset_dir, workdir))
     if target.exists() and not overwrite:

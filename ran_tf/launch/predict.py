@@ -39,8 +39,9 @@ def main(arguments: Sequence[str]) -> None:
             "--detector finds faces in photos, and needs --align for it. "
             f"Received: --detector={values.detector} without --align"
         )
-    from ran_tf import files, photos
+    from ran_tf.images import photos
     from ran_tf.launch import predict_files, predict_output
+    from ran_tf.safety import files
 
     check_annotate(values.annotate, arguments)
     if values.annotate:

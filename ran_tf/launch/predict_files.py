@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ran_tf import annotate as pictures
-from ran_tf import files, images, photos, video
-from ran_tf.prediction import Failure, FoundFace, Prediction
+from ran_tf.images import decoding, photos
+from ran_tf.inference import annotate as pictures
+from ran_tf.inference import video
+from ran_tf.inference.prediction import Failure, FoundFace, Prediction
 from ran_tf.regions.words import describe_region
+from ran_tf.safety import files
 
 # Bytes of a file's name that an annotated picture keeps: names have a limit of 255.
 _MOST_NAME_BYTES = 180
@@ -155,7 +157,7 @@ def _face_rows(
         made = row | _describe(answer, labels=labels)
         if draw is not None:
             # Read again: a batch of large files would not fit into memory.
-            pixels = image if isinstance(image, np.ndarray) else images.read_image(image)
+            pixels = image if isinstance(image, np.ndarray) else decoding.read_image(image)
             made["annotated"] = draw(pixels, answer, row=row)
         yield made
         return
@@ -200,7 +202,7 @@ class _Annotator:
 
     def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
         path = pathlib.Path(row["path"])
-        name = path.stem if "seconds" in row else images.without_suffix(path.name)
+        name = path.stem if "seconds" in row else decoding.without_suffix(path.name)
         while len(os.fsencode(name)) > _MOST_NAME_BYTES:
             name = name[:-1]
         if "seconds" in row:

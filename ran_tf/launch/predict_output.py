@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from ran_tf import escaping
 from ran_tf.launch import terminal
+from ran_tf.safety import escaping
 
 
 def print_rows(

@@ -5,8 +5,8 @@ import time
 
 from rich import progress
 
-from ran_tf import escaping
 from ran_tf.launch import terminal
+from ran_tf.safety import escaping
 from ran_tf.training import loop, meter
 
 # Between two lines about a running epoch where the output is a file.

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from absl import flags
 from rich import console
 
-from ran_tf import checks, files
-from ran_tf.escaping import for_terminal
+from ran_tf import checks
 from ran_tf.evaluation import tables
 from ran_tf.launch import command as launch_command
 from ran_tf.launch import terminal
+from ran_tf.safety import files
+from ran_tf.safety.escaping import for_terminal
 
 
 def define_flags() -> None:
@@ -56,9 +57,9 @@ def robustness(
         cannot be written.
     """
     from ran_tf.data import damage, pipeline, prepared
-    from ran_tf.evaluation import classifier, corruptions, robustness_report
-    from ran_tf.evaluation import robustness as trials
+    from ran_tf.evaluation import classifier
     from ran_tf.evaluation import split as splits
+    from ran_tf.evaluation.robustness import corruptions, robustness_report, trials
 
     files.check_folder("out", out)
     kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
@@ -107,7 +108,7 @@ def robustness(
 
 
 def _print(report: dict, *, screen: console.Console) -> None:
-    from ran_tf.evaluation import robustness_report
+    from ran_tf.evaluation.robustness import robustness_report
 
     # As many columns as a terminal of usual width has room for; robustness.md has the intervals.
     rows = [

@@ -41,7 +41,8 @@ def main() -> None:
     remote_socket = None
     if values.grpc_port >= 0:
         remote_socket = listen.listen(host=values.host, port=values.grpc_port, flag="--grpc_port")
-    from ran_tf.serving import export, grpc_service, limits, rest, service, web
+    from ran_tf.exports import export
+    from ran_tf.serving import grpc_service, limits, rest, service, web
 
     version = export.find_version(values.model_dir)
     if version is None:

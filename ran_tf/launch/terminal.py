@@ -5,7 +5,7 @@ import sys
 
 from rich import console, progress
 
-from ran_tf import escaping
+from ran_tf.safety import escaping
 
 
 class _Console(console.Console):

@@ -15,7 +15,7 @@ from absl import flags
 
 from ran_tf.checks import check_framing
 from ran_tf.config import TrainConfig
-from ran_tf.framing import Framing
+from ran_tf.faces.framing import Framing
 from ran_tf.launch import afterwards, cluster, command, stop, terminal
 from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import fingerprint

@@ -7,7 +7,7 @@ for `.`), so that converted weights give the same features. Every backbone norma
 import keras
 from keras import layers
 
-from ran_tf import backend, checks, registry, specs
+from ran_tf import backend, checks, registry, vocabulary
 from ran_tf.models import depthwise, norm, pool, preprocess
 
 # Mean and scale of the input: what the usual checkpoints of each architecture were trained with.
@@ -46,7 +46,7 @@ def build_backbone(
     Raises:
       ValueError: for an unknown name or preprocessing.
     """
-    checks.check_choice("preprocessing", preprocessing, specs.PREPROCESSINGS)
+    checks.check_choice("preprocessing", preprocessing, vocabulary.PREPROCESSINGS)
     inputs = keras.Input((*size, 3), name="image")
     with backend.layer_defaults(dtype):
         if name in registry.BACKBONES:

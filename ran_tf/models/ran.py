@@ -6,11 +6,11 @@ import keras
 from keras import layers, ops
 
 import ran_tf
-from ran_tf import checks, specs
-from ran_tf import objective as objectives
+from ran_tf import checks, vocabulary
 from ran_tf.config import ObjectiveConfig
 from ran_tf.models import attention as region_attention
 from ran_tf.models import backbones, shared_trunk, targets
+from ran_tf.models import objective as objectives
 from ran_tf.regions import crop
 from ran_tf.regions.boxes import WHOLE_FACE
 
@@ -53,7 +53,7 @@ class RegionAttentionNetwork(keras.Model):
       (mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
 
     Attributes:
-      card: `ran_tf.card.ModelCard` of a trained network; None of a new one.
+      card: `ran_tf.weights.card.ModelCard` of a trained network; None of a new one.
 
     Raises:
       ValueError: for an argument out of range, an unknown backbone, attention or trunk, or `split`
@@ -86,7 +86,7 @@ class RegionAttentionNetwork(keras.Model):
     ):
         # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
         super().__init__(**{"autocast": False, **kwargs})
-        checks.check_choice("trunk", trunk, specs.TRUNKS)
+        checks.check_choice("trunk", trunk, vocabulary.TRUNKS)
         checks.check_whole("num_classes", num_classes, low=2)
         checks.check_range("dropout", dropout, low=0.0, high=0.99)
         size = checks.check_size("size", size)

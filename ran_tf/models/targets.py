@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from ran_tf import losses
+from ran_tf.models import losses
 
 OUTPUTS = ("logits", "mu", "nu", "weights")
 

@@ -8,7 +8,7 @@ is last; here it is first.
 
 import numpy as np
 
-from ran_tf import checks, specs
+from ran_tf import checks, vocabulary
 
 WHOLE_FACE = (0.0, 0.0, 1.0, 1.0)
 RANDOM_SIDES = (0.7, 0.95)
@@ -51,8 +51,8 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
       >>> ran_tf.fixed_boxes(6)[1].tolist()
       [0.0, 0.0, 0.75, 0.75]
     """
-    checks.check_choice("variant", variant, specs.REGION_VARIANTS)
-    checks.check_choice("k", k, specs.REGION_VARIANTS[variant])
+    checks.check_choice("variant", variant, vocabulary.REGION_VARIANTS)
+    checks.check_choice("k", k, vocabulary.REGION_VARIANTS[variant])
     checks.check_whole("k", k, low=1, high=checks.MAX_REGIONS)
     return np.asarray(_FIXED[variant][:k], np.float32)
 
@@ -116,9 +116,9 @@ def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.nd
     """
     checks.check_range("radius", radius, low=0.01, high=1.0)
     landmarks = _floats("landmarks", landmarks, last_axis=2)
-    if landmarks.shape[-2] != len(specs.LANDMARKS):
+    if landmarks.shape[-2] != len(vocabulary.LANDMARKS):
         raise ValueError(
-            f"`landmarks` must hold {len(specs.LANDMARKS)} points. "
+            f"`landmarks` must hold {len(vocabulary.LANDMARKS)} points. "
             f"Received: landmarks.shape={landmarks.shape}"
         )
     centre = np.clip(landmarks, 0.0, 1.0)[..., ::-1]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ran_tf import registry, specs
+from ran_tf import registry, vocabulary
 from ran_tf.augment import draws
 from ran_tf.checks import InvalidArgument
 from ran_tf.regions import boxes as region_boxes
@@ -150,5 +150,5 @@ RANDOM = RegionKind(_random, names=lambda k: tuple(f"random {i}" for i in range(
 LANDMARKS = RegionKind(
     _landmarks,
     follows=True,
-    names=lambda k: tuple(name.replace("_", " ") for name in specs.LANDMARKS),
+    names=lambda k: tuple(name.replace("_", " ") for name in vocabulary.LANDMARKS),
 )

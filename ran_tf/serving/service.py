@@ -13,9 +13,9 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ran_tf.export_folder import SAVED_MODEL
+from ran_tf.exports.signatures import load_saved_model
 from ran_tf.serving.photo_note import photo_note
-from ran_tf.serving.signatures import load_saved_model
+from ran_tf.weights.export_folder import SAVED_MODEL
 
 DEFAULT_SIGNATURE = "serving_default"
 # Seconds between two lines of the log about photos.

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ran_tf import specs
+from ran_tf import vocabulary
 from ran_tf.config import RegionConfig, TrainConfig
 from ran_tf.settings import replaced
 
@@ -62,7 +62,7 @@ def make_rows(base: TrainConfig, *, landmarks: bool) -> dict[str, Row]:
         Row("random", "regions", _with_regions(paper, RegionConfig(kind="random", k=6))),
     ]
     if landmarks:
-        k = 1 + len(specs.LANDMARKS)
+        k = 1 + len(vocabulary.LANDMARKS)
         regions = RegionConfig(kind="landmarks", k=k, radius=base.data.regions.radius)
         rows.append(Row("landmarks", "regions", _with_regions(paper, regions)))
     for k in range(1, _LARGEST_K + 1):
@@ -88,7 +88,7 @@ def choose(rows: dict[str, Row], names: Sequence[str] | None) -> list[Row]:
 
 def _with_number(k: int) -> RegionConfig:
     """Fixed regions where the paper or its code has so many, else random ones."""
-    for variant, numbers in specs.REGION_VARIANTS.items():
+    for variant, numbers in vocabulary.REGION_VARIANTS.items():
         if k in numbers:
             return RegionConfig(kind="fixed", k=k, variant=variant)
     return RegionConfig(kind="random", k=k)

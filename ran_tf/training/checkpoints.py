@@ -17,9 +17,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from ran_tf import files, settings
-from ran_tf.training import faults, manifest, records
+from ran_tf import settings
+from ran_tf.safety import files
+from ran_tf.training import faults, manifest
 from ran_tf.training.engine import Engine
+from ran_tf.weights import records
 
 _CHECKPOINTS, _IDENTITY = "checkpoints", "identity.json"
 _STATE, _PROGRESS = "state.npz", "progress.json"

@@ -98,13 +98,3 @@ def chief_first(strategy: Any = None) -> contextlib.AbstractContextManager:
     from ran_tf.training import workers
 
     return workers.chief_first(strategy)
-
-
-def validation_means(sums) -> dict[str, float]:
-    """Of f64[3]: faces, those that are right, their cross-entropy."""
-    faces, correct, entropy = (float(value) for value in sums)
-    faces = max(1.0, faces)
-    return {
-        "validation_accuracy": correct / faces,
-        "validation_cross_entropy": entropy / faces,
-    }

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ran_tf import sources
-from ran_tf.models import weights_file
 from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.weights import sources, weights_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ def init_weights(
       labels: its classes, in their order.
       source: a work directory of `ran_tf.launch.train`, a preset, or a weights file:
         `ran_tf.launch.convert` makes one of a backbone, `model.save_weights` one of a network.
-        Files may be URLs, see `ran_tf.sources`.
+        Files may be URLs, see `ran_tf.weights.sources`.
 
     Raises:
       FileNotFoundError: if there is no such file or directory.

@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ran_tf import losses, objective
 from ran_tf.config import TrainConfig
 from ran_tf.data.prefetch import prefetch
+from ran_tf.models import losses, objective
 from ran_tf.training import optimizers
-from ran_tf.training.engine import validation_means
 from ran_tf.training.state import TrainState, create_state
 
 _INPUTS = ("image", "boxes", "mask", "key", "follows", "labels")
@@ -67,7 +66,7 @@ class JaxEngine:
             if stop(number):
                 return None
             total += np.asarray(self._sums(self._arrays, batch), np.float64)
-        return validation_means(total)
+        return objective.validation_means(total)
 
     def sync(self) -> None:
         for name, variables in _variables(self.state).items():

@@ -18,18 +18,11 @@ import numpy as np
 from ran_tf.config import TrainConfig
 from ran_tf.data import opening
 from ran_tf.data.share import WHOLE
-from ran_tf.framing import Framing
-from ran_tf.training import (
-    checkpoints,
-    faults,
-    lock,
-    meter,
-    records,
-    schedule,
-    splits,
-)
+from ran_tf.faces.framing import Framing
+from ran_tf.training import checkpoints, faults, lock, meter, schedule, splits
 from ran_tf.training.engine import chief_first, is_writer
 from ran_tf.training.run import Hooks, Run, start
+from ran_tf.weights import records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from ran_tf import files
+from ran_tf.safety import files
 
 NAME = "manifest.json"
 

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-from ran_tf import objective
 from ran_tf.config import ObjectiveConfig
+from ran_tf.models import objective
 from ran_tf.training.checkpoints import Progress
 
 

@@ -8,15 +8,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from ran_tf import objective, settings, sources
-from ran_tf.card import ModelCard
+from ran_tf import settings
 from ran_tf.config import TrainConfig
 from ran_tf.data import opening
 from ran_tf.data.dataset import Dataset
 from ran_tf.data.share import WHOLE
-from ran_tf.framing import Framing
-from ran_tf.training import checkpoints, initialise, meter, records
+from ran_tf.faces.framing import Framing
+from ran_tf.models import objective
+from ran_tf.training import checkpoints, initialise, meter
 from ran_tf.training.engine import Engine, make_engine
+from ran_tf.weights import records, sources
+from ran_tf.weights.card import ModelCard
 
 
 @dataclasses.dataclass(frozen=True)

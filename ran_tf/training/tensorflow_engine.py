@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf import backend, losses, objective
+from ran_tf import backend
 from ran_tf.config import TrainConfig
+from ran_tf.models import losses, objective
 from ran_tf.training import optimizers, workers
-from ran_tf.training.engine import validation_means
 from ran_tf.training.state import TrainState, create_state
 
 
@@ -58,7 +58,7 @@ class TensorFlowEngine:
             if stop(number):
                 return None
             total += self._sums(batch).numpy()
-        return validation_means(total)
+        return objective.validation_means(total)
 
     def sync(self) -> None:
         """The variables are the state."""

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions, ran_lists
 from tfds_builders.affectnet import copied, face, numbered, original
-from tfds_builders.features import OCCLUSIONS, face_features
+from tfds_builders.reading import conditions, ran_lists
+from tfds_builders.reading.features import OCCLUSIONS, face_features
 
 #: The authors' list says that a face is occluded, not how.
 AFFECTNET_OCCLUSIONS = (*OCCLUSIONS, "unspecified")

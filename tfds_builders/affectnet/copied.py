@@ -18,9 +18,9 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from tfds_builders import copies, folder_labels, published, stored_image, text_files
 from tfds_builders.affectnet import face, yolo
-from tfds_builders.landmarks import UNKNOWN
+from tfds_builders.reading import copies, folder_labels, published, stored_image, text_files
+from tfds_builders.reading.landmarks import UNKNOWN
 
 RELEASE = published.Release(
     title="AffectNet",

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epath
 
-from tfds_builders import images, stored_image
+from ran_tf.images import decoding
 from tfds_builders.affectnet import face
+from tfds_builders.reading import stored_image
 
 FOLDERS = {"train": "train_set", "validation": "val_set"}
 _EXPRESSION = "_exp.npy"
@@ -68,7 +69,7 @@ class Row:
         data, pixels = stored_image.read(path, named_by=str(self._path("exp")), upright=False)
         height, width = pixels.shape[:2]
         return {
-            "image": data if images.kind_of(data) == "JPEG" else face.to_jpeg(pixels),
+            "image": data if decoding.kind_of(data) == "JPEG" else face.to_jpeg(pixels),
             "landmarks": face.five_landmarks(points, width=width, height=height),
             "valence": np.float32(_floats(self._path("val"), size=1)[0]),
             "arousal": np.float32(_floats(self._path("aro"), size=1)[0]),
@@ -150,7 +151,7 @@ def _names(folder: epath.Path, *, suffix: str) -> Iterator[str]:
 
 
 def _load(path: epath.Path) -> np.ndarray:
-    if not images.is_file(path):
+    if not decoding.is_file(path):
         raise FileNotFoundError(
             f"{path} is missing: unpack the annotations again. Received: path={str(path)!r}"
         )

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from tfds_builders import stored_image, text_files
 from tfds_builders.affectnet import face
-from tfds_builders.conditions import Known
+from tfds_builders.reading import stored_image, text_files
+from tfds_builders.reading.conditions import Known
 
 COLUMNS = (
     "subDirectory_filePath",

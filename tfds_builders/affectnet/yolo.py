@@ -11,7 +11,14 @@ import re
 
 from etils import epath
 
-from tfds_builders import class_folders, copies, doubles, folder_labels, published, text_files
+from tfds_builders.reading import (
+    class_folders,
+    copies,
+    doubles,
+    folder_labels,
+    published,
+    text_files,
+)
 
 _NAMES_FILE = "data.yaml"
 _LIST = re.compile(r"^names\s*:\s*\[(?P<names>[^\]]*)\]", re.MULTILINE)

@@ -6,11 +6,11 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import landmarks as landmarks_lib
-from tfds_builders.conditions import CLEAR
-from tfds_builders.features import FER2013_EMOTIONS, face_features
 from tfds_builders.fer2013 import source
 from tfds_builders.ferplus.source import Face
+from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.features import FER2013_EMOTIONS, face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tfds_builders import copies, published, text_files
-from tfds_builders.features import FER2013_EMOTIONS
 from tfds_builders.ferplus import source as ferplus
+from tfds_builders.reading import copies, published, text_files
+from tfds_builders.reading.features import FER2013_EMOTIONS
 
 RELEASE = published.Release(
     title="FER2013",

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from etils import epath
 
-from tfds_builders import conditions, copies, published
-from tfds_builders.features import FERPLUS_EMOTIONS
+from tfds_builders.reading import conditions, copies, published
+from tfds_builders.reading.features import FERPLUS_EMOTIONS
 
 # The first image of each split; numbers between are those of withdrawn pictures, too.
 _STARTS = {"test": "fer0032220", "validation": "fer0028638", "train": "fer0000000"}

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions, ran_lists
-from tfds_builders import landmarks as landmarks_lib
-from tfds_builders.features import FERPLUS_EMOTIONS, face_features
 from tfds_builders.ferplus import copied, source, votes
+from tfds_builders.reading import conditions, ran_lists
+from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.features import FERPLUS_EMOTIONS, face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "

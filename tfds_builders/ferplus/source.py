@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 from etils import epath
 
-from tfds_builders import copies, stored_image, text_files
 from tfds_builders.ferplus import copied
 from tfds_builders.ferplus import votes as votes_lib
+from tfds_builders.reading import copies, stored_image, text_files
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 # Kaggle has the same rows under two names.

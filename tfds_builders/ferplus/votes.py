@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfds_builders.features import FERPLUS_EMOTIONS
+from tfds_builders.reading.features import FERPLUS_EMOTIONS
 
 #: Columns of a vote row in `label.csv` and `fer2013new.csv`.
 COLUMNS = (*FERPLUS_EMOTIONS, "unknown", "NF")

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from etils import epath
 
-from tfds_builders.conditions import CLEAR
-from tfds_builders.features import OCCLUSIONS
-from tfds_builders.tables import Row, read_table
+from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.features import OCCLUSIONS
+from tfds_builders.reading.tables import Row, read_table
 
 FILE = "conditions.csv"
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}

@@ -9,13 +9,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders
-from tfds_builders import landmarks as landmarks_lib
-from tfds_builders.conditions import CLEAR
-from tfds_builders.features import face_features
 from tfds_builders.folder_faces import source
 from tfds_builders.folder_faces.conditions_file import load_conditions
-from tfds_builders.held_out import held_out
+from tfds_builders.reading import class_folders
+from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.features import face_features
+from tfds_builders.reading.held_out import held_out
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

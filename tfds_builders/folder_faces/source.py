@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tfds_builders import class_names, text_files
-from tfds_builders.class_folders import (
+from tfds_builders.reading import class_names, text_files
+from tfds_builders.reading.class_folders import (
     Face,
     read_class,
     refuse_doubles,

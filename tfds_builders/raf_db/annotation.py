@@ -12,8 +12,8 @@ mouth corners the outermost points of the mouth. Used only where a face has no m
 import numpy as np
 from etils import epath
 
-from tfds_builders import text_files
-from tfds_builders.landmarks import UNKNOWN
+from tfds_builders.reading import text_files
+from tfds_builders.reading.landmarks import UNKNOWN
 
 _MANUAL_LINES, _AUTO_LINES = 8, 37
 _NOSE, _EYES, _MOUTH = slice(6, 13), (slice(13, 19), slice(19, 25)), slice(25, 37)

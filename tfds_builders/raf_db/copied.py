@@ -10,8 +10,8 @@ import re
 
 from etils import epath
 
-from tfds_builders import copies, published, text_files
-from tfds_builders.features import RAF_DB_EMOTIONS
+from tfds_builders.reading import copies, published, text_files
+from tfds_builders.reading.features import RAF_DB_EMOTIONS
 
 RELEASE = published.Release(
     title="RAF-DB",

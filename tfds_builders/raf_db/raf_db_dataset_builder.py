@@ -6,11 +6,11 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from tfds_builders import conditions, ran_lists, stored_image
-from tfds_builders import landmarks as landmarks_lib
-from tfds_builders.features import RAF_DB_EMOTIONS, face_features
-from tfds_builders.held_out import held_out
 from tfds_builders.raf_db import annotation, source
+from tfds_builders.reading import conditions, ran_lists, stored_image
+from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.features import RAF_DB_EMOTIONS, face_features
+from tfds_builders.reading.held_out import held_out
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). "

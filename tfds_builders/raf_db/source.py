@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tfds_builders import copies, published, text_files
-from tfds_builders.features import RAF_DB_EMOTIONS
 from tfds_builders.raf_db import copied
+from tfds_builders.reading import copies, published, text_files
+from tfds_builders.reading.features import RAF_DB_EMOTIONS
 
 _LABELS = ("list_patition_label.txt", "list_partition_label.txt")
 _ROW = re.compile(r"(?P<id>(?P<split>train|test)_\d+)(_aligned)?\.jpg\s+(?P<label>[1-7])")

@@ -8,10 +8,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
-from tfds_builders import class_folders
-from tfds_builders import landmarks as landmarks_lib
-from tfds_builders.conditions import CLEAR
-from tfds_builders.features import SFEW_EMOTIONS, face_features
+from tfds_builders.reading import class_folders
+from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.features import SFEW_EMOTIONS, face_features
 from tfds_builders.sfew import source
 
 

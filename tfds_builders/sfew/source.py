@@ -11,15 +11,15 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from tfds_builders import images
-from tfds_builders.class_folders import (
+from ran_tf.images import decoding
+from tfds_builders.reading.class_folders import (
     Face,
     read_class,
     refuse_doubles,
     refuse_loose_images,
     subfolders,
 )
-from tfds_builders.features import SFEW_EMOTIONS
+from tfds_builders.reading.features import SFEW_EMOTIONS
 
 _PREFIXES = {"train": "Train", "validation": "Val"}
 _MAX_DEPTH = 3
@@ -110,5 +110,5 @@ def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) ->
 
 def _with_id(face: Face, folder: epath.Path, start: str) -> Face:
     """A face whose id does not say how the archives were unpacked."""
-    path = images.without_suffix(face.image.relative_to(folder).as_posix())
+    path = decoding.without_suffix(face.image.relative_to(folder).as_posix())
     return dataclasses.replace(face, id=f"{start}/{path}", label=start.rpartition("/")[2])

@@ -89,7 +89,7 @@ def draw_hand_on_cheek(canvas: Canvas, head: Head, rng: np.random.Generator, *, 
     _draw_hand(canvas, head, palm=palm, fingertips=np.stack([u, v], axis=-1), skin=skin)
 
 
-#: How to draw each occlusion of `tfds_builders.features.OCCLUSIONS`.
+#: How to draw each occlusion of `tfds_builders.reading.features.OCCLUSIONS`.
 OCCLUDERS = {
     "upper": draw_hat,
     "lower": draw_hand_over_mouth,

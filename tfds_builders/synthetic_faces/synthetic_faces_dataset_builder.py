@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.features import FERPLUS_EMOTIONS, face_features
+from tfds_builders.reading.features import FERPLUS_EMOTIONS, face_features
 from tfds_builders.synthetic_faces.drawing import SIZE, draw_face
 
 _SEED = 2020

@@ -1,0 +1,192 @@
+"""10,000 good and bad requests from eight clients to `ran_tf.launch.serve`, on this machine.
+
+    python experiments/serve_load.py --model_dir=EXPORT_DIR [--protocol=rest|grpc]
+        [--requests=10000] [--clients=8]
+
+Prints how many were answered, answered wrongly and lost, their times, and the server's memory as
+the requests went by; exit status 1 if an answer was wrong or missing or the memory grew.
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import serve_clients
+import tensorflow as tf
+
+from ran_tf.exports import export
+
+# Share of the memory after the first fifth of the requests that may be added until the end.
+_GROWTH = 0.1
+
+
+def make_cases(model_dir: str) -> list[dict]:
+    """Requests, see `serve_clients`; good ones with what the export says here, f32[b, n]."""
+    loaded = tf.saved_model.load(str(export.find_version(model_dir)))
+    rng = np.random.default_rng(0)
+    good = []
+    for size in (1, 32, 48, 96, 128, 224, 480, 1024):
+        face = rng.integers(0, 256, (size, size, 3), np.uint8)
+        good += [[tf.io.encode_png(face).numpy()], [tf.io.encode_jpeg(face).numpy()]]
+    faces = rng.integers(0, 256, (3, 64, 64, 3), np.uint8)
+    pngs = [tf.io.encode_png(face).numpy() for face in faces]
+    good.append(pngs)
+    bad = [
+        [b"no image"],
+        [b""],
+        [pngs[0][:-12]],
+        [pngs[0], pngs[1][: len(pngs[1]) // 2]],
+        [b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\x4e\x20" * 2 + bytes(20)],
+    ]
+
+    def answer(images):
+        said = loaded.signatures["serving_default"](image_bytes=tf.constant(images))
+        return said["probabilities"].numpy()
+
+    return [
+        *({"images": i, "expect": "ok", "probabilities": answer(i)} for i in good),
+        *({"images": i, "expect": "bad"} for i in bad),
+        *({"malformed": i, "expect": "bad"} for i in range(3)),
+        {"images": pngs, "expect": "missing"},
+    ]
+
+
+def is_right(case: dict, answer: dict) -> bool:
+    if answer["kind"] != case["expect"]:
+        return False
+    if answer["kind"] != "ok":
+        return bool(answer["message"])
+    return bool(np.allclose(answer["probabilities"], case["probabilities"], atol=1e-4))
+
+
+def resident_mib(process: int) -> float:
+    with open(f"/proc/{process}/status") as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1]) / 1024
+
+
+def run_client(client, cases: list[dict], *, numbers, count: int, results: list, seed: int) -> None:
+    """Asks one request after the other until all are given out."""
+    rng = np.random.default_rng(seed)
+    requests = [client.prepare(case) for case in cases]
+    for _ in itertools.takewhile(lambda number: number < count, numbers):
+        drawn = rng.integers(len(cases))
+        began = time.perf_counter()
+        try:
+            answer = client.ask(requests[drawn])
+            lost = False
+        except serve_clients.Lost:
+            answer, lost = None, True
+        seconds = time.perf_counter() - began
+        right = not lost and is_right(cases[drawn], answer)
+        results.append({"kind": cases[drawn]["expect"], "right": right, "lost": lost, "s": seconds})
+
+
+class Counter:
+    """Numbers for all clients, each given once."""
+
+    def __init__(self):
+        self._numbers, self._lock = itertools.count(), threading.Lock()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            return next(self._numbers)
+
+
+def measure(arguments, *, process: int, address: str) -> dict:
+    cases = make_cases(arguments.model_dir)
+    connect = serve_clients.CLIENTS[arguments.protocol]
+    results, memory, numbers = [], [], Counter()
+    with concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool:
+        clients = [
+            pool.submit(
+                run_client,
+                connect(address),
+                cases,
+                numbers=numbers,
+                count=arguments.requests,
+                results=results,
+                seed=seed,
+            )
+            for seed in range(arguments.clients)
+        ]
+        began = time.perf_counter()
+        while not all(client.done() for client in clients):
+            done = len(results)
+            if done >= len(memory) * arguments.requests / 20:
+                memory.append(round(resident_mib(process)))
+                print(f"{done:6} requests, server {memory[-1]} MiB", flush=True)
+            time.sleep(0.05)
+        for client in clients:
+            client.result()
+        seconds = time.perf_counter() - began
+    memory.append(round(resident_mib(process)))
+    summary = {
+        "protocol": arguments.protocol,
+        "requests": len(results),
+        "lost": sum(result["lost"] for result in results),
+        "wrong": sum(not result["right"] for result in results),
+        "seconds": round(seconds, 1),
+        # Above the number of cores, others were at work on them.
+        "load_average": round(os.getloadavg()[0], 1),
+        "memory_mib": memory,
+    }
+    return summary | summarise_times(results)
+
+
+def summarise_times(results: list[dict]) -> dict[str, dict]:
+    """Count and times of each kind of request; of few requests some kinds have none."""
+    kinds = {}
+    for kind in ("ok", "bad", "missing"):
+        times = [1e3 * result["s"] for result in results if result["kind"] == kind]
+        if times:
+            kinds[kind] = {
+                "count": len(times),
+                "ms_p50": round(float(np.quantile(times, 0.5)), 1),
+                "ms_p99": round(float(np.quantile(times, 0.99)), 1),
+            }
+    return kinds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model_dir", required=True)
+    parser.add_argument("--protocol", choices=serve_clients.CLIENTS, default="rest")
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=8)
+    arguments = parser.parse_args()
+    command = [sys.executable, "-m", "ran_tf.launch.serve", f"--model_dir={arguments.model_dir}"]
+    with subprocess.Popen(
+        [*command, "--rest_port=0", f"--grpc_port={0 if arguments.protocol == 'grpc' else -1}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # decoders say a line about each bad image
+        text=True,
+    ) as server:
+        try:
+            addresses = {}
+            for line in server.stdout:
+                name, _, address = line.strip().partition(": ")
+                addresses[name.lower()] = address
+                if name == "REST":  # the last
+                    break
+            summary = measure(arguments, process=server.pid, address=addresses[arguments.protocol])
+        finally:
+            server.terminate()
+    print(json.dumps(summary, indent=1))
+    memory = summary["memory_mib"]
+    flat = memory[-1] <= (1 + _GROWTH) * memory[len(memory) // 5]
+    return int(summary["lost"] + summary["wrong"] > 0 or not flat)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

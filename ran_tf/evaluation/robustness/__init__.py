@@ -1,0 +1,1 @@
+"""Accuracy and attention when faces are covered, degraded or turned."""

@@ -1,0 +1,169 @@
+"""robustness.md and its plot: a robustness report as a person reads it."""
+
+import json
+import os
+import pathlib
+
+from matplotlib.figure import Figure
+
+from ran_tf.evaluation import markdown, plots
+from ran_tf.evaluation.robustness import trials
+from ran_tf.safety import files
+from ran_tf.safety.escaping import for_markdown
+
+JSON, MARKDOWN, PLOT = "robustness.json", "robustness.md", "covered.png"
+
+_MEANS = {
+    "seen": "seen in training",
+    "occluder": "held-out occluders",
+    "degradation": "held-out degradations",
+    "turn": "turned faces",
+    "held_out": "all held out",
+}
+
+
+def write(report: dict, out: str | os.PathLike) -> None:
+    """Writes robustness.json (last), robustness.md and covered.png.
+
+    Args:
+      report: from `robustness.build_report`.
+      out: directory, made if absent.
+    """
+    out = pathlib.Path(out)
+    with files.atomic_path(out / PLOT) as partial:
+        curve_figure(report).savefig(partial, format="png", dpi=plots.DPI)
+    files.write_text(out / MARKDOWN, render(report))
+    files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def render(report: dict) -> str:
+    """Markdown of a report."""
+    model = report["model"]
+    facts = [
+        f"- Dataset: {markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, "
+        f"{report['faces']:,} faces",
+        f"- Model: {markdown.name_model(model)}",
+    ]
+    if "baseline" in report:
+        facts.append(f"- Baseline: {markdown.name_model(report['baseline'])}")
+    return "\n".join(
+        [
+            f"# Robustness of {for_markdown(model['path'])}",
+            "",
+            *facts,
+            f"- Command: {markdown.code(report['command'])}",
+            "",
+            "## By kind",
+            "",
+            *markdown.table(rows(report)),
+            "",
+            "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss "
+            "in points against clean faces. Difference: model minus baseline in points, with a "
+            "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of "
+            "the face, at a place drawn for each face. `seen` are kinds that training may show "
+            "(--erase, --degrade); it never shows `occluder`, `degradation` and `turn`.",
+            "",
+            *_means(report),
+            "## Covered share",
+            "",
+            f"![accuracy against covered share]({PLOT})",
+            "",
+        ]
+    )
+
+
+def rows(report: dict) -> list[list[str]]:
+    """The table by condition, its head first; also for a terminal."""
+    compared = "baseline" in report
+    head = ["condition", "group", "accuracy %", "95 % interval", "loss"]
+    head += ["baseline %", "baseline loss", "difference", "95 % interval"] if compared else []
+    table = [head]
+    for name, row in report["model"]["conditions"].items():
+        cells = [
+            name,
+            row["group"],
+            markdown.percent(row["accuracy"]),
+            markdown.interval(row["accuracy_ci95"]),
+            markdown.percent(row["loss"]),
+        ]
+        if compared:
+            cells += _against_baseline(report, "conditions", name, measure="accuracy")
+        table.append(cells)
+    return table
+
+
+def mean_rows(report: dict) -> list[list[str]]:
+    """The table of means over kinds, its head first; also for a terminal."""
+    compared = "baseline" in report
+    head = ["mean over", "kinds", "accuracy %", "loss"]
+    head += ["baseline %", "baseline loss", "difference of losses", "95 % interval"] * compared
+    table = [head]
+    for group, row in report["model"]["means"].items():
+        cells = [
+            _MEANS[group],
+            str(row["kinds"]),
+            markdown.percent(row["accuracy"]),
+            markdown.percent(row["loss"]),
+        ]
+        if compared:
+            cells += _against_baseline(report, "means", group, measure="loss")
+        table.append(cells)
+    return table
+
+
+def _against_baseline(report: dict, section: str, name: str, *, measure: str) -> list[str]:
+    """The cells of a row that compare: the baseline's numbers, and the difference in `measure`."""
+    other = report["baseline"][section][name]
+    gap = report["differences"][section][name]
+    return [
+        markdown.percent(other["accuracy"]),
+        markdown.percent(other["loss"]),
+        f"{100 * gap[measure]:+.2f}",
+        markdown.interval(gap[f"{measure}_ci95"], signed=True),
+    ]
+
+
+def curve_figure(report: dict) -> Figure:
+    """Accuracy against the covered share, with Wilson's intervals as bands."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for role, colour in (("model", "#1f5fa8"), ("baseline", "#c2571a")):
+        if role not in report:
+            continue
+        points = {0: report[role]["conditions"][trials.CLEAN]} | {
+            100 * share: report[role]["conditions"][name] for name, share in trials.COVERED.items()
+        }
+        shares = list(points)
+        low, high = zip(*(row["accuracy_ci95"] for row in points.values()), strict=True)
+        axis.fill_between(
+            shares, [100 * v for v in low], [100 * v for v in high], color=colour, alpha=0.15, lw=0
+        )
+        axis.plot(
+            shares,
+            [100 * row["accuracy"] for row in points.values()],
+            color=colour,
+            marker="o",
+            label=f"{role}: {markdown.describe_model(report[role]['card'])}",
+        )
+    axis.set_xlabel("face covered by a rectangle, %")
+    axis.set_ylabel("accuracy, %")
+    axis.set_title(
+        f"{report['dataset']}, {report['split']}, {report['faces']:,} faces", fontsize=10
+    )
+    axis.grid(color="#dddddd", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+def _means(report: dict) -> list[str]:
+    if not report["model"]["means"]:
+        return []
+    return [
+        "## Means",
+        "",
+        *markdown.table(mean_rows(report)),
+        "",
+        "A negative difference of losses: the model loses less than the baseline.",
+        "",
+    ]

@@ -1,0 +1,274 @@
+"""From a trained model to a SavedModel folder that serves without Keras and without this package.
+
+    EXPORT_DIR/<integer version>/     what TensorFlow Serving watches
+        saved_model.pb  variables/
+        assets/labels.txt             class names, one a line, in index order
+        assets/card.json              `ModelCard`
+        assets.extra/                 warm-up requests, see `serving.warmup`
+
+Signatures (b faces, n classes, k regions; every b is allowed):
+    serving_default   image_bytes string[b]: JPEG, PNG, BMP or GIF (first frame) of any size
+    images            images u8[b, H, W, 3]: RGB faces of any size
+    regions           regions f32[b, k, h, w, 3]: RGB crops in 0..255 of the model's size, for
+                      runtimes that can neither decode nor cut, see `serving.signatures`
+All return probabilities f32[b, n], label i64[b], weights f32[b, k]; the first two also boxes
+f32[b, k, 4].
+
+The graph holds constants, with batch normalisation folded into convolutions (see
+`serving.freeze`).
+
+`format="onnx"` or "tflite" writes the signature `regions` alone, in float32, as
+EXPORT_DIR/<version>/model.onnx or model.tflite (the layout of Triton and OpenVINO Model Server),
+with labels, card and boxes in the file, and the first two in `assets`.
+
+Faces are resized as in training and evaluation, see `resampling`; a JPEG has the pixels that
+`images.decode_image` gives it.
+`serving_default` takes files of at most 2^24 bytes and 2^24 pixels (GIF: 2^18 bytes), which is
+checked before anything is decoded; see `serving.decode` for the formats. EXIF orientation is not
+applied. Bytes that are no such image, or end too early, fail the whole request with a message that
+names the item; so do damaged ones, with TensorFlow's own message.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import tensorflow as tf
+
+from ran_tf import backend, settings
+from ran_tf.checks import check_choice
+from ran_tf.exports import check as export_check
+from ran_tf.exports import portable, warmup
+from ran_tf.exports.signatures import FaceClassifier, load_saved_model, prepare_faces
+from ran_tf.safety import files
+from ran_tf.weights.card import ModelCard, card_for
+from ran_tf.weights.export_folder import (
+    ASSETS,
+    CARD,
+    LABELS,
+    SAVED_MODEL,
+    find_version,
+    read_card,
+    version_numbers,
+)
+
+__all__ = [
+    "SAVED_MODEL",
+    "Export",
+    "FaceClassifier",
+    "check_export",
+    "export",
+    "find_version",
+    "load_saved_model",
+    "prepare_faces",
+    "read_card",
+    "write_export",
+]
+
+FORMATS = ("saved_model", "onnx", "tflite")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A written export.
+
+    Attributes:
+      path: EXPORT_DIR/<version>.
+      difference: largest absolute difference of an output between the model and the export,
+        reloaded in a process without Keras, or in the format's runtime; None if not checked.
+    """
+
+    path: pathlib.Path
+    difference: float | None
+
+
+def export(
+    model,
+    export_dir: str | os.PathLike,
+    *,
+    data=None,
+    version: int | None = None,
+    check: bool = True,
+    dtype: str | None = None,
+    format: str = "saved_model",
+) -> Export:
+    """Writes a network for serving: as EXPORT_DIR/<version>/, whole or not at all.
+
+    Args:
+      model: `RegionAttentionNetwork`.
+      export_dir: made if absent.
+      data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
+      version, check, dtype, format: see `write_export`.
+
+    Returns:
+      `Export`: where it is, and how far it is from the model.
+
+    Raises:
+      FileExistsError: if that version exists.
+      ValueError: for a network without a card and no `data`, or one that cannot be exported.
+      RuntimeError: if the export does not agree with the model; nothing is written then.
+
+    Example:
+      >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus")
+      >>> written = ran_tf.export(model, "export", check=False)
+      >>> ran_tf.Predictor("export").labels[0]
+      'neutral'
+    """
+    return write_export(
+        model,
+        card_for(model, data),
+        export_dir=export_dir,
+        version=version,
+        check=check,
+        dtype=dtype,
+        format=format,
+    )
+
+
+def write_export(
+    model,
+    card: ModelCard,
+    *,
+    export_dir: str | os.PathLike,
+    version: int | None = None,
+    check: bool = True,
+    dtype: str | None = None,
+    format: str = "saved_model",
+) -> Export:
+    """Writes EXPORT_DIR/<version>/ with a card that is given, whole or not at all.
+
+    Args:
+      model: `RegionAttentionNetwork` with its weights.
+      card: what is needed to use it.
+      export_dir: made if absent.
+      version: folder name; None is one more than the largest there, 1 at first.
+      check: reload it in a process without Keras and compare, before it appears under its name.
+      dtype: policy that the export computes in, such as "mixed_bfloat16"; None is the model's.
+      format: one of `FORMATS`; those but the first need the extra `export` and are float32.
+
+    Raises:
+      FileExistsError: if that version exists.
+      ValueError: for a model that cannot be exported, see `FaceClassifier`, or a format that cannot
+        be written.
+      RuntimeError: if the export does not agree with the model; nothing is written then.
+    """
+    backend.require_tensorflow()
+    export_dir = pathlib.Path(export_dir).expanduser()
+    _check_version(export_dir, version)
+    check_choice("format", format, FORMATS)
+    if format != "saved_model":
+        _check_portable(format, dtype=dtype)
+        classifier = portable.make_classifier(model, card)
+    else:
+        model = model.twin(dtype=dtype) if dtype is not None else model
+        classifier = FaceClassifier(model, card)
+    difference = None
+    files.remove_partial(export_dir)
+    with files.partial_folder(export_dir) as partial:
+        if format != "saved_model":
+            portable.write_file(classifier, partial, card=card, format=format)
+            (partial / ASSETS).mkdir()
+            _write_assets(partial / ASSETS, card=card)
+            if check:
+                difference = portable.compare_file(partial, model=model, card=card, format=format)
+        else:
+            _write_saved_model(partial, classifier=classifier, card=card)
+            if check:
+                difference = export_check.compare_with_model(partial, model=model, card=card)
+        path = _publish(partial, export_dir=export_dir, version=version)
+    return Export(path=path, difference=difference)
+
+
+def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | None = None):
+    """Reloads an export in a process without Keras and compares.
+
+    Args:
+      directory: EXPORT_DIR (its newest version) or one version in it.
+      model: that it was made of; it is compared with it in the precision of the model. None: its
+        signatures are compared with each other.
+      card: of the model.
+
+    Returns:
+      `Export`.
+
+    Raises:
+      FileNotFoundError: if there is no export.
+      ValueError: if it was made of another model card.
+      RuntimeError: if it cannot be loaded, or something differs by more than rounding.
+    """
+    version = find_version(directory)
+    if version is None:
+        raise FileNotFoundError(
+            "`directory` must hold an export, or be a version of one. "
+            f"Received: directory={str(directory)!r}"
+        )
+    stored = read_card(version)
+    if model is None:
+        difference = export_check.compare_signatures(version, card=stored)
+    else:
+        there, here = map(settings.fingerprint, (stored, card))
+        if different := settings.differences(there, here):
+            raise ValueError(
+                "the export must be of this model. Received: one whose card differs: "
+                f"{settings.describe(different)}"
+            )
+        difference = export_check.compare_with_model(version, model=model, card=card)
+    return Export(path=version, difference=difference)
+
+
+def _check_portable(format: str, *, dtype: str | None) -> None:
+    portable.check_installed(format)
+    if dtype not in (None, "float32"):
+        raise ValueError(f"`format` {format!r} is float32 alone. Received: dtype={dtype!r}")
+
+
+def _write_saved_model(
+    folder: pathlib.Path, *, classifier: FaceClassifier, card: ModelCard
+) -> None:
+    with tempfile.TemporaryDirectory() as assets:
+        classifier.assets = [
+            tf.saved_model.Asset(str(path)) for path in _write_assets(assets, card=card)
+        ]
+        tf.saved_model.save(classifier, str(folder), signatures=classifier.signatures())
+    faces = export_check.example_faces(1)
+    inputs = export_check.inputs_of(faces, card=card, shape=classifier.regions_shape)
+    requests = {
+        "serving_default": {"image_bytes": [tf.io.encode_png(faces[0]).numpy()]},
+        "images": {"images": inputs["images"]},
+        "regions": {"regions": inputs["regions"]},
+    }
+    warmup.write_warmup(folder, requests)
+
+
+def _write_assets(folder: str | os.PathLike, *, card: ModelCard) -> list[pathlib.Path]:
+    contents = {LABELS: "\n".join(card.labels) + "\n", CARD: card.to_json()}
+    for name, text in contents.items():
+        files.write_text(pathlib.Path(folder) / name, text)
+    return [pathlib.Path(folder) / name for name in contents]
+
+
+def _check_version(export_dir: pathlib.Path, version: int | None) -> None:
+    if export_dir.exists() and not export_dir.is_dir():
+        raise NotADirectoryError(
+            f"`export_dir` must be a folder. Received: export_dir={str(export_dir)!r}"
+        )
+    if version is None:
+        return
+    if version < 1:
+        raise ValueError(f"`version` must be a positive integer. Received: version={version!r}")
+    if (export_dir / str(version)).exists():
+        raise FileExistsError(
+            f"`version` {version} exists and is never overwritten; known: "
+            f"{version_numbers(export_dir)}. Received: export_dir={str(export_dir)!r}, "
+            f"version={version}"
+        )
+
+
+def _publish(partial: pathlib.Path, *, export_dir: pathlib.Path, version: int | None):
+    """Renames the finished folder; a version that another process has just made is left alone."""
+    _check_version(export_dir, version)
+    path = export_dir / str(version or max(version_numbers(export_dir), default=0) + 1)
+    # Refused by the system when `path` has become a folder with anything in it.
+    os.rename(partial, path)
+    return path

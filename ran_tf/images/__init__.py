@@ -1,0 +1,1 @@
+"""Bytes of an image file to pixels, and pixels to other sizes."""

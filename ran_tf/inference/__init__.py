@@ -1,0 +1,1 @@
+"""Photos, faces and videos in, predictions out."""

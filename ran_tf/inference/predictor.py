@@ -1,0 +1,304 @@
+"""From face crops, or photos, to named predictions, with a preset, an export or a training run."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ran_tf import backend, checks, registry
+from ran_tf.exports import export
+from ran_tf.faces import align as face_align
+from ran_tf.faces import detect
+from ran_tf.images.decoding import decode_image, read_image
+from ran_tf.images.photos import group
+from ran_tf.inference.prediction import Failure, FoundFace, Prediction
+from ran_tf.weights import sources
+
+Item = np.ndarray | bytes | str | os.PathLike
+
+ON_ERROR = ("raise", "return")
+
+
+class Predictor:
+    """Classifies face crops, or the faces of photos.
+
+    Pickled, it is its arguments: it is loaded again where it is first used. After a fork it must be
+    loaded again by hand, since TensorFlow's threads do not survive one.
+
+    Args:
+      name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
+        EXPORT_DIR/<version>, or the work directory of a training run (the weights it
+        keeps); see `ran_tf.weights.sources`.
+      align: the images of a call are photos: the largest face of each is found, turned upright and
+        cut out as the faces that the model was trained on. False: they are face crops.
+      detector: that finds faces: "mtcnn", which brings its weights along, "retinaface", or what
+        `register_detector` knows.
+      batch_size: faces that the model sees at once.
+
+    Attributes:
+      card: `ran_tf.weights.card.ModelCard`.
+      labels: class names, in the order of the probabilities.
+
+    Raises:
+      FileNotFoundError: if there is no such model.
+      ValueError: for a model with landmark regions.
+      RuntimeError: in a forked process whose parent has loaded one.
+
+    Example:
+      >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+      >>> faces = np.zeros((2, 48, 48, 3), np.uint8)
+      >>> [prediction.probabilities.shape for prediction in predictor(faces)]
+      [(8,), (8,)]
+    """
+
+    # The process that has loaded one.
+    _loaded_in: int | None = None
+
+    def __init__(
+        self,
+        name_or_dir: str | os.PathLike,
+        align: bool = False,
+        *,
+        detector: str = "mtcnn",
+        batch_size: int = 32,
+    ):
+        checks.check_whole("batch_size", batch_size, low=1)
+        registry.DETECTORS.check(detector, argument="detector")
+        self._check_not_forked()
+        backend.require_tensorflow()
+        self._arguments = {
+            "name_or_dir": name_or_dir,
+            "align": align,
+            "detector": detector,
+            "batch_size": batch_size,
+        }
+        source = sources.resolve(name_or_dir)
+        if source.kind == "export":
+            self.card = export.read_card(source.path)
+            # The signature lives only as long as what it was loaded with.
+            self._loaded = export.load_saved_model(source.path)
+            self._classify = self._loaded.signatures["images"]
+        else:
+            trained = sources.load_trained(source)
+            self.card = trained.card
+            self._loaded = export.FaceClassifier(trained.model, trained.card)
+            self._classify = self._loaded.images
+        self._batch_size = batch_size
+        self._align = align
+        self._detector, self._detect = detector, None
+        if align:
+            self._load_detector()
+        Predictor._loaded_in = os.getpid()
+
+    def _check_not_forked(self) -> None:
+        """Raises RuntimeError in a child of the process that has loaded one: it would hang."""
+        if self._loaded_in not in (None, os.getpid()):
+            raise RuntimeError(
+                "a Predictor does not work in a process that was forked after one was loaded: load "
+                "the first one after the fork (gunicorn: without --preload), or start processes by "
+                f"multiprocessing.get_context('spawn'). Received: process {os.getpid()}, forked "
+                f"from {self._loaded_in}"
+            )
+
+    def __getstate__(self):
+        return {"_arguments": self._arguments}
+
+    def __getattr__(self, name: str):
+        # Of a pickle, which has its arguments alone. Not loaded while it is read: a process pool
+        # waits for ever when that fails.
+        if "_arguments" not in self.__dict__ or "card" in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.__init__(**self._arguments)
+        return getattr(self, name)
+
+    @property
+    def source(self) -> str | os.PathLike:
+        """Where it was loaded from."""
+        return self._arguments["name_or_dir"]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    def __call__(
+        self, images: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
+    ) -> list[Prediction | Failure]:
+        """Classifies faces.
+
+        Args:
+          images: u8[b, H, W, 3], or a sequence whose items are u8[H, W, 3] of any sizes, RGB, the
+            bytes of an image file, or its path; see `ran_tf.images.decoding.decode_image`.
+          on_error: "raise" stops at an item that cannot be used; "return" puts a `Failure` in its
+            place and goes on.
+
+        Returns:
+          One `Prediction` for each, in order, or a `Failure`.
+
+        Raises:
+          OSError: for a file that cannot be opened.
+          ValueError: naming an item that is no such image, or has no face to align.
+        """
+        self._check_not_forked()
+        results = _Results("images", images, on_error=on_error)
+        for some in self._groups(images, results):
+            if self._align:
+                some = self._largest_faces(some, results)
+            for i, prediction in zip(some, self._predict(list(some.values())), strict=True):
+                results.values[i] = prediction
+        return results.values
+
+    def faces(
+        self, photos: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
+    ) -> list[list[FoundFace] | Failure]:
+        """Finds and classifies all faces of photos, whatever `align` is.
+
+        Args:
+          photos: as `images` of a call.
+          on_error: likewise.
+
+        Returns:
+          For each photo its faces, the largest first; an empty list where none is found.
+
+        Raises:
+          OSError, ValueError: as a call does, but for a photo without a face.
+        """
+        self._check_not_forked()
+        results = _Results("photos", photos, on_error=on_error)
+        self._load_detector()
+        for some in self._groups(photos, results):
+            found = self._find(some, results)
+            cut = [self._cut(some[i], face) for i, faces in found.items() for face in faces]
+            answers = zip(cut, self._predict(cut), strict=True)
+            for i, faces in found.items():
+                results.values[i] = [
+                    FoundFace(prediction, box=face.box, score=face.score, image=image)
+                    for face, (image, prediction) in zip(faces, answers, strict=False)
+                ]
+        return results.values
+
+    def _groups(self, images, results: "_Results") -> Iterator[dict[int, np.ndarray]]:
+        """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""
+
+        def usable():
+            for i, image in enumerate(images):
+                try:
+                    yield i, _to_array(image)
+                except (OSError, ValueError) as error:
+                    results.fail(i, error)
+
+        return map(dict, group(usable(), most=self._batch_size))
+
+    def _load_detector(self) -> None:
+        if self._detect is None:
+            self._detect = detect.create_detector(detect.DetectorConfig(name=self._detector))
+
+    def _largest_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
+        cut = {}
+        for i, faces in self._find(photos, results).items():
+            if faces:
+                cut[i] = self._cut(photos[i], faces[0])
+            else:
+                results.fail(
+                    i,
+                    ValueError(
+                        "shows no face that the detector finds; crops need align=False. "
+                        f"Received: a photo of shape={photos[i].shape}"
+                    ),
+                )
+        return cut
+
+    def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[detect.Face]]:
+        """The faces of each photo, the largest first; not of those that the detector fails on."""
+        found = {}
+        answers = detect.detect_each(self._detect, list(photos.values()))
+        for i, faces in zip(photos, answers, strict=True):
+            if isinstance(faces, Exception):
+                problem = ValueError(f"the detector failed on it: {faces}")
+                problem.__cause__ = faces
+                results.fail(i, problem)
+            else:
+                found[i] = sorted(faces, key=lambda face: -face.area)
+        return found
+
+    def _cut(self, photo: np.ndarray, face: detect.Face) -> np.ndarray:
+        """A face, upright and framed as the model's training faces: u8[s, s, 3]."""
+        return face_align.align_for(self.card, photo, face.landmarks).image
+
+    def _predict(self, faces: list[np.ndarray]) -> list[Prediction]:
+        predictions = []
+        for start in range(0, len(faces), self._batch_size):
+            # Each at the model's size, so that faces of all sizes share a batch.
+            batch = tf.stack(
+                [
+                    export.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
+                    for face in faces[start : start + self._batch_size]
+                ]
+            )
+            out = {name: value.numpy() for name, value in self._classify(images=batch).items()}
+            predictions += [
+                Prediction(
+                    label=self.labels[out["label"][i]],
+                    probabilities=out["probabilities"][i],
+                    weights=out["weights"][i],
+                    boxes=out["boxes"][i],
+                )
+                for i in range(len(batch))
+            ]
+        return predictions
+
+
+class _Results:
+    """One value for each image of a call, and what becomes of an error."""
+
+    def __init__(self, name: str, images, *, on_error: str):
+        checks.check_choice("on_error", on_error, ON_ERROR)
+        _check_sequence(images, name=name)
+        self.name, self.on_error = name, on_error
+        self.values: list = [None] * len(images)
+
+    def fail(self, i: int, error: OSError | ValueError) -> None:
+        if self.on_error == "return":
+            text = error.strerror if isinstance(error, OSError) else None
+            self.values[i] = Failure(error=text or str(error))
+        elif isinstance(error, OSError):
+            raise error
+        else:
+            raise ValueError(f"`{self.name}[{i}]`: {error}") from error
+
+
+def _to_array(image: Item) -> np.ndarray:
+    """An item as u8[H, W, 3]."""
+    if isinstance(image, (bytes, bytearray)):
+        return decode_image(bytes(image))
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            "an image must be a NumPy array u8[H, W, 3], the bytes of an image file, or its path. "
+            f"Received: {type(image).__name__}"
+        )
+    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise ValueError(
+            "an array must have shape [H, W, 3], RGB (repeat a grey channel three times). "
+            f"Received: image.shape={image.shape}"
+        )
+    if image.dtype != np.uint8:
+        raise ValueError(
+            f"an array must be uint8, values 0..255. Received: image.dtype={image.dtype}"
+        )
+    return image
+
+
+def _check_sequence(images, *, name: str) -> None:
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise ValueError(
+            f"`{name}` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one image pass "
+            f"[image]. Received: {name}.shape={images.shape}"
+        )
+    unsized = not hasattr(images, "__len__") or getattr(images, "ndim", None) == 0
+    if isinstance(images, (str, bytes, os.PathLike, dict)) or unsized:
+        raise ValueError(
+            f"`{name}` must be a list or array of images; for one file pass [path], for folders "
+            f"see python -m ran_tf.launch.predict. Received: {type(images).__name__}"
+        )

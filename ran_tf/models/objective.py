@@ -1,0 +1,126 @@
+"""What a network is trained for: the one definition, for every backend, `fit` and strategy.
+
+    batch -> prepare (augment, mixup, region dropout) -> network
+    -> terms (cross-entropy, region biased loss, registered losses) -> total, mean over the batch
+
+In `keras.ops`. The TensorFlow step, the JAX step and `RegionAttentionNetwork.fit` call these.
+"""
+
+from keras import ops
+
+from ran_tf import registry
+from ran_tf.augment import draws, faces, mixup, region_dropout
+from ran_tf.config import ObjectiveConfig
+from ran_tf.models import losses
+
+
+def prepare(inputs: dict, targets, *, config: ObjectiveConfig) -> dict:
+    """What the network is shown of a batch, and what it should say.
+
+    Args:
+      inputs: image u8[b, H, W, 3], boxes f32[b, k, 4], mask bool[b, k] (optional), key i32[b] (see
+        `augment.draws`; equal keys give equal results), follows bool[b, k] where regions move with
+        the face.
+      targets: f32[b, n].
+      config: the objective.
+
+    Returns:
+      dict: inputs {image f32[b, H, W, 3], boxes, mask}, targets f32[b, n].
+
+    Raises:
+      ValueError: for a batch without keys.
+    """
+    if inputs.get("key") is None:
+        raise ValueError(
+            '`inputs` must have "key", i32[b], which augmentation draws its numbers from: batches '
+            f"of `ran_tf.load_dataset` have it. Received: {sorted(inputs)}"
+        )
+    draw = draws.make_draw(inputs["key"])
+    shown = faces.augment(
+        inputs["image"],
+        inputs["boxes"],
+        draw,
+        config=config.augment,
+        follows=inputs.get("follows"),
+    )
+    mask = inputs.get("mask")
+    shown["mask"] = ops.ones(ops.shape(inputs["boxes"])[:2], "bool") if mask is None else mask
+    if config.mixup:
+        mixed = mixup.mix(shown["image"], targets, draw("mixup"), alpha=config.mixup)
+        shown["image"], targets = mixed["image"], mixed["targets"]
+    if config.regions_per_step:
+        k = shown["boxes"].shape[1]
+        shown |= region_dropout.choose_regions(
+            shown["boxes"],
+            shown["mask"],
+            draw("region_dropout", k - 1),
+            count=config.regions_per_step,
+        )
+    return {"inputs": shown, "targets": targets}
+
+
+def terms(outputs: dict, targets, mask, *, config: ObjectiveConfig) -> dict:
+    """The losses of each face, by name.
+
+    Args:
+      outputs: of `RegionAttentionNetwork`.
+      targets: f32[b, n].
+      mask: bool[b, k] or None.
+      config: the objective.
+
+    Returns:
+      dict: cross_entropy, region_loss and the registered losses, each f32[b].
+    """
+    registered = {
+        name: registry.LOSSES.find(name)(outputs, targets, mask) for name in _registered(config)
+    }
+    return {
+        "cross_entropy": losses.cross_entropy(
+            outputs["logits"], targets, label_smoothing=config.label_smoothing
+        ),
+        "region_loss": losses.region_biased_loss(outputs["mu"], margin=config.margin, mask=mask),
+        **registered,
+    }
+
+
+def weights(config: ObjectiveConfig) -> dict[str, float]:
+    """The weight of each of `terms`."""
+    return {
+        "cross_entropy": 1.0,
+        "region_loss": config.region_loss_weight,
+        **_registered(config),
+    }
+
+
+def total(values: dict, *, config: ObjectiveConfig):
+    """The loss, of `terms` or of their means."""
+    return sum(weight * values[name] for name, weight in weights(config).items())
+
+
+def sum_names(config: ObjectiveConfig) -> tuple[str, ...]:
+    """What `sums` gives, in this order."""
+    return ("faces", *weights(config), "correct")
+
+
+def sums(outputs: dict, targets, values: dict) -> dict:
+    """Sums over the faces of a batch, f32[] each: of these, means over an epoch are made."""
+    hits = ops.equal(ops.argmax(outputs["logits"], axis=-1), ops.argmax(targets, axis=-1))
+    return {
+        "faces": ops.cast(ops.shape(targets)[0], "float32"),
+        **{name: ops.sum(value) for name, value in values.items()},
+        "correct": ops.sum(ops.cast(hits, "float32")),
+    }
+
+
+def validation_means(sums) -> dict[str, float]:
+    """Of f64[3]: faces, those that are right, their cross-entropy."""
+    faces, correct, entropy = (float(value) for value in sums)
+    faces = max(1.0, faces)
+    return {
+        "validation_accuracy": correct / faces,
+        "validation_cross_entropy": entropy / faces,
+    }
+
+
+def _registered(config: ObjectiveConfig) -> dict[str, float]:
+    return registry.LOSSES.with_numbers(config.losses, argument="losses")

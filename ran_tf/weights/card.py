@@ -1,0 +1,196 @@
+"""The card of a trained model: card.json beside weights and in exports."""
+
+import dataclasses
+import json
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from ran_tf import registry, vocabulary
+from ran_tf.checks import check_choice, check_framing, check_range, check_size
+from ran_tf.config import ObjectiveConfig, RegionConfig
+
+#: Characters of a class' name.
+MAX_LABEL = 100
+# Control characters, halves of characters, ends of lines.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
+
+
+def check_labels(name: str, labels: Sequence[str]) -> None:
+    """Checks names of classes: files keep them one a line, tables show them.
+
+    Args:
+      name: of what has them, for the error.
+      labels: in index order.
+
+    Raises:
+      ValueError: unless there are two that differ, each one line of at most `MAX_LABEL` characters
+        without spaces around it and without control characters.
+    """
+    for label in labels:
+        if not (isinstance(label, str) and _is_label(label)):
+            raise ValueError(
+                f"`{name}` must be names of one line, of at most {MAX_LABEL} characters, without "
+                "spaces around them and without control characters. "
+                f"Received: {str(label)[:MAX_LABEL]!r}"
+            )
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ValueError(
+            f"`{name}` must be at least two names that differ. Received: {str(labels)[:400]}"
+        )
+
+
+def _is_label(text: str) -> bool:
+    return (
+        0 < len(text) <= MAX_LABEL
+        and text == text.strip()
+        and "\N{REPLACEMENT CHARACTER}" not in text
+        and not any(unicodedata.category(character) in _NO_TEXT for character in text)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What a trained model must know to be used: it travels with weights and exports.
+
+    Attributes:
+      dataset: name of the dataset the labels come from, with its config if it has any.
+      labels: class names, in index order.
+      image_size: (height, width) that the whole face is resized to before the model.
+      regions: the regions the model was trained with.
+      model: arguments of `RegionAttentionNetwork`.
+      colour: "rgb", or "grey" when colour must be taken out first, because the model saw none.
+      crop_margin, crop_drop: how faces were framed, see `framing.Framing`: photos are cut like
+        this.
+      loss_margin: of the region biased loss that it was trained with; the paper's where a card
+        says none.
+    """
+
+    dataset: str
+    labels: tuple[str, ...]
+    image_size: tuple[int, int]
+    regions: RegionConfig
+    model: dict[str, Any]
+    colour: str = "rgb"
+    crop_margin: float = 0.0
+    crop_drop: float = 0.0
+    loss_margin: float = ObjectiveConfig.margin
+
+    def __post_init__(self):
+        check_labels("card.labels", self.labels)
+        check_choice("card.colour", self.colour, ("rgb", "grey"))
+        check_framing(self.crop_margin, self.crop_drop, prefix="card.crop_")
+        check_range("card.loss_margin", self.loss_margin, low=-1.0, high=1.0)
+
+    @property
+    def family(self) -> str:
+        """The dataset without its config."""
+        return self.dataset.partition("/")[0]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, source: str = "card.json") -> "ModelCard":
+        """Reads what `to_json` wrote.
+
+        Args:
+          text: JSON, perhaps of a stranger.
+          source: the file, for errors.
+
+        Raises:
+          NotRegisteredError: for a kind of regions that nobody has registered.
+          ValueError: if it is no such card: every attribute has its type, and sizes are at most
+            `MAX_SIDE`.
+        """
+        try:
+            fields = json.loads(text)
+            regions = RegionConfig(**fields["regions"])
+            sides = tuple(fields["image_size"])
+            card = cls(
+                **{
+                    **fields,
+                    "labels": tuple(fields["labels"]),
+                    "image_size": sides,
+                    "regions": regions,
+                }
+            )
+            _check_types(card)
+            if card.family in vocabulary.GREY:
+                card = dataclasses.replace(card, colour="grey")
+        except registry.NotRegisteredError as error:
+            raise error.renamed("regions").reading(source) from error
+        # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(
+                f"{source} must be a model card as ran_tf writes it. Received: "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            ) from error
+        return card
+
+
+def _check_types(card: ModelCard) -> None:
+    """Raises ValueError unless a card could have been made of a trained model."""
+    wanted = {
+        "dataset": isinstance(card.dataset, str),
+        "model": isinstance(card.model, dict),
+    }
+    wrong = [name for name, right in wanted.items() if not right]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} cannot be")
+    check_size("card.image_size", card.image_size, low=2)
+    if card.model.get("size") is not None:
+        check_size("card.model.size", card.model["size"], low=2)
+
+
+def describe_model(card: dict) -> str:
+    """One phrase on a model: backbone, regions, sizes. Takes a card as a dictionary."""
+    regions, arguments = card["regions"], card["model"]
+    shape = "x".join(str(side) for side in card["image_size"])
+    text = f"{arguments.get('backbone', 'unknown backbone')}, "
+    if regions["k"] == 1:
+        text += "whole face"
+    else:
+        text += f"{regions['k']} {regions['kind']} regions"
+        text += f" ({regions['variant']})" if regions["kind"] == "fixed" else ""
+        text += " with one trunk" if arguments.get("trunk") == "shared" else ""
+        text += f", {arguments.get('attention', 'sigmoid')} attention"
+        text += "" if arguments.get("relation", True) else " without relation-attention"
+    return f"{text}, faces of {shape} px"
+
+
+def card_for(model, data=None) -> ModelCard:
+    """The card to save or export a network with.
+
+    Args:
+      model: `RegionAttentionNetwork`.
+      data: `ran_tf.load_dataset`'s, whose faces it was trained on; None is the network's own card.
+
+    Raises:
+      ValueError: for a network without a card, or `data` of other classes.
+    """
+    if data is not None:
+        return data.card(model)
+    if model.card is None:
+        raise ValueError(
+            "`data` must be what the network was trained on (`ran_tf.load_dataset`): it has no "
+            "card that names its classes. Received: data=None"
+        )
+    return model.card
+
+
+def check_classes(model, labels: Sequence[str], *, name: str) -> None:
+    """Checks that a network's classes are those of a dataset.
+
+    Raises:
+      ValueError: if it has another number of classes, or a card that names others: naming the
+        argument `name`, which has `labels`.
+    """
+    labels = tuple(labels)
+    known = model.card.labels if model.card is not None else None
+    count = model.arguments["num_classes"]
+    if count != len(labels) or known not in (None, labels):
+        raise ValueError(
+            f"`{name}` must have the classes of the network, {known or count}; from_preset(..., "
+            f"labels=data.labels) gives it others. Received: {labels}"
+        )

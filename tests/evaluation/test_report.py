@@ -1,0 +1,348 @@
+"""The report of an evaluation, on predictions whose answers are known."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from matplotlib import image
+
+import ran_tf
+from ran_tf import vocabulary
+from ran_tf.config import RegionConfig
+from ran_tf.evaluation import classifier, joined, markdown, predictions, report
+from ran_tf.exports import export
+from ran_tf.models.ran import RegionAttentionNetwork
+from ran_tf.regions import kinds
+from ran_tf.training import workers
+from ran_tf.weights.card import ModelCard
+from tests.exports import test_export as export_files
+
+LABELS = vocabulary.LABELS["ferplus"]
+SUBSET_SIZES = {"all": 100, "occlusion": 40, "pose_30": 20, "pose_45": 0}
+
+
+def make_card(*, k=6):
+    return ModelCard(
+        dataset="ferplus",
+        labels=LABELS,
+        image_size=(32, 32),
+        regions=RegionConfig(k=k),
+        model={
+            "backbone": "mobilenet_v1",
+            "num_classes": 8,
+            "attention": "sigmoid",
+            "relation": True,
+            "size": (32, 32),
+        },
+    )
+
+
+def make_predictions(right, *, k=6):
+    """100 faces of classes 0 and 1 by turns; faces 0..39 occluded, 30..49 turned.
+
+    Where `right`, the true class has probability .8, elsewhere its neighbour (1 or 2) has.
+    """
+    label = np.arange(100) % 2
+    said = np.where(right, label, label + 1)
+    probabilities = np.full((100, 8), 0.2 / 7, np.float32)
+    probabilities[np.arange(100), said] = 0.8
+    occlusion = np.repeat([1, 2, 3, 4, 0, 0], [10, 10, 10, 10, 10, 50])
+    weights = np.full((100, k), 1 / k, np.float32)
+    if k == 6:
+        weights[:10] = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0]  # upper part covered: the bottom decides
+    return predictions.Predictions(
+        id=np.asarray([f"fer{i:07d}.png" for i in range(100)]),
+        label=label,
+        probabilities=probabilities,
+        weights=weights,
+        mu=weights / 2,
+        occlusion=occlusion,
+        pose_30=(np.arange(100) >= 30) & (np.arange(100) < 50),
+        pose_45=np.zeros(100, bool),
+    )
+
+
+def make_report(model, *, baseline=None, k=6):
+    return report.build_report(
+        report.Evaluated(name="runs/ran", card=make_card(k=k), predictions=model),
+        baseline=baseline
+        and report.Evaluated(name="runs/face", card=make_card(k=1), predictions=baseline),
+        dataset="ferplus/majority/1.0.0",
+        split="test",
+        flip_average=True,
+        command="python -m ran_tf.launch.evaluate --workdir=runs/ran",
+    )
+
+
+# Wrong on the first ten faces, which are five of each class.
+TEN_WRONG = np.arange(100) >= 10
+
+
+def test_numbers_of_known_predictions():
+    made = make_report(make_predictions(TEN_WRONG))
+    assert list(made["subsets"]) == list(vocabulary.SUBSETS)
+    assert {name: row["count"] for name, row in made["subsets"].items()} == SUBSET_SIZES
+    whole, covered, turned = (made["subsets"][n] for n in ("all", "occlusion", "pose_30"))
+    assert (whole["accuracy"], covered["accuracy"], turned["accuracy"]) == (0.9, 0.75, 1.0)
+    # Wilson for 90 of 100, from the formula by hand.
+    assert whole["accuracy_ci95"] == pytest.approx([0.82563, 0.94477], abs=1e-5)
+    assert whole["confusion"][0][:3] == [45, 5, 0]
+    assert whole["confusion"][1][:3] == [0, 45, 5]
+    assert whole["class_recall"] == [0.9, 0.9] + [None] * 6
+    assert whole["mean_class_accuracy"] == pytest.approx(0.9)
+    assert whole["ece"] == pytest.approx(0.1, abs=1e-6)  # .9 right at confidence .8
+    wrong = 10 * -np.log(0.2 / 7) + 90 * -np.log(0.8)
+    assert whole["nll"] == pytest.approx(wrong / 100, abs=1e-5)
+    assert made["occlusions"]["upper"]["accuracy"] == 0.0
+    assert made["occlusions"]["none"]["count"] == 60
+
+
+def test_occlusions_of_no_named_kind_are_seen():
+    found = make_predictions(TEN_WRONG)
+    assert "unspecified" not in make_report(found)["occlusions"]
+    found.occlusion[:40] = 5  # AffectNet's list does not say which
+    made = make_report(found)
+    assert made["occlusions"]["unspecified"]["accuracy"] == 0.75
+    assert made["subsets"]["occlusion"]["count"] == made["occlusions"]["unspecified"]["count"] == 40
+    equal, bottom = np.full(6, 1 / 6), np.eye(6)[3]
+    np.testing.assert_allclose(
+        made["regions"]["weights"]["unspecified"], (30 * equal + 10 * bottom) / 40, rtol=1e-6
+    )
+    text = markdown.render(made)
+    assert "| unspecified | 40 | 75.00 |" in text
+    assert "| glasses |" not in text, "nobody wears any"
+
+
+def test_an_empty_subset_is_nulls():
+    empty = make_report(make_predictions(TEN_WRONG), baseline=make_predictions(TEN_WRONG, k=1))
+    row = empty["subsets"]["pose_45"]
+    assert row["count"] == 0 and not np.any(row["confusion"])
+    keys = ("accuracy", "accuracy_ci95", "mean_class_accuracy", "ece", "nll")
+    assert [row[key] for key in keys] == [None] * 5
+    assert empty["differences"]["pose_45"]["accuracy"] is None
+    assert "No face of this split is marked as `pose_45`." in markdown.render(empty)
+
+
+def test_region_weights_by_kind_of_occlusion():
+    made = make_report(make_predictions(TEN_WRONG))["regions"]
+    assert made["names"][:4] == ["whole face", "top left 75%", "top right 75%", "bottom 75%"]
+    assert made["weights"]["upper"] == [0, 0, 0, 1, 0, 0]
+    assert made["mu"]["side"] == pytest.approx([1 / 12] * 6)
+
+
+def test_a_whole_face_model_has_no_weights():
+    made = make_report(make_predictions(TEN_WRONG, k=1), k=1)
+    assert made["regions"] is None
+    assert "Region weights" not in markdown.render(made)
+
+
+def test_differences_are_joined_by_id():
+    baseline_right = (np.arange(100) >= 20) & (np.arange(100) < 95)
+    baseline = make_predictions(baseline_right, k=1)
+    shuffled = baseline.in_order_of(np.random.default_rng(0).permutation(baseline.id))
+    assert not np.array_equal(shuffled.id, baseline.id)
+    model = make_predictions(TEN_WRONG)
+    made = make_report(model, baseline=shuffled)
+    whole = made["differences"]["all"]
+    assert whole["accuracy"] == pytest.approx(0.15)
+    assert (whole["only_model_right"], whole["only_baseline_right"]) == (15, 0)
+    low, high = whole["accuracy_ci95"]
+    assert 0.07 < low < 0.15 < high < 0.23
+    assert made["differences"]["occlusion"]["accuracy"] == pytest.approx(10 / 40)
+    assert made["differences"]["pose_30"]["accuracy_ci95"] == [0.0, 0.0]
+    assert made["baseline"]["subsets"]["all"]["accuracy"] == 0.75
+    swapped = make_report(baseline, baseline=model)["differences"]["all"]
+    assert swapped["accuracy"] == pytest.approx(-0.15)
+    assert (swapped["only_model_right"], swapped["only_baseline_right"]) == (0, 15)
+
+
+def test_a_baseline_of_other_faces_is_refused():
+    model, baseline = make_predictions(TEN_WRONG), make_predictions(TEN_WRONG, k=1)
+    baseline.id[3] = "other.png"
+    with pytest.raises(ValueError, match="Received: 2 ids in only one of them"):
+        make_report(model, baseline=baseline)
+    baseline = make_predictions(TEN_WRONG, k=1)
+    baseline.label[7] = 5
+    with pytest.raises(ValueError, match=r"true labels differ.*first id='fer0000007.png'"):
+        make_report(model, baseline=baseline)
+
+
+def test_the_written_report(tmp_path):
+    out = tmp_path / "new" / "report"
+    made = make_report(make_predictions(TEN_WRONG), baseline=make_predictions(~TEN_WRONG, k=1))
+    report.write_report(made, out)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "attention.png",
+        "confusion_all.png",
+        "confusion_occlusion.png",
+        "confusion_pose_30.png",
+        "region_weights.png",
+        "report.json",
+        "report.md",
+    ]
+    read = json.loads((out / "report.json").read_text())
+    assert read["dataset"] == "ferplus/majority/1.0.0" and read["labels"] == list(LABELS)
+    assert read["subsets"] == made["subsets"] and read["differences"] == made["differences"]
+    for path in out.glob("*.png"):
+        height, width, _ = image.imread(path).shape
+        assert width > height > 300
+    text = (out / "report.md").read_text()
+    assert "| all | 100 | 90.00 | 82.56 to 94.48 | 90.00 | 10.00 |" in text
+    assert "| all | 100 | 90.00 | 10.00 | +80.00 |" in text
+    assert "| neutral | 90.0 (50) | 75.0 (20) | 100.0 (10) | - |" in text
+    for expected in (made["command"], "Flip averaging: yes", "ferplus/majority/1.0.0", "6 fixed"):
+        assert expected in text
+    # A report of a whole-face model in the same place leaves no figure of the older one.
+    report.write_report(make_report(make_predictions(TEN_WRONG, k=1), k=1), out)
+    assert not (out / "region_weights.png").exists()
+    assert "region_weights" not in (out / "report.md").read_text()
+
+
+def make_batches(*, k, sizes=(3, 2)):
+    """Batches as `eval_batches` makes them, with NumPy values."""
+    rng = np.random.default_rng(0)
+    box = np.asarray([(0, 0, 1, 1), (0, 0, 0.5, 0.75), (0.25, 0.5, 1, 1)], np.float32)[:k]
+    start = 0
+    for b in sizes:
+        yield {
+            "image": rng.integers(0, 256, (b, 32, 32, 3), np.uint8),
+            "boxes": np.tile(box, (b, 1, 1)),
+            "mask": np.ones((b, k), bool),
+            "label": np.arange(b, dtype=np.int64),
+            "id": np.asarray([f"é{start + i}".encode() for i in range(b)], object),
+            "occlusion": np.zeros(b, np.int64),
+            "pose_30": np.zeros(b, bool),
+            "pose_45": np.zeros(b, bool),
+        }
+        start += b
+
+
+def brightness_of_left_half(batch):
+    """A model whose answer depends on the side that light comes from, and on the boxes."""
+    share = batch["image"][:, :, :16].mean(axis=(1, 2, 3)) / 255
+    probabilities = np.stack([share, 1 - share], axis=1).astype(np.float32)
+    return {"probabilities": probabilities, "weights": batch["boxes"][:, :, 1]}
+
+
+def test_flip_averaging_is_the_mean_of_both_sides():
+    model = classifier.Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
+    seen = []
+    plain = predictions.collect(model, make_batches(k=3), on_faces=seen.append)
+    both = predictions.collect(model, make_batches(k=3), flip_average=True)
+    assert seen == [3, 2] and plain.mu is None
+    assert plain.id.tolist() == ["é0", "é1", "é2", "é3", "é4"]
+    for i, face in enumerate(np.concatenate([b["image"] for b in make_batches(k=3)])):
+        left, right = face[:, :16].mean() / 255, face[:, 16:].mean() / 255
+        assert plain.probabilities[i, 0] == pytest.approx(left, abs=1e-6)
+        assert both.probabilities[i, 0] == pytest.approx((left + right) / 2, abs=1e-6)
+    np.testing.assert_array_equal(both.weights, plain.weights)
+
+
+def test_the_mirror_keeps_each_region_on_its_content():
+    batch = next(make_batches(k=3))
+    mirrored = predictions.mirror(batch)
+    for i in range(3):
+        for (y0, x0, y1, x1), (v0, u0, v1, u1) in zip(
+            (batch["boxes"][i] * 32).astype(int),
+            (mirrored["boxes"][i] * 32).astype(int),
+            strict=True,
+        ):
+            crop = batch["image"][i, y0:y1, x0:x1]
+            np.testing.assert_array_equal(mirrored["image"][i, v0:v1, u0:u1], crop[:, ::-1])
+
+
+def test_broken_predictions_are_named():
+    def nothing(batch):
+        probabilities = np.full((len(batch["id"]), 2), np.nan)
+        return {"probabilities": probabilities, "weights": np.ones((len(batch["id"]), 1))}
+
+    model = classifier.Classifier(name="m", card=make_card(k=1), predict=nothing)
+    with pytest.raises(ValueError, match="5 of 5 faces, first id='é0'"):
+        predictions.collect(model, make_batches(k=1))
+    with pytest.raises(ValueError, match="at least one face"):
+        predictions.collect(model, [])
+    twice = [next(make_batches(k=1)), next(make_batches(k=1))]
+    known = classifier.Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
+    with pytest.raises(ValueError, match=r"`id` must be unique.*'é0' 2 times"):
+        predictions.collect(known, twice)
+
+
+def test_a_network_and_its_export_agree(tmp_path):
+    keras.utils.set_random_seed(0)
+    card = make_card()
+    model = RegionAttentionNetwork(**card.model)
+    batch = next(make_batches(k=1))
+    batch["boxes"] = np.tile(kinds.serving_boxes(card.regions), (3, 1, 1))
+    batch["mask"] = np.ones((3, 6), bool)
+    # One training pass leaves the batch statistics of these faces: without, features vanish.
+    for layer in model.backbone.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model({key: batch[key] for key in ("image", "boxes", "mask")}, training=True)
+    # Attention and classes that tell these regions and faces apart: a new network is even.
+    features = np.asarray(model.region_features(batch["image"], batch["boxes"]))
+    apart = features[0, 0] - features[0, 1]
+    kernel = 4 * apart[:, None] / np.square(apart).sum()
+    model.self_attention.set_weights([kernel, -(features @ kernel).mean(axis=(0, 1))])
+    classes = np.random.default_rng(0).normal(0, 1, model.classifier.kernel.shape)
+    model.classifier.kernel.assign(classes / np.linalg.norm(apart))
+    export.write_export(model, card, export_dir=tmp_path / "export", check=False)
+    network = classifier.from_network(model, card, name="network").predict(batch)
+    exported = classifier.load(tmp_path / "export")
+    assert (exported.card.labels, exported.card.regions) == (card.labels, card.regions)
+    # The export multiplies by folded kernels: equal to rounding, as `export` itself demands.
+    answers = exported.predict(batch)
+    for key in ("probabilities", "weights"):
+        np.testing.assert_allclose(answers[key], network[key], atol=1e-4)
+    assert np.ptp(network["probabilities"]) > 0.1 and np.ptp(network["weights"]) > 0.01
+    assert network["mu"].shape == (3, 6)
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"work directory of a training run .*'.*nowhere'"):
+        classifier.load(tmp_path / "nowhere")
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"at least one finished epoch; card.json"):
+        classifier.load(tmp_path)
+
+
+def test_a_grey_card_takes_colour_out_before_the_network():
+    model, faces = export_files.make_model(), export_files.random_faces(2, 32, 32)
+    grey = np.round(faces @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    grey = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    boxes, said = np.stack([ran_tf.fixed_boxes(6)] * 2), {}
+    for colour in ("rgb", "grey"):
+        card = export_files.make_card(colour=colour)
+        predict = classifier.from_network(model, card, name="m").predict
+        for name, pixels in (("faces", faces), ("grey", grey)):
+            batch = {"image": pixels, "boxes": boxes, "mask": np.ones((2, 6), bool)}
+            said[colour, name] = predict(batch)["probabilities"]
+    np.testing.assert_allclose(said["grey", "faces"], said["rgb", "grey"], atol=1e-6)
+    assert np.abs(said["grey", "faces"] - said["rgb", "faces"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [7, 8])
+def test_the_shares_of_two_workers_come_back_in_order(monkeypatch, batch_size):
+    whole = make_predictions(TEN_WRONG)
+    faces = len(whole.id)
+    place = np.arange(faces) % batch_size
+
+    def rows_of(worker):
+        fields = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+        return type(whole)(**{n: v[place % 2 == worker] for n, v in fields.items()})
+
+    sent = []
+    monkeypatch.setattr(workers, "count", lambda strategy: 2)
+    monkeypatch.setattr(workers, "gather", lambda strategy, rows: sent.append(rows) or rows)
+    for worker in (0, 1):  # each alone is too few, and says so when it has sent all
+        with pytest.raises(RuntimeError, match="every face once"):
+            joined.join(None, rows_of(worker), faces=faces, batch_size=batch_size)
+    answers = iter([np.concatenate(sent[::2]), np.concatenate(sent[1::2])])
+    monkeypatch.setattr(workers, "gather", lambda strategy, rows: next(answers))
+    found = joined.join(None, rows_of(0), faces=faces, batch_size=batch_size)
+    for field in dataclasses.fields(whole):
+        np.testing.assert_array_equal(
+            getattr(found, field.name), getattr(whole, field.name), err_msg=field.name
+        )

@@ -1,0 +1,169 @@
+"""ONNX and LiteRT files say what the model says, on faces, for any batch."""
+
+import dataclasses
+import functools
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ran_tf
+from ran_tf.exports import check, export, portable
+from ran_tf.weights import presets
+from tests.exports.test_export import LinearModel
+from tests.exports.test_export import make_card as make_real_card
+from tests.fixtures import real_data
+
+FORMATS = sorted(portable.MODULES)
+
+
+def make_card():
+    """Of a backbone that converts in a tenth of the time of a real one."""
+    card = make_real_card()
+    return dataclasses.replace(card, model={**card.model, "backbone": "tiny"})
+
+
+@functools.cache
+def make_model():
+    keras.utils.set_random_seed(0)
+    model = ran_tf.RegionAttentionNetwork(**make_card().model)
+    for layer in (model.classifier, model.self_attention, model.relation_attention):
+        layer.set_weights([5 * weight for weight in layer.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def faces(request):
+    """Faces of FERPlus where they are at hand, else drawn ones: u8[8, H, W, 3]."""
+    try:
+        folder = real_data.require("ferplus")
+    except pytest.skip.Exception:
+        import tensorflow_datasets as tfds
+
+        prepared = request.getfixturevalue("synthetic_dir")
+        examples = tfds.load("synthetic_faces", split="test[:8]", data_dir=prepared)
+        return np.stack([example["image"] for example in examples.as_numpy_iterator()])
+    paths = sorted((folder / "FER2013Test").glob("*.png"))[:8]
+    return np.stack([tf.io.decode_png(path.read_bytes(), channels=3).numpy() for path in paths])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Both formats as versions of one export, not checked yet."""
+    path = tmp_path_factory.mktemp("formats")
+    for version, name in enumerate(FORMATS, start=1):
+        if not portable.missing(name):
+            export.write_export(
+                make_model(),
+                make_card(),
+                export_dir=path,
+                version=version,
+                format=name,
+                check=False,
+            )
+    return path
+
+
+def version(folder, name: str):
+    if portable.missing(name):
+        pytest.skip(f"{name} needs {portable.missing(name)}")
+    return folder / str(FORMATS.index(name) + 1)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_file_agrees_with_the_model_on_faces(folder, faces, name):
+    path, model, card = version(folder, name), make_model(), make_card()
+    assert portable.compare_file(path, model=model, card=card, format=name, faces=faces) < 1e-4
+    want = check.model_outputs(model, card, faces=faces)
+    assert np.ptp(want["probabilities"]) > 1e-3, "equal outputs would hide a mistake"
+    module = portable.MODULES[name]
+    run = module.load(path / module.FILE)
+    prepared = export.prepare_faces(tf.constant(faces), card=card)
+    regions = ran_tf.crop_regions(prepared, ran_tf.fixed_boxes(6), size=(32, 32)).numpy()
+    for batch in (1, 3):
+        answer = run(regions[:batch])
+        assert sorted(answer) == ["label", "probabilities", "weights"]
+        np.testing.assert_array_equal(answer["label"], want["label"][:batch])
+        np.testing.assert_allclose(answer["weights"], want["weights"][:batch], atol=1e-4)
+
+
+PRESETS = presets.known_presets()
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        pytest.param(
+            preset,
+            name,
+            # One of the six costs seconds; the shared trunk's weights are the smallest.
+            marks=[] if ("shared" in preset, name) == (True, "onnx") else pytest.mark.large,
+        )
+        for preset in PRESETS
+        for name in (*FORMATS, "saved_model")
+    ],
+)
+def test_a_packaged_network_is_itself_in_every_runtime(preset, name, faces, tmp_path):
+    if name in FORMATS and portable.missing(name):
+        pytest.skip(f"{name} needs {portable.missing(name)}")
+    trained = presets.load_preset(presets.find_preset(preset))
+    written = export.write_export(
+        trained.model, trained.card, export_dir=tmp_path, format=name, check=name == "saved_model"
+    )
+    if name == "saved_model":
+        assert written.difference < 1e-5
+        return
+    for some in (faces, check.example_faces()):
+        difference = portable.compare_file(
+            written.path, model=trained.model, card=trained.card, format=name, faces=some
+        )
+        assert difference < 1e-5
+
+
+def test_notes_are_in_the_files(folder):
+    onnx = pytest.importorskip("onnx")
+    card = make_card()
+    notes = {
+        p.key: p.value for p in onnx.load(version(folder, "onnx") / "model.onnx").metadata_props
+    }
+    with zipfile.ZipFile(version(folder, "tflite") / "model.tflite") as archive:
+        assert {name: archive.read(name).decode() for name in archive.namelist()} == notes
+    assert notes["labels.txt"].split() == list(card.labels)
+    assert json.loads(notes["card.json"]) == json.loads(card.to_json())
+    np.testing.assert_allclose(json.loads(notes["boxes.json"]), ran_tf.fixed_boxes(6))
+    assert export.read_card(version(folder, "onnx")) == type(card).from_json(card.to_json())
+    assert export.find_version(folder) is None, "not what a SavedModel is loaded from"
+
+
+def test_what_is_refused(tmp_path, monkeypatch):
+    model, card = LinearModel(), make_card()
+    with pytest.raises(ValueError, match="float32 alone. Received: dtype='mixed_bfloat16'"):
+        export.write_export(
+            model, card, export_dir=tmp_path / "a", format="tflite", dtype="mixed_bfloat16"
+        )
+    with pytest.raises(ValueError, match="`format` must be one of"):
+        export.write_export(model, card, export_dir=tmp_path / "a", format="pb")
+    monkeypatch.setitem(portable.NEEDS, "onnx", ("no_such_package",))
+    with pytest.raises(ValueError, match=r"needs \['no_such_package'\]: pip install"):
+        export.write_export(model, card, export_dir=tmp_path / "a", format="onnx")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_file_that_disagrees_is_not_published(tmp_path, monkeypatch):
+    if portable.missing("onnx"):
+        pytest.skip(f"onnx needs {portable.missing('onnx')}")
+
+    def write(function, path, *, notes):
+        path.write_bytes(b"")
+
+    def load(path):
+        return lambda regions: {"probabilities": np.zeros((len(regions), 8), np.float32)}
+
+    monkeypatch.setattr(portable.onnx_format, "write", write)
+    monkeypatch.setattr(portable.onnx_format, "load", load)
+    with pytest.raises(RuntimeError, match="differs from the model by"):
+        export.write_export(make_model(), make_card(), export_dir=tmp_path, format="onnx")
+    assert list(tmp_path.iterdir()) == []

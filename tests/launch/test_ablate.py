@@ -1,0 +1,147 @@
+"""The ablation table: its rows, and the command that trains them, goes on and refuses."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ran_tf.config import DataConfig, ModelConfig, ObjectiveConfig, RegionConfig, TrainConfig
+from ran_tf.launch import ablate, prepare
+from ran_tf.launch import flags as launch_flags
+from ran_tf.training import ablation
+
+RECIPES = sorted((pathlib.Path(__file__).parents[2] / "launch").glob("*.flags"))
+BASE = TrainConfig(
+    data=DataConfig(regions=RegionConfig(k=1, radius=0.3)),
+    model=ModelConfig(backbone="mobilenet_v1", attention="softmax", relation=False),
+    objective=ObjectiveConfig(regions_per_step=1),
+)
+
+
+def test_rows_change_one_thing_each():
+    rows = ablation.make_rows(BASE, landmarks=True)
+    assert len(rows) == 14
+    paper = rows["self_relation_rb"].config
+    assert paper.model == ModelConfig(backbone="mobilenet_v1", attention="sigmoid", relation=True)
+    for row in rows.values():
+        assert row.config.optimizer == BASE.optimizer
+        assert row.config.objective.augment == BASE.objective.augment
+        assert row.config.epochs == BASE.epochs
+    assert rows["self"].config.objective.region_loss_weight == 0
+    assert rows["self_rb"].config.objective.region_loss_weight == 1
+    assert not rows["self_rb"].config.model.relation
+    assert not rows["self"].config.model.relation
+    assert rows["self_relation"].config.model.relation
+    assert rows["softmax"].config.model.attention == "softmax"
+    assert rows["random"].config.data.regions == RegionConfig(kind="random", k=6)
+    assert rows["self_relation"].config.objective.region_loss_weight == 0
+    assert rows["softmax"].config.objective.margin == 0.1
+    assert rows["landmarks"].config.data.regions == RegionConfig(kind="landmarks", k=6, radius=0.3)
+    numbers = {k: rows[f"regions_{k}"].config.data.regions for k in (1, 2, 3, 4, 5, 7, 8)}
+    assert all(regions.k == k for k, regions in numbers.items())
+    assert {k for k, regions in numbers.items() if regions.kind == "random"} == {2, 3, 4, 5, 7}
+    assert numbers[8].variant == "released"
+
+
+def test_choosing_rows():
+    rows = ablation.make_rows(BASE, landmarks=False)
+    assert [row.name for row in ablation.choose(rows, ["softmax", "self"])] == ["self", "softmax"]
+    assert len(ablation.choose(rows, None)) == 13
+    with pytest.raises(ValueError, match=r"`rows` must be some of self.*Received: landmarks; the"):
+        ablation.choose(rows, ["landmarks"])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_every_recipe_is_one_of_this_command(parse, recipe):
+    lines = [line for line in recipe.read_text().splitlines() if line.startswith("--")]
+    values = parse("--out=x", *lines, command=ablate)
+    rows = ablation.make_rows(launch_flags.train_config(values), landmarks=True)
+    split = "train[:25%]" if recipe.stem == "quickstart" else values.train_split
+    assert rows["self"].config.data.train_split == split
+
+
+def test_drawn_faces_are_prepared_on_first_use(tmp_path, monkeypatch):
+    class PreparedError(Exception):
+        pass
+
+    def prepared(**asked):
+        assert asked == {"dataset": "synthetic_faces", "data_dir": str(tmp_path)}
+        raise PreparedError
+
+    monkeypatch.setattr(prepare, "prepare", prepared)
+    config = dataclasses.replace(BASE, data=DataConfig(data_dir=str(tmp_path)))
+    with pytest.raises(PreparedError):
+        ablate.ablate(config, out=tmp_path / "out", command="")
+
+
+def run(synthetic_dir, out, *arguments):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.ablate",
+            f"--data_dir={synthetic_dir}",
+            f"--out={out}",
+            "--backbone=mobilenet_v1",
+            "--region_size=32",
+            "--image_size=24",
+            "--batch_size=16",
+            "--epochs=1",
+            "--ema=0",
+            "--train_split=train[:16]",
+            "--validation_split=validation[:16]",
+            *arguments,
+        ],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
+    done = run(synthetic_dir, tmp_path, "--rows=landmarks")
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = run(synthetic_dir, tmp_path, "--rows=regions_1,landmarks")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "row regions_1, seed 0" in done.stdout and "row landmarks" not in done.stdout
+    table = json.loads((tmp_path / "ablation.json").read_text())
+    assert list(table["rows"]) == ["landmarks", "regions_1"] and table["train_faces"] == 16
+    for row in table["rows"].values():
+        low, high = row["seeds"]["0"]["accuracy_ci95"]
+        assert low <= row["accuracy"] <= high and row["deviation"] is None
+    text = (tmp_path / "ablation.md").read_text()
+    assert "| regions_1 | number | whole face |" in text
+    assert (tmp_path / "regions_1" / "seed-0" / "best.weights.h5").is_file()
+    other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--margin=0.5")
+    assert other.returncode == 1
+    assert "the row regions_1 with other settings (objective.margin is 0.02 there" in other.stderr
+
+
+def test_a_setting_of_a_newer_version_stops_no_table(tmp_path):
+    run = ablation.make_rows(BASE, landmarks=True)["self"]
+    ablate._write_run(tmp_path, run, numbers={"accuracy": 0.5}, init_weights=None)
+    (file,) = tmp_path.rglob("ablation_run.json")
+    written = json.loads(file.read_text())
+    del written["asked"]["objective.mixup"]
+    file.write_text(json.dumps(written))
+    assert ablate._read_run(tmp_path, run, init_weights=None) == {"accuracy": 0.5}
+    with pytest.raises(ValueError, match="init_weights is None there and 'a.h5' here"):
+        ablate._read_run(tmp_path, run, init_weights="a.h5")
+
+
+def test_seeds_of_a_row_are_averaged(synthetic_dir, tmp_path):
+    done = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seeds=0,3")
+    assert done.returncode == 0, done.stderr[-3000:]
+    row = json.loads((tmp_path / "ablation.json").read_text())["rows"]["regions_1"]
+    accuracies = [row["seeds"][seed]["accuracy"] for seed in ("0", "3")]
+    assert row["accuracy"] == pytest.approx(np.mean(accuracies))
+    assert row["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
+    weights = [tmp_path / "regions_1" / f"seed-{n}" / "best.weights.h5" for n in (0, 3)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    wrong = run(synthetic_dir, tmp_path, "--seeds=0,x")
+    assert wrong.returncode == 1 and "`seeds` must be whole numbers" in wrong.stderr

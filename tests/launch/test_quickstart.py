@@ -1,0 +1,96 @@
+"""The quickstart as a user runs it, on fewer faces: train, evaluate, export, predict, resume."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(module, *arguments, cwd, timeout=500):
+    done = subprocess.run(
+        [sys.executable, "-m", f"ran_tf.launch.{module}", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def workdir(synthetic_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("user")
+    arguments = (
+        "--flagfile=launch/quickstart.flags",
+        f"--data_dir={synthetic_dir}",
+        "--workdir=run",
+        "--backbone=mobilenet_v1",
+        "--region_size=32",
+        "--num_regions=6",
+        "--epochs=1",
+        "--train_split=train[:64]",
+        "--validation_split=validation[:32]",
+    )
+    first = run("train", *arguments, cwd=folder)
+    assert "best epoch 1" in first and "export: " in first
+    return folder / "run"
+
+
+def test_what_a_run_leaves(workdir):
+    names = {path.name for path in workdir.iterdir()}
+    assert names >= {"run.json", "metrics.csv", "best.weights.h5", "card.json", "checkpoints"}
+    start = json.loads((workdir / "run.json").read_text())["starts"][0]
+    assert start["flags"]["epochs"] == 1 and start["dataset"].startswith("synthetic_faces")
+    assert start["flags"]["seed"] == 0 and start["versions"]["tensorflow"]
+    assert list((workdir / "tensorboard").glob("events*"))
+
+
+def test_the_report(workdir):
+    report = json.loads((workdir / "report" / "report.json").read_text())
+    assert report["split"] == "test" and len(report["labels"]) == 8
+    counts = {name: subset["count"] for name, subset in report["subsets"].items()}
+    assert counts == {"all": 3528, "occlusion": 2016, "pose_30": 1008, "pose_45": 504}
+    for subset in report["subsets"].values():
+        confusion = np.array(subset["confusion"])
+        assert confusion.shape == (8, 8) and confusion.sum() == subset["count"]
+        low, high = subset["accuracy_ci95"]
+        assert low <= subset["accuracy"] <= high
+    assert (workdir / "report" / "report.md").read_text().startswith("#")
+
+
+def test_the_export_predicts(workdir, tmp_path):
+    face = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "face.png"), face)
+    arguments = ("face.png", "--json")
+    served = json.loads(run("predict", f"--model={workdir}/export", *arguments, cwd=tmp_path))
+    trained = json.loads(run("predict", f"--model={workdir}", *arguments, cwd=tmp_path))
+    assert len(served[0]["weights"]) == 6
+    np.testing.assert_allclose(
+        list(served[0]["probabilities"].values()),
+        list(trained[0]["probabilities"].values()),
+        atol=1e-4,
+    )
+
+
+@pytest.mark.large
+def test_drawn_faces_are_learnt_and_occlusion_hurts(tmp_path):
+    """The whole quickstart with the whole-face model: what the drawn dataset promises."""
+    arguments = ("--flagfile=launch/quickstart.flags", "--num_regions=1", "--workdir=run")
+    run("train", *arguments, f"--data_dir={tmp_path}/tfds", cwd=tmp_path, timeout=1800)
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    unhidden, turned = report["occlusions"]["none"], report["subsets"]["pose_30"]
+    # No drawn face is both turned and occluded.
+    right = unhidden["accuracy"] * unhidden["count"] - turned["accuracy"] * turned["count"]
+    clean = right / (unhidden["count"] - turned["count"])
+    assert clean >= 0.85
+    assert report["subsets"]["occlusion"]["accuracy"] <= clean - 0.10

@@ -1,0 +1,154 @@
+"""Recipes on the builders' dummy data: prepare, one step, one report.
+
+Sizes are cut down, everything else is the recipe's. In the suite within this process; with
+`-m large` as a user runs them, by the commands.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from ran_tf import vocabulary
+from ran_tf.launch import evaluate
+from ran_tf.launch import flags as launch_flags
+from ran_tf.launch.prepare import prepare
+from ran_tf.models import backbones
+from ran_tf.training import loop
+from ran_tf.weights import records
+from tests.fixtures import affectnet_files, ferplus_files, raf_db_files
+from tests.launch.test_recipes import run_train
+from tests.tfds_builders import test_sfew
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPES = [path for path in sorted((ROOT / "launch").glob("*.flags")) if path.stem != "quickstart"]
+SMALL = (
+    "--epochs=1",
+    "--batch_size=16",
+    "--image_size=32",
+    "--region_size=32",
+    "--learning_rate=0.001",
+    # A hundredth of a dozen faces is none.
+    "--train_split=train",
+    "--validation_split=validation",
+)
+
+
+def write_ferplus(root):
+    ferplus_files.write_lists(root / "ran_lists" / "FERplus_dir")
+    return ferplus_files.write_folders(root / "raw")
+
+
+def write_raf_db(root):
+    raf_db_files.write_lists(root / "ran_lists" / "RAF_DB_dir")
+    return raf_db_files.write(root / "basic")
+
+
+def write_affectnet(root):
+    return affectnet_files.write_lists(affectnet_files.write_original(root / "raw"))
+
+
+WRITE = {
+    "ferplus": write_ferplus,
+    "raf_db": write_raf_db,
+    "affectnet": write_affectnet,
+    "sfew": test_sfew.write,
+}
+
+
+def dataset_of(recipe):
+    return recipe.read_text().split("\n--dataset=")[1].splitlines()[0]
+
+
+def split_of(dataset):
+    """Where results are reported: AffectNet and SFEW have no public test split."""
+    return "test" if dataset.startswith(("ferplus", "raf_db")) else "validation"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Every recipe's dataset, prepared once."""
+    data_dir = str(tmp_path_factory.mktemp("tfds"))
+    for dataset in {dataset_of(recipe) for recipe in RECIPES}:
+        raw = WRITE[dataset.split("/")[0]](tmp_path_factory.mktemp("raw"))
+        prepare(dataset=dataset, manual_dir=str(raw), data_dir=data_dir)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_path, monkeypatch):
+    # Most of the time goes into 100 million weights of VGG-16's last layers, and into graphs.
+    monkeypatch.setattr(backbones, "_VGG_FEATURES", 32)
+    resnet = backbones._resnet
+    shallow = {"blocks": (1, 1, 1, 1), "bottleneck": False}
+    monkeypatch.setattr(backbones, "_resnet", lambda x, **given: resnet(x, **{**given, **shallow}))
+    lines = [line for line in recipe.read_text().splitlines() if line.startswith("--")]
+    values = parse(*lines, *SMALL, f"--data_dir={data_dir}", f"--workdir={tmp_path}")
+    losses = []
+    hooks = loop.Hooks(on_step=lambda report: losses.append(report.means["loss"]))
+    loop.train(launch_flags.train_config(values), tmp_path, strategy=one_device, hooks=hooks)
+    assert len(losses) == 1
+    dataset = dataset_of(recipe)
+    card = records.load_workdir(tmp_path).card
+    family = dataset.split("/")[0]
+    assert (card.crop_margin, card.crop_drop) == vocabulary.CROPS.get(family, (0.0, 0.0))
+    # The run knows which of several configs of a dataset it saw.
+    evaluate.evaluate(
+        tmp_path,
+        data_dir=data_dir,
+        split=split_of(dataset),
+        out=tmp_path / "report",
+        command="",
+    )
+    assert_report(tmp_path / "report", dataset=dataset)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_the_commands_train_and_report(recipe, data_dir, tmp_path):
+    def run(module, *arguments):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                f"ran_tf.launch.{module}",
+                *arguments,
+                f"--data_dir={data_dir}",
+                f"--workdir={tmp_path}",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    dataset, out = dataset_of(recipe), tmp_path / "report"
+    run("train", f"--flagfile={recipe}", *SMALL)
+    run("evaluate", f"--split={split_of(dataset)}", f"--out={out}")
+    assert_report(out, dataset=dataset)
+
+
+def test_evaluation_that_cannot_be_is_refused_before_training(data_dir, tmp_path):
+    folders = (f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}")
+    done = run_train(*SMALL, "--evaluate", "--dataset=sfew", *folders, cwd=ROOT)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the split 'test', which 'sfew' does not have" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def assert_report(out, *, dataset):
+    report = json.loads((out / "report.json").read_text())
+    assert set(report["subsets"]) == set(vocabulary.SUBSETS)
+    assert report["dataset"].startswith(dataset)
+    assert report["subsets"]["all"]["count"] > 0
+    assert tuple(report["labels"]) == vocabulary.LABELS[dataset.split("/")[0]]

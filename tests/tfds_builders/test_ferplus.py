@@ -1,0 +1,413 @@
+"""FERPlus: the protocol, both layouts, and what is said where the files are wrong."""
+
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import tfds_builders
+from tests.fixtures import ferplus_files
+from tests.fixtures.real_data import require
+from tfds_builders.ferplus import ferplus_dataset_builder, source, votes
+from tfds_builders.reading import conditions, features, ran_lists
+
+#: Test faces that show what is written here, by looking at them: no column order is assumed.
+_LOOKED_AT = {
+    "neutral": "fer0032232",
+    "happiness": "fer0032227",
+    "surprise": "fer0032287",
+    "sadness": "fer0032363",
+    "anger": "fer0032285",
+    "disgust": "fer0032602",
+    "fear": "fer0033525",
+    "contempt": "fer0033988",
+}
+_KEPT = {name: label for _, name, _, label in ferplus_files.FACES if label is not None}
+_AMBIGUOUS = {"fer0000000": 0, "fer0000002": 1}
+
+
+class FerplusTest(tfds.testing.DatasetBuilderTestCase):
+    """What TFDS asks of every builder, on the folder layout."""
+
+    DATASET_CLASS = ferplus_dataset_builder.Builder
+    SPLITS = {"train": 2, "validation": 1, "test": 3, "ambiguous": 2}  # noqa: RUF012, TFDS' own form
+
+    @classmethod
+    def setUpClass(cls):
+        cls._files = tempfile.TemporaryDirectory()
+        cls.EXAMPLE_DIR = cls._files.name
+        ferplus_files.write_folders(pathlib.Path(cls.EXAMPLE_DIR))
+        ferplus_files.write_lists(pathlib.Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls._files.cleanup()
+
+
+def build(manual_dir, data_dir, *, config="majority"):
+    builder = tfds.builder(f"ferplus/{config}", data_dir=data_dir)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+    )
+    return builder
+
+
+def examples(builder):
+    """Every example by id."""
+    splits = builder.as_dataset()
+    return {
+        example["id"].decode(): example | {"split": split}
+        for split, dataset in splits.items()
+        for example in dataset.as_numpy_iterator()
+    }
+
+
+@pytest.mark.parametrize(("_usage", "_name", "counts", "label"), ferplus_files.FACES)
+def test_majority_is_the_published_protocol(_usage, _name, counts, label):
+    assert votes.majority(counts) == label
+
+
+def test_distribution_leaves_out_single_votes_unknown_and_no_face():
+    assert votes.distribution((6, 0, 1, 2, 0, 0, 0, 0, 1, 0)).tolist() == [
+        0.75, 0, 0, 0.25, 0, 0, 0, 0,
+    ]  # fmt: skip
+    assert votes.distribution((6, 0, 0, 0, 0, 0, 2, 0, 2, 0)).tolist() == [
+        0.75, 0, 0, 0, 0, 0, 0.25, 0,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counts", "ambiguous"),
+    [
+        ((4, 0, 0, 1, 3, 2, 0, 0, 0, 0), True),
+        ((1, 1, 1, 1, 1, 0, 0, 0, 1, 4), True),  # half of the votes
+        ((1, 1, 1, 1, 0, 0, 0, 0, 1, 5), False),  # less
+        ((0, 0, 0, 0, 0, 0, 0, 0, 5, 5), False),
+        ((6, 0, 1, 1, 0, 0, 0, 0, 2, 0), False),  # a majority
+        ((0, 0, 0, 0, 0, 0, 0, 0, 0, 0), False),
+    ],
+)
+def test_ambiguous_faces_are_of_emotions_and_have_no_majority(counts, ambiguous):
+    assert votes.ambiguous(counts) == ambiguous
+
+
+def test_all_votes_for_emotions_of_an_ambiguous_face_count():
+    np.testing.assert_allclose(
+        votes.distribution((4, 0, 0, 1, 3, 2, 0, 0, 0, 0)), [0.4, 0, 0, 0.1, 0.3, 0.2, 0, 0]
+    )
+    np.testing.assert_allclose(
+        votes.distribution((1, 1, 1, 1, 1, 0, 0, 0, 1, 4)), [0.2, 0.2, 0.2, 0.2, 0.2, 0, 0, 0]
+    )
+
+
+def test_the_emotions_are_in_the_order_of_the_vote_columns():
+    assert ferplus_files.COLUMNS.split(",")[:8] == list(features.FERPLUS_EMOTIONS)
+    specs = pytest.importorskip("ran_tf.vocabulary")
+    assert specs.LABELS["ferplus"] == features.FERPLUS_EMOTIONS
+    assert specs.OCCLUSIONS == features.OCCLUSIONS
+    builder = tfds_builders.DATASETS["ferplus"](data_dir="unused")
+    assert tuple(builder.info.features["label"].names) == features.FERPLUS_EMOTIONS
+
+
+@pytest.mark.parametrize("layout", ["folders", "tables"])
+@pytest.mark.parametrize("config", ["majority", "votes"])
+def test_both_layouts_give_the_faces_with_a_majority(tmp_path, caplog, layout, config):
+    write = ferplus_files.write_folders if layout == "folders" else ferplus_files.write_tables
+    raw = write(tmp_path / "raw")
+    ferplus_files.write_lists(tmp_path / "ran_lists" / "FERplus_dir")
+    with caplog.at_level("INFO", logger="absl"):
+        builder = build(raw, tmp_path / "out", config=config)
+    found = examples(builder)
+
+    assert {name: face["label"] for name, face in found.items()} == _KEPT | _AMBIGUOUS
+    assert {name: face["split"] for name, face in found.items()} == {
+        "fer0000000": "ambiguous",
+        "fer0000001": "train",
+        "fer0000002": "ambiguous",
+        "fer0000003": "train",
+        "fer0028638": "validation",
+        "fer0032220": "test",
+        "fer0032222": "test",
+        "fer0032224": "test",
+    }
+    for name, face in found.items():
+        np.testing.assert_array_equal(face["image"][:, :, 0], ferplus_files.pixels(name))
+        assert np.isnan(face["landmarks"]).all()
+    np.testing.assert_allclose(
+        found["fer0000002"]["votes"], [0, 0.8, 0, 0, 0, 0.2, 0, 0], rtol=1e-6
+    )
+    np.testing.assert_allclose(found["fer0028638"]["votes"], [0, 0, 0, 0, 0, 0, 0.8, 0.2])
+    np.testing.assert_allclose(found["fer0032224"]["votes"], [0, 0, 0, 1, 0, 0, 0, 0])
+
+    flags = {name: (f["occlusion"], f["pose_30"], f["pose_45"]) for name, f in found.items()}
+    lower, glasses = features.OCCLUSIONS.index("lower"), features.OCCLUSIONS.index("glasses")
+    assert {name: flag for name, flag in flags.items() if any(flag)} == {
+        "fer0032220": (lower, False, False),
+        "fer0032222": (glasses, True, False),
+        "fer0032224": (0, True, True),
+    }
+
+    protocol = "label.csv" if layout == "folders" else "fer2013new.csv"
+    reread = tfds.builder(f"ferplus/{config}", data_dir=tmp_path / "out").info
+    assert reread.metadata["protocol"] == protocol
+    assert reread.metadata["subsets"] == {"occlusion": 2, "pose_30": 2, "pose_45": 1}
+    assert reread.supervised_keys == ("image", "votes" if config == "votes" else "label")
+    assert f"votes of {protocol}" in caplog.text
+
+
+def test_tables_of_another_round_may_disagree_with_the_lists(tmp_path):
+    raw = ferplus_files.write_lists(ferplus_files.write_tables(tmp_path / "raw"))
+    edit(raw / "fer2013new.csv", "0,0,0,0,10,0,0,0,0,0", "0,0,0,0,4,0,4,0,2,0")  # no majority now
+    builder = build(raw, tmp_path / "out")
+    assert builder.info.splits["test"].num_examples == 2
+    assert builder.info.metadata["subsets"] == {"occlusion": 1, "pose_30": 1, "pose_45": 1}
+
+
+def test_without_an_ambiguous_face_there_is_no_such_split(tmp_path):
+    raw = ferplus_files.write_lists(ferplus_files.write_folders(tmp_path / "raw"))
+    for row, agreed in (("4,0,0,1,3,2,0,0,0,0", "9,0,0,1"), ("0,4,0,0,0,1,0,0,4,0", "0,9,0,1")):
+        edit(raw / "FER2013Train" / "label.csv", row, f"{agreed},0,0,0,0,0,0")
+    builder = build(raw, tmp_path / "out")
+    assert set(builder.info.splits) == {"train", "validation", "test"}
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def drop_last_row(path):
+    rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(rows[:-1]))
+
+
+TRAIN, TEST = "FER2013Train", "FER2013Test"
+OCCLUSION, POSE = "jianfei_occlusion_list.txt", "pose_30_ferplus_list.txt"
+MISTAKES = {
+    "a folder is missing": (
+        lambda raw: shutil.rmtree(raw / "FER2013Valid"),
+        FileNotFoundError,
+        r"holds FER2013Train, FER2013Test but not FER2013Valid: put it beside.*manual_dir=",
+    ),
+    "no layout at all": (
+        lambda raw: [shutil.rmtree(raw / name) for name in ferplus_files.FOLDERS.values()],
+        FileNotFoundError,
+        r"holds no FERPlus: expected the folders FER2013Train.*manual_dir=",
+    ),
+    "no label file": (
+        lambda raw: (raw / TRAIN / "label.csv").unlink(),
+        FileNotFoundError,
+        r"FER2013Train/label\.csv is missing: it comes with FERPlus.*manual_dir=",
+    ),
+    "a row with a column too few": (
+        lambda raw: edit(raw / TRAIN / "label.csv", "6,0,1,1,0,0,0,0,2,0", "6,0,1,1,0,0,0,0,2"),
+        ValueError,
+        r"FER2013Train/label\.csv, row 2: has 11 columns, expected 12: get it again.*row=",
+    ),
+    "a vote that is no number": (
+        lambda raw: edit(raw / TEST / "label.csv", "0,0,0,0,2,1,0,7", "0,0,0,0,2,1,0,x"),
+        ValueError,
+        r"FER2013Test/label\.csv, row 1: must give 10 vote counts \(neutral, happiness.*Received",
+    ),
+    "a row that names no image": (
+        lambda raw: (raw / TRAIN / "fer0000001.png").unlink(),
+        ValueError,
+        r"FER2013Train/label\.csv, row 2: names an image that is not in .*put the images.*0001",
+    ),
+    "a face given twice": (
+        lambda raw: edit(raw / TRAIN / "label.csv", "fer0000002.png", "fer0000001.png"),
+        ValueError,
+        r"label\.csv, row 3: repeats fer0000001 of .*label\.csv, row 2: delete one",
+    ),
+    "an image that does not decode": (
+        lambda raw: (raw / TEST / "fer0032222.png").write_bytes(b"\x89PNG\r\n"),
+        ValueError,
+        r"fer0032222\.png \(named by .*label\.csv, row 2\) does not decode.*Received: .*6 bytes",
+    ),
+    "an empty image file": (
+        lambda raw: (raw / TEST / "fer0032224.png").write_bytes(b""),
+        ValueError,
+        r"fer0032224\.png \(named by .*label\.csv, row 4\) does not decode.*Received: .*0 bytes",
+    ),
+    "an image of another size": (
+        lambda raw: ferplus_files.cv2.imwrite(
+            str(raw / TEST / "fer0032224.png"), np.zeros((100, 100), np.uint8)
+        ),
+        ValueError,
+        r"fer0032224\.png \(named by .*\) must be 48x48 .*Received: shape=\(100, 100\)",
+    ),
+    "a list row that names no image": (
+        lambda raw: edit(raw / POSE, "3/fer0032224", "3/fer0039999"),
+        ValueError,
+        r"pose_30_ferplus_list\.txt, row 2: names an image .* the 4 of FER2013Test.*fer0039999",
+    ),
+    "a list row of the wrong form": (
+        lambda raw: edit(raw / OCCLUSION, "8 3", "8"),
+        ValueError,
+        r"jianfei_occlusion_list\.txt, row 2: not a row of the authors' list.*Received: row=",
+    ),
+    "vote columns in another order": (
+        lambda raw: edit(raw / TEST / "label.csv", "0,0,0,0,2,1,0,7", "7,0,0,0,2,1,0,0"),
+        ValueError,
+        r"occlusion_list\.txt, row 1: gives fer0032220 the label 7 \(contempt\), .*"
+        r"FER2013Test/label\.csv, row 1 gives 0 \(neutral\), .*Received: votes=",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_files_is_named_and_leaves_no_dataset(tmp_path, mistake):
+    spoil, error, message = MISTAKES[mistake]
+    raw = ferplus_files.write_lists(ferplus_files.write_folders(tmp_path / "raw"))
+    spoil(raw)
+    with pytest.raises(error, match=message):
+        build(raw, tmp_path / "out")
+    assert_nothing_built(tmp_path / "out")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " , ,\n"])
+def test_a_blank_last_line_is_no_row(tmp_path, end):
+    for write in (ferplus_files.write_folders, ferplus_files.write_tables):
+        sound, blank = (write(tmp_path / write.__name__ / name) for name in ("sound", "blank"))
+        for path in blank.rglob("*.csv"):
+            path.write_text(path.read_text() + end, newline="")
+        assert described(blank) == described(sound)
+
+
+def test_columns_of_tables_go_by_name(tmp_path):
+    sound, other = (ferplus_files.write_tables(tmp_path / name) for name in ("sound", "other"))
+    # Kaggle's second table of the same faces.
+    reorder(other / "fer2013.csv", [0, 2, 1], header="emotion, Usage, pixels")
+    (other / "fer2013.csv").rename(other / "icml_face_data.csv")
+    reorder(other / "fer2013new.csv", [1, 11, *range(2, 11), 0])
+    assert described(other) == described(sound)
+
+
+def reorder(path, columns, *, header=None):
+    rows = [[row.split(",")[i] for i in columns] for row in path.read_text().splitlines()]
+    lines = [",".join(row) for row in rows]
+    path.write_text("\n".join([header or lines[0], *lines[1:]]) + "\n")
+
+
+def described(raw):
+    """What is read of every face but where it is from."""
+    return [
+        (face.id, face.split, face.votes, face.pixels().tobytes())
+        for face in source.read_faces(raw)[1]
+    ]
+
+
+TABLE_MISTAKES = {
+    "one of the two": (
+        lambda raw: (raw / "fer2013.csv").unlink(),
+        FileNotFoundError,
+        r"holds fer2013new\.csv but not fer2013\.csv: put it beside",
+    ),
+    "a column missing": (
+        lambda raw: edit(raw / "fer2013new.csv", "anger,disgust", "anger,contempt"),
+        ValueError,
+        r"fer2013new\.csv, row 1: the header lacks disgust: use the file as published.*Received",
+    ),
+    "a column twice": (
+        lambda raw: edit(raw / "fer2013.csv", "emotion,pixels", "pixels,pixels"),
+        ValueError,
+        r"fer2013\.csv, row 1: the header has twice pixels: use the file as published.*Received",
+    ),
+    "rows cut off": (
+        lambda raw: drop_last_row(raw / "fer2013new.csv"),
+        ValueError,
+        r"fer2013new\.csv ends before .*fer2013\.csv, row 13: .*get the shorter file again",
+    ),
+    "rows sorted": (
+        lambda raw: edit(raw / "fer2013new.csv", "PublicTest", "Training"),
+        ValueError,
+        r"fer2013new\.csv, row 6: it and .*fer2013\.csv, row 6 must agree in Usage",
+    ),
+    "pixels cut off": (
+        lambda raw: edit(
+            raw / "fer2013.csv", "0," + str(ferplus_files.pixels("fer0000000")[0, 0]), "0,"
+        ),
+        ValueError,
+        r"fer2013\.csv, row 2: must give 2304 grey values.*Received: 2303 values",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", TABLE_MISTAKES)
+def test_a_mistake_in_the_tables_is_named_and_leaves_no_dataset(tmp_path, mistake):
+    spoil, error, message = TABLE_MISTAKES[mistake]
+    raw = ferplus_files.write_lists(ferplus_files.write_tables(tmp_path / "raw"))
+    spoil(raw)
+    with pytest.raises(error, match=message):
+        build(raw, tmp_path / "out")
+    assert_nothing_built(tmp_path / "out")
+
+
+def assert_nothing_built(data_dir):
+    assert not list(data_dir.rglob("*tfrecord*"))
+    assert not tfds.builder("ferplus", data_dir=data_dir).is_prepared()
+
+
+def test_without_lists_and_network_the_error_says_where_to_put_them(tmp_path, monkeypatch):
+    def offline(manager, urls):
+        raise ConnectionError(f"no route to {sorted(urls)}")
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", offline)
+    raw = ferplus_files.write_folders(tmp_path / "raw")
+    ferplus_files.write_lists(raw)
+    (raw / POSE).unlink()
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"\(pose_30_ferplus_list\.txt\) are not in .*raw and .* get them by hand from "
+        r"https://github\.com/.*Received: ConnectionError: no route to \['pose_30'\]",
+    ):
+        build(raw, tmp_path / "out")
+    assert_nothing_built(tmp_path / "out")
+
+
+def test_missing_lists_are_downloaded_from_the_authors(tmp_path, monkeypatch):
+    raw = ferplus_files.write_folders(tmp_path / "raw")
+    lists = ferplus_files.write_lists(tmp_path / "elsewhere")
+    asked = {}
+
+    def download(manager, urls):
+        asked.update(urls)
+        return {condition: lists / url.rsplit("/", 1)[1] for condition, url in urls.items()}
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", download)
+    builder = build(raw, tmp_path / "out")
+    assert builder.info.metadata["subsets"] == {"occlusion": 2, "pose_30": 2, "pose_45": 1}
+    # Each has a checksum, so a file that is not the published one is refused.
+    assert set(asked.values()) == set(builder.url_infos)
+
+
+def test_the_published_files_give_the_published_counts():
+    protocol, faces = source.read_faces(require("ferplus"))
+    assert protocol == "label.csv"
+    kept = [face for face in faces if votes.majority(face.votes) is not None]
+    splits = [face.split for face in kept]
+    assert [splits.count(split) for split in source.FOLDERS] == [25045, 3191, 3137]
+    assert sum(f.split == "train" and votes.ambiguous(f.votes) for f in faces) == 3491
+
+    lists = require("ran_lists")
+    test_labels = {f.id: votes.majority(f.votes) for f in kept if f.split == "test"}
+    for file in ran_lists.FERPLUS_LISTS.values():
+        rows = conditions.read_list(file, path=lists / file.folder / file.name)
+        assert len(rows) == file.published
+        assert {row.id: row.label for row in rows}.items() <= test_labels.items()
+    for emotion, name in _LOOKED_AT.items():
+        assert features.FERPLUS_EMOTIONS[test_labels[name]] == emotion
+
+
+def test_a_checksum_is_that_of_the_published_list():
+    folder = require("ran_lists") / "FERplus_dir"
+    infos = ferplus_dataset_builder.Builder.url_infos
+    for url, info in infos.items():
+        published = tfds.download.checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
+        assert (published.size, published.checksum) == (info.size, info.checksum)

@@ -1,0 +1,61 @@
+"""The faces of each class of a copy, held against the published numbers."""
+
+import dataclasses
+import types
+
+import pytest
+
+from tfds_builders.raf_db import copied
+from tfds_builders.reading import published
+
+RAF_DB = copied.RELEASE
+PUBLISHED = {split: list(numbers) for split, numbers in RAF_DB.counts.items()}
+
+
+def check(counts, *, release=RAF_DB):
+    faces = [
+        types.SimpleNamespace(split=split, label=label)
+        for split, numbers in counts.items()
+        for label, number in enumerate(numbers)
+        for _ in range(number)
+    ]
+    return published.check_counts(faces, release=release, where="copy")
+
+
+def test_published_counts_add_up():
+    assert {split: sum(n) for split, n in PUBLISHED.items()} == {"train": 12_271, "test": 3_068}
+
+
+def test_the_published_counts_pass_without_a_word(caplog):
+    assert check(PUBLISHED)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_published_counts_of_other_classes_are_another_order(split):
+    by_alphabet = [n for _, n in sorted(zip(RAF_DB.classes, PUBLISHED[split], strict=True))]
+    with pytest.raises(ValueError, match=rf"copy: {split} has as many .* in another order than"):
+        check(PUBLISHED | {split: by_alphabet})
+
+
+def with_more(split, number):
+    return [PUBLISHED[split][0] + number, *PUBLISHED[split][1:]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"train": with_more("train", -1)}, "a part of it"),
+        ({"test": []}, "a part of it"),
+        ({"train": with_more("train", -9), "test": with_more("test", 9)}, "as many, split or"),
+        ({"validation": [5]}, "there are more, augmented"),
+    ],
+)
+def test_other_counts_are_told(caplog, changed, said):
+    assert not check(PUBLISHED | changed)
+    assert said in caplog.text
+
+
+def test_classes_that_no_count_is_published_of_are_left_out():
+    release = dataclasses.replace(RAF_DB, classes=(*RAF_DB.classes, "none"))
+    assert check({split: [*n, 99] for split, n in PUBLISHED.items()}, release=release)

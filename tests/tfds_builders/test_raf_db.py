@@ -1,0 +1,328 @@
+"""RAF-DB: the official layout, the authors' lists, and what is said where the files are wrong."""
+
+import pathlib
+import shutil
+import tempfile
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import tfds_builders
+from ran_tf import vocabulary
+from ran_tf.launch.prepare import prepare
+from tests.fixtures import raf_db_files
+from tests.fixtures.exif_files import turned_jpeg
+from tests.fixtures.real_data import require
+from tfds_builders.raf_db import raf_db_dataset_builder
+from tfds_builders.reading import conditions, features, held_out, ran_lists
+
+SPLITS = {"train": 10, "validation": 1, "test": 4}
+
+
+class RafDbTest(tfds.testing.DatasetBuilderTestCase):
+    """What TFDS asks of every builder."""
+
+    DATASET_CLASS = raf_db_dataset_builder.Builder
+    SPLITS = SPLITS
+
+    @classmethod
+    def setUpClass(cls):
+        cls._files = tempfile.TemporaryDirectory()
+        cls.EXAMPLE_DIR = cls._files.name
+        raf_db_files.write_lists(raf_db_files.write(pathlib.Path(cls.EXAMPLE_DIR) / "basic"))
+        raf_db_files.write_lists(pathlib.Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls._files.cleanup()
+
+
+@pytest.fixture
+def raw(tmp_path):
+    raf_db_files.write_lists(tmp_path / "ran_lists" / "RAF_DB_dir")
+    return raf_db_files.write(tmp_path / "basic")
+
+
+def build(manual_dir, data_dir, *, config="aligned"):
+    builder = tfds.builder(f"raf_db/{config}", data_dir=data_dir)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+    )
+    return builder
+
+
+def examples(builder):
+    """Every example by id."""
+    splits = builder.as_dataset()
+    return {
+        example["id"].decode(): example | {"split": split}
+        for split, dataset in splits.items()
+        for example in dataset.as_numpy_iterator()
+    }
+
+
+def test_the_emotions_are_the_official_ones_in_order():
+    assert vocabulary.LABELS["raf_db"] == features.RAF_DB_EMOTIONS
+    assert features.RAF_DB_EMOTIONS == (
+        "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral",
+    )  # fmt: skip
+    builder = tfds_builders.DATASETS["raf_db"](data_dir="unused")
+    assert tuple(builder.info.features["label"].names) == features.RAF_DB_EMOTIONS
+    assert builder.builder_config.name == "aligned"
+
+
+@pytest.mark.parametrize("config", ["aligned", "original"])
+def test_faces_have_their_label_split_conditions_and_image(tmp_path, raw, caplog, config):
+    with caplog.at_level("WARNING"):
+        builder = build(raw, tmp_path / "out", config=config)
+    found = examples(builder)
+    assert {name: face["label"] + 1 for name, face in found.items()} == raf_db_files.LABELS
+    splits = {name: face["split"] for name, face in found.items()}
+    assert {name for name, split in splits.items() if split == "validation"} == {"train_00010"}
+    assert {name for name, split in splits.items() if split == "test"} == {
+        name for name in raf_db_files.LABELS if name.startswith("test")
+    }
+    assert builder.info.splits["train+validation"].num_examples == 11  # the official one
+
+    size = (100, 100) if config == "aligned" else raf_db_files.SIZE
+    for number, name in enumerate(raf_db_files.LABELS):
+        expected = np.full((*size, 3), (200, 10 * number, 20))  # RGB
+        np.testing.assert_allclose(found[name]["image"], expected, atol=4)
+
+    flags = {name: (f["occlusion"], f["pose_30"], f["pose_45"]) for name, f in found.items()}
+    lower, glasses = features.OCCLUSIONS.index("lower"), features.OCCLUSIONS.index("glasses")
+    assert {name: flag for name, flag in flags.items() if any(flag)} == {
+        "test_0001": (0, True, True),
+        "test_0002": (glasses, True, False),
+        "test_2464": (lower, False, False),
+    }
+    assert builder.info.metadata["subsets"] == {"occlusion": 2, "pose_30": 2, "pose_45": 1}
+    assert "occlusion_list.txt, row 3: repeats test_2464 of" in caplog.text
+    assert "occlusion_list.txt, row 2: counted once" in caplog.text
+    assert "train 11 (0, 0, 0, 10, 0, 0, 1), test 4" in caplog.text
+    assert "published are train 12,271 (1290, 281, 717," in caplog.text
+
+
+def test_landmarks_are_those_of_the_original_image(tmp_path, raw):
+    raf_db_files.write_auto(raw, "train_00001")  # the manual file is preferred
+    raf_db_files.write_auto(raw, "train_00003")
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
+    line = prepare(dataset="raf_db/original", **where)
+    assert "; landmarks of 3, not found in 0, no row for 12." in line
+    found = examples(tfds.builder("raf_db/original", data_dir=where["data_dir"]))
+    height, width = raf_db_files.SIZE
+    five = np.array(raf_db_files.FIVE) / (width, height)
+    np.testing.assert_allclose(found["train_00001"]["landmarks"], five, rtol=1e-6)
+    # The subject's left became the image's, and the point below the image its border.
+    below = np.where(np.arange(5)[:, None] == 3, [14.5 / width, 1], five)
+    np.testing.assert_allclose(found["train_00002"]["landmarks"], below, rtol=1e-6)
+    np.testing.assert_allclose(found["train_00003"]["landmarks"], five, rtol=1e-6)
+    assert np.isnan(found["test_0001"]["landmarks"]).all()
+
+
+def test_aligned_faces_take_landmarks_from_a_csv_beside_them(tmp_path, raw):
+    names = [f"{p}_{axis}" for p in vocabulary.LANDMARKS for axis in "xy"]
+    path = raw / "Image" / "aligned" / "landmarks.csv"
+    path.write_text(f"id,{','.join(names)}\ntest_0001_aligned{',0.25' * 10}\n")
+    found = examples(build(raw, tmp_path / "out"))
+    assert (found["test_0001"]["landmarks"] == 0.25).all()
+    assert np.isnan(found["test_0002"]["landmarks"]).all()
+    original = examples(build(raw, tmp_path / "out", config="original"))
+    assert np.isnan(original["test_0001"]["landmarks"]).all()
+
+
+def test_an_image_is_turned_as_those_who_found_its_landmarks_turned_it(tmp_path, raw):
+    """The annotators' tools ignored EXIF data, our detectors do not."""
+    wide = np.zeros((16, 32, 3), np.uint8)
+    (raw / "Image/original/train_00001.jpg").write_bytes(turned_jpeg(wide))
+    annotated = examples(build(raw, tmp_path / "annotated", config="original"))
+    assert annotated["train_00001"]["image"].shape == (16, 32, 3)
+    names = [f"{p}_{axis}" for p in vocabulary.LANDMARKS for axis in "xy"]
+    path = raw / "Image" / "original" / "landmarks.csv"
+    path.write_text(f"id,{','.join(names)}\ntrain_00001{',0.25' * 10}\n")
+    found = examples(build(raw, tmp_path / "found", config="original"))
+    assert found["train_00001"]["image"].shape == (32, 16, 3)
+    assert found["train_00002"]["image"].shape == (*raf_db_files.SIZE, 3)
+
+
+def test_held_out_is_every_tenth_face_of_each_class():
+    labels = {f"face_{i:03}": i % 2 for i in range(45)}  # 23 and 22
+    expected = {f"face_{i:03}" for i in (18, 38, 19, 39)}
+    assert held_out.held_out(labels) == expected
+    assert held_out.held_out(dict(reversed(labels.items()))) == expected
+
+
+def edit(path, old, new):
+    text = path.read_bytes().decode()
+    assert old in text
+    path.write_bytes(text.replace(old, new, 1).encode())
+
+
+LABEL_FILE = "basic/EmoLabel/list_patition_label.txt"
+LIST = "ran_lists/RAF_DB_dir/"
+MISTAKES = {
+    "no layout at all": (
+        lambda top: shutil.rmtree(top / "basic" / "EmoLabel"),
+        FileNotFoundError,
+        r"basic holds no RAF-DB: expected EmoLabel/list_patition_label\.txt.*manual_dir=",
+    ),
+    "two lists of labels": (
+        lambda raw: shutil.copy(
+            raw / LABEL_FILE, raw / "basic" / "EmoLabel" / "list_partition_label.txt"
+        ),
+        ValueError,
+        r"EmoLabel holds two lists of labels: move one of the two away\. Received: list_patit",
+    ),
+    "images still packed": (
+        lambda top: shutil.rmtree(top / "basic/Image/aligned"),
+        FileNotFoundError,
+        r"Image/aligned is missing: unpack Image/aligned\.zip.*manual_dir=",
+    ),
+    "a row that names no image": (
+        lambda top: (top / "basic/Image/aligned/test_0003_aligned.jpg").unlink(),
+        ValueError,
+        r"label\.txt, row 14: names an image that is not in .*unpack.*'test_0003_aligned\.jpg'",
+    ),
+    "a label from zero": (
+        lambda top: edit(top / LABEL_FILE, "test_0001.jpg 1", "test_0001.jpg 0"),
+        ValueError,
+        r"label\.txt, row 12: must be an image and its label 1\.\.7.*row='test_0001\.jpg 0'",
+    ),
+    "a face given twice": (
+        lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0001.jpg 6"),
+        ValueError,
+        r"label\.txt, row 13: repeats test_0001 of .*row 12: delete one",
+    ),
+    "the test images are not named": (
+        lambda top: (top / LABEL_FILE).write_text("train_00001.jpg 4\n"),
+        ValueError,
+        r"must name train and test images.*Received: {'train': 1, 'test': 0}",
+    ),
+    "an image cut off": (
+        lambda top: truncate(top / "basic/Image/aligned/test_0003_aligned.jpg"),
+        ValueError,
+        r"test_0003_aligned\.jpg \(named by .*row 14\) does not decode.*Received: .* bytes",
+    ),
+    "an image of another size": (
+        lambda top: raf_db_files.write_image(
+            top / "basic/Image/aligned/test_0003_aligned.jpg", level=1, size=(112, 112)
+        ),
+        ValueError,
+        r"test_0003_aligned\.jpg \(named by .*\) must be 100x100 .*Received: shape=\(112, 112\)",
+    ),
+    "labels in another order": (
+        lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0002.jpg 1"),
+        ValueError,
+        r"occlusion_list\.txt, row 1: gives test_0002 the label 5 \(anger\), .*label\.txt, row 13 "
+        r"gives 0 \(surprise\), both counted from zero: .*Received: label=1",
+    ),
+    "a list row that names no face": (
+        lambda top: edit(top / f"{LIST}val_raf_db_list.txt", "test_0002", "test_0009"),
+        ValueError,
+        r"val_raf_db_list\.txt, row 2: names an image .* the 4 of the test part .*id='test_0009'",
+    ),
+    "an unknown occlusion type": (
+        lambda top: edit(top / f"{LIST}rafdb_occlusion_list.txt", "5 4", "5 0"),
+        ValueError,
+        r"rafdb_occlusion_list\.txt, row 1: not a row of the authors' list.*Received: row=",
+    ),
+}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_files_is_named_and_leaves_no_dataset(tmp_path, raw, mistake):
+    spoil, error, message = MISTAKES[mistake]
+    spoil(tmp_path)
+    with pytest.raises(error, match=message):
+        build(raw, tmp_path / "out")
+    assert_nothing_built(tmp_path / "out", "aligned")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\t2\n3\t4\n", r"train_00002_manu_attri\.txt: must have 8 lines .*Received: 2 lines"),
+        (
+            raf_db_files.MANUAL["train_00002"].replace("20\t30", "20"),
+            r"train_00002_manu_attri\.txt, row 3: must be the x and y .*Received: row='20'",
+        ),
+    ],
+)
+def test_a_mistaken_annotation_is_named(tmp_path, raw, text, message):
+    (raw / "Annotation/manual/train_00002_manu_attri.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        build(raw, tmp_path / "out", config="original")
+    assert_nothing_built(tmp_path / "out", "original")
+
+
+def assert_nothing_built(data_dir, config):
+    assert not list(data_dir.rglob("*tfrecord*"))
+    assert not tfds.builder(f"raf_db/{config}", data_dir=data_dir).is_prepared()
+
+
+def test_the_published_lists_have_their_published_faces():
+    folder = require("ran_lists")
+    lists = {
+        condition: conditions.read_list(file, path=folder / file.folder / file.name)
+        for condition, file in ran_lists.RAF_DB_LISTS.items()
+    }
+    assert {name: len(rows) for name, rows in lists.items()} == {
+        name: file.published for name, file in ran_lists.RAF_DB_LISTS.items()
+    }
+    distinct = {name: conditions.without_repeats(rows) for name, rows in lists.items()}
+    assert {name: len(rows) for name, rows in distinct.items()} == {
+        "occlusion": 734,
+        "pose_30": 1247,
+        "pose_45": 558,
+    }
+    ids = {name: {row.id for row in rows} for name, rows in distinct.items()}
+    assert ids["pose_45"] < ids["pose_30"]
+    # The three lists agree on the label of every face that more than one of them names.
+    labels = {}
+    for row in (row for rows in lists.values() for row in rows):
+        assert labels.setdefault(row.id, row.label) == row.label
+    assert set(labels.values()) == set(range(len(features.RAF_DB_EMOTIONS)))
+
+
+def test_every_published_list_can_be_checked_against_labels(tmp_path, caplog):
+    """The published lists, joined with a list of labels made from them: every name and label."""
+    folder = require("ran_lists")
+    labels = {"train_00001": 1}
+    for file in ran_lists.RAF_DB_LISTS.values():
+        for row in conditions.read_list(file, path=folder / file.folder / file.name):
+            labels[row.id] = row.label + 1
+    raw = tmp_path / "basic"
+    (raw / "Image/aligned").mkdir(parents=True)
+    (raw / "EmoLabel").mkdir()
+    rows = "".join(f"{name}.jpg {label}\n" for name, label in labels.items())
+    (raw / "EmoLabel/list_patition_label.txt").write_text(rows)
+    image = cv2.imencode(".jpg", np.zeros((100, 100, 3), np.uint8))[1].tobytes()
+    for name in labels:
+        (raw / f"Image/aligned/{name}_aligned.jpg").write_bytes(image)
+    shutil.copytree(folder / "RAF_DB_dir", tmp_path / "ran_lists" / "RAF_DB_dir")
+    with caplog.at_level("WARNING"):
+        builder = build(raw, tmp_path / "out")
+    subsets = {"occlusion": 734, "pose_30": 1247, "pose_45": 558}
+    assert builder.info.metadata["subsets"] == subsets
+    assert "row 317: repeats test_2464" in caplog.text
+    found = examples(builder).values()
+    assert sum(face["occlusion"] > 0 for face in found) == 734
+    assert sum(face["pose_30"] for face in found) == 1247
+    assert sum(face["pose_45"] for face in found) == 558
+
+
+def test_a_checksum_is_that_of_the_published_list():
+    folder = require("ran_lists") / "RAF_DB_dir"
+    infos = raf_db_dataset_builder.Builder.url_infos
+    assert {file.url for file in ran_lists.RAF_DB_LISTS.values()} == set(infos)
+    for url, info in infos.items():
+        published = tfds.download.checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
+        assert (published.size, published.checksum) == (info.size, info.checksum)

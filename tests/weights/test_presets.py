@@ -1,0 +1,327 @@
+"""Presets: made by the command, loaded by name, folder, zip and URL; those that are packaged."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+
+import ran_tf
+from ran_tf.evaluation import make_preset as packing
+from ran_tf.evaluation import model_card
+from ran_tf.exports import export
+from ran_tf.launch import evaluate, make_preset
+from ran_tf.launch import export as export_command
+from ran_tf.training import initialise
+from ran_tf.weights import fetch, presets, records, sources
+from tests.exports.test_export import make_card, make_model
+
+PACKAGED = presets.known_presets()
+KNOWN_FACES = "289fce1f41b33fd8"
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    card = make_card(dataset="synthetic_faces")
+    records.save_best(folder, model=make_model(), card=card, metrics={"epoch": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(workdir, synthetic_dir, tmp_path_factory):
+    """A folder of presets with one that is called `small`."""
+    folder = tmp_path_factory.mktemp("presets")
+    arguments = {
+        "workdir": workdir,
+        "preset_dir": folder / "small",
+        "split": "test[:24]",
+        "data_dir": synthetic_dir,
+        "backbone_origin": "Nobody's weights.",
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.make_preset",
+            *(f"--{name}={value}" for name, value in arguments.items()),
+        ],
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "of 24 faces of test[:24]" in done.stdout
+    return folder / "small"
+
+
+@pytest.mark.parametrize(
+    ("starts", "told"),
+    [
+        ([], "left no run.json"),
+        ([None, None], "Random initialisation"),
+        (["/home/me/faces.weights.h5"], "started from `faces.weights.h5`"),
+        # Who resumes need not name them again.
+        (["/home/me/faces.weights.h5", None], "started from `faces.weights.h5`"),
+    ],
+)
+def test_the_card_says_where_training_started(starts, told):
+    start = {"dataset": "d", "flags": {"train_split": "train", "validation_split": "validation"}}
+    text = model_card.render(
+        "name",
+        card=make_card(dataset="synthetic_faces"),
+        made={"weights_bytes": 1, "weights_sha256": "", "changed": 0, "count": 1, "split": "test"},
+        starts=[{**start, "init_weights": name} for name in starts],
+        report=None,
+        backbone_origin=None,
+    )
+    assert told in text and "/home" not in text
+
+
+@pytest.fixture
+def packaged(small, monkeypatch):
+    monkeypatch.setattr(presets, "FOLDER", small.parent)
+
+
+def check_known_output(path):
+    known = json.loads((path / presets.KNOWN).read_text())
+    faces = presets.known_faces()
+    for prediction, expected in zip(
+        ran_tf.Predictor(path)(faces), known["probabilities"], strict=True
+    ):
+        np.testing.assert_allclose(prediction.probabilities, expected, atol=2e-3)
+
+
+def test_known_faces_never_change():
+    faces = presets.known_faces()
+    assert faces.shape == (4, 48, 48, 3) and (faces[0] == faces[0, ..., :1]).all()
+    assert hashlib.sha256(faces.tobytes()).hexdigest().startswith(KNOWN_FACES)
+
+
+def test_a_preset_is_the_model_rounded(small, packaged):
+    model = ran_tf.from_preset("small")
+    assert model.dtype_policy.name == "float32"
+    by_path = ran_tf.from_preset(small)
+    np.testing.assert_array_equal(by_path.classifier.kernel, model.classifier.kernel)
+    for new, old in zip(model.weights, make_model().weights, strict=True):
+        new, old = np.asarray(new), np.asarray(old)
+        if old.ndim < 2:
+            np.testing.assert_array_equal(new, old)
+        else:
+            np.testing.assert_array_equal(new, old.astype(np.float16).astype(np.float32))
+    check_known_output(small)
+    text = (small / presets.README).read_text()
+    for wanted in ("## Not for", "research", "Nobody's weights.", "neutral, happiness", "SHA-256"):
+        assert wanted in text
+    card = presets.load_preset(small).card
+    assert card.labels == ran_tf.LABELS["synthetic_faces"]
+    assert card.colour == "rgb", "drawn faces have colour"
+
+
+def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
+    predictor = ran_tf.Predictor("small")
+    assert predictor.labels == ran_tf.LABELS["ferplus"]
+    report = evaluate.evaluate(
+        "small",
+        baseline=small,
+        out=tmp_path / "report",
+        split="test[:16]",
+        data_dir=synthetic_dir,
+        command="",
+    )
+    assert report["model"]["path"] == "small"
+    assert report["differences"]["all"]["accuracy"] == 0.0
+    target = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=3, size=(32, 32))
+    taken = initialise.init_weights(target, "small", labels=("neutral", "smiling", "sad"))
+    assert taken.fresh == ("classifier/kernel", "classifier/bias")
+    # Known classes in whatever order are taken by their names.
+    taken = initialise.init_weights(target, "small", labels=("fear", "neutral", "anger"))
+    assert not taken.fresh
+    trained = ran_tf.from_preset("small").classifier
+    columns = [ran_tf.LABELS["ferplus"].index(name) for name in ("fear", "neutral", "anger")]
+    for new, old in zip(target.classifier.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(new, np.asarray(old)[..., columns])
+    with pytest.raises(ValueError, match=r"cannot become a network. Received: source='.*export'"):
+        (tmp_path / "export" / "1").mkdir(parents=True)
+        (tmp_path / "export" / "1" / export.SAVED_MODEL).touch()
+        sources.load_trained(tmp_path / "export")
+
+
+def test_export_of_a_preset_carries_its_card(small, packaged, tmp_path, monkeypatch):
+    unchecked = functools.partial(export.write_export, check=False)
+    monkeypatch.setattr(
+        export,
+        "write_export",
+        lambda *a, **k: dataclasses.replace(unchecked(*a, **k), difference=0.0),
+    )
+    export_command.export_model("small", export_dir=tmp_path)
+    assert export.read_card(tmp_path / "1") == presets.load_preset(small).card
+
+
+def test_unknown_names_name_the_known(packaged, tmp_path):
+    with pytest.raises(ValueError, match=r"name of a preset \(small\).*Received: source='smal'"):
+        ran_tf.from_preset("smal")
+    with pytest.raises(ValueError, match=r"Received: source='.*note\.txt'"):
+        ran_tf.from_preset(tmp_path / "note.txt")
+    with pytest.raises(FileNotFoundError, match=r"preset \(small\).*source='smal', which does not"):
+        ran_tf.Predictor("smal")
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(ValueError, match=r"Received: source='.*note\.txt'"):
+        sources.resolve(tmp_path / "note.txt")
+
+
+def test_broken_presets(small, tmp_path):
+    for name in (presets.CARD, presets.KNOWN, presets.WEIGHTS):
+        (tmp_path / name).write_bytes((small / name).read_bytes())
+    (tmp_path / presets.WEIGHTS).write_bytes(b"version https://git-lfs")
+    with pytest.raises(ValueError, match="must have the SHA-256 .* Received: .*, 23 bytes"):
+        presets.load_preset(tmp_path)
+    (tmp_path / presets.KNOWN).unlink()
+    with pytest.raises(FileNotFoundError, match=r"known_output\.json is missing"):
+        presets.load_preset(tmp_path)
+    (tmp_path / "x.zip").write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="folder or a zip file"):
+        presets.load_preset(tmp_path / "x.zip")
+
+
+def test_pack_refuses_what_float16_cannot_hold():
+    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32))
+    model.classifier.kernel.assign(model.classifier.kernel + 1e5)
+    with pytest.raises(ValueError, match="largest float16. Received: classifier/kernel"):
+        presets.pack_weights(model)
+
+
+@contextlib.contextmanager
+def serve(folder):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_zip_and_url(workdir, small, synthetic_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    path = tmp_path / "served" / "large.zip"
+    options = {"split": "test[:24]", "data_dir": synthetic_dir}
+    make_preset.make_preset(workdir, preset_dir=path, **options)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    make_preset.make_preset(workdir, preset_dir=path, overwrite=True, **options)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    kernel = presets.load_preset(small).model.classifier.kernel
+    with serve(path.parent) as address:
+        url = f"{address}/large.zip"
+        trained = sources.load_trained(f"{url}#sha256={digest}")
+        np.testing.assert_array_equal(trained.model.classifier.kernel, kernel)
+        with pytest.raises(ValueError, match="must end in #sha256="):
+            sources.resolve(url)
+        with pytest.raises(ValueError, match=f"nothing was kept. Received: {digest}"):
+            fetch.fetch(f"{url}#sha256={'0' * 64}")
+        with pytest.raises(OSError, match="cannot be downloaded: HTTP Error 404"):
+            fetch.fetch(f"{address}/none.zip#sha256={'0' * 64}")
+    # From the cache: nobody answers any more.
+    assert sources.resolve(f"{url}#sha256={digest}").kind == "preset"
+    assert len(list((tmp_path / "home" / "ran_tf").iterdir())) == 1
+
+
+def test_a_report_of_something_else_is_refused_before_the_work(tmp_path, monkeypatch):
+    card = make_card(model={**make_card().model, "dtype": "mixed_bfloat16", "trunk": "full"})
+
+    def never(*_, **__):
+        raise AssertionError("the work began")
+
+    class GoneOnError(Exception):
+        pass
+
+    def go_on(*_, **__):
+        raise GoneOnError
+
+    monkeypatch.setattr(presets, "pack_weights", never)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def make(report):
+        (tmp_path / "report.json").write_text(json.dumps(report))
+        network = types.SimpleNamespace(card=card)
+        ran_tf.save_to_preset(network, tmp_path / "new", report="~/report.json")
+
+    told = json.loads(card.to_json())
+    subset = {"class_recall": [0.5] * len(card.labels)}
+    good = {
+        "model": {"card": told},
+        "subsets": {"all": subset},
+        "labels": told["labels"],
+        "dataset": "d",
+        "split": "test",
+        "flip_average": False,
+    }
+    with pytest.raises(ValueError, match=r"report\.json must be .*it lacks dataset, split"):
+        make({"rows": []})
+    for wrong in ({"model": {}}, {"subsets": {}}, {"subsets": []}, {"model": {"card": None}}):
+        with pytest.raises(ValueError, match=r"a report\.json of ran_tf\.launch\.evaluate"):
+            make({**good, **wrong})
+    other = {**told, "model": {**told["model"], "trunk": "shared"}}
+    with pytest.raises(ValueError, match="trunk is 'shared' there and 'full' in the run"):
+        make({**good, "model": {"card": other}})
+    other = {**told, "regions": {**told["regions"], "kind": "random"}}
+    with pytest.raises(ValueError, match=r"regions\.kind is 'random' there"):
+        make({**good, "model": {"card": other}})
+    with pytest.raises(ValueError, match="its classes are others"):
+        make({**good, "labels": told["labels"][::-1]})
+    # As `evaluate` computes, and from before there were shared trunks.
+    old = {n: v for n, v in told["model"].items() if n != "trunk"} | {"dtype": "float32"}
+    monkeypatch.setattr(presets, "pack_weights", go_on)
+    for model in (told["model"], old):
+        with pytest.raises(GoneOnError):
+            make({**good, "model": {"card": {**told, "model": model}}})
+
+
+def test_the_name_of_a_preset_may_have_points():
+    for path in ("presets/ran_v0.1", "presets/ran_v0.1.zip"):
+        assert packing.preset_name(pathlib.Path(path)) == "ran_v0.1"
+
+
+def test_what_a_package_cannot_carry_is_to_be_a_zip(workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(make_preset, "_MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match=r"at most 1,000 bytes; write a \.zip"):
+        make_preset.make_preset(workdir, preset_dir=tmp_path / "new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        make_preset.make_preset(workdir, preset_dir=small)
+    monkeypatch.setattr(
+        presets, "known_faces", lambda: (_ for _ in ()).throw(RuntimeError("stopped"))
+    )
+    with pytest.raises(RuntimeError, match="stopped"):
+        make_preset.make_preset(
+            workdir, preset_dir=tmp_path / "new", split="test[:8]", data_dir=synthetic_dir
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_presets_say_what_they_said(name):
+    path = presets.find_preset(name)
+    assert sum(f.stat().st_size for f in path.iterdir()) < 15_100_000
+    check_known_output(path)
+    card = presets.load_preset(path).card
+    assert card.labels == ran_tf.LABELS[card.family]
+    assert (path / presets.README).is_file()

@@ -1,0 +1,1 @@
+"""How the files of datasets, and the lists beside them, are read."""

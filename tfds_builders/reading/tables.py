@@ -1,0 +1,76 @@
+"""CSV files that say something of faces, by id: read, checked and joined."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+
+from etils import epath
+
+from tfds_builders.reading import text_files
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        face_id: the face in its dataset.
+        cells: text by column.
+        source: file and row, for errors.
+    """
+
+    face_id: str
+    cells: Mapping[str, str]
+    source: str
+
+
+def read_table(
+    path: epath.PathLike,
+    *,
+    ids: Mapping[str, str | None],
+    columns: Iterable[str],
+    remedy: str,
+) -> Iterator[Row]:
+    """Reads a CSV file with a header, of which a row says something of one face.
+
+    Args:
+        path: the file. Blank lines and further columns are ignored.
+        ids: id of the face by each name that the column `id` may have for it; None for a name that
+          several faces have.
+        columns: needed besides `id`, in any order.
+        remedy: what to do about a header or a row of another form, for the error.
+
+    Yields:
+        Its rows, in file order.
+
+    Raises:
+        ValueError: the file is no such table (see `text_files.read_records`), or a row names no
+          face, several, or one named before.
+    """
+    seen = {}
+    for record in text_files.read_records(path, columns=("id", *columns), remedy=remedy):
+        face_id = _face_id(record.cells["id"], ids=ids, source=record.source)
+        if face_id in seen:
+            raise ValueError(
+                f"{record.source}: repeats {face_id} of {seen[face_id]}: delete one of the two "
+                f"rows. Received: id={record.cells['id']!r}"
+            )
+        seen[face_id] = record.source
+        yield Row(face_id=face_id, cells=record.cells, source=record.source)
+
+
+def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:
+    if name not in ids:
+        # `ran_tf.launch.align` writes one before an id that a spreadsheet takes for a formula.
+        name = name.removeprefix("'")
+    if name not in ids:
+        raise ValueError(
+            f"{source}: names no face of this dataset: use the file that belongs to these images, "
+            f"or delete the row. Received: id={name!r}"
+        )
+    face_id = ids[name]
+    if face_id is None:
+        raise ValueError(
+            f"{source}: several images of this dataset have this name: write the id as the path "
+            f"below manual_dir, without its ending. Received: id={name!r}"
+        )
+    return face_id
