@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ran_tf.config import DataConfig, ModelConfig, ObjectiveConfig, RegionConfig, TrainConfig
-from ran_tf.launch import ablate, prepare
+from ran_tf.data import prepare
+from ran_tf.launch import ablate
 from ran_tf.launch import flags as launch_flags
 from ran_tf.training import ablation
 
