@@ -25,7 +25,10 @@ def losses_of(config, *, model, start, batch) -> np.ndarray:
 
 
 # Small steps: rounding grows with them, from step to step.
-@pytest.mark.parametrize(("backbone", "rate"), [("resnet18", 2e-5), ("mobilenet_v1", 3e-7)])
+@pytest.mark.parametrize(
+    ("backbone", "rate"),
+    [pytest.param("resnet18", 2e-5, marks=pytest.mark.large), ("mobilenet_v1", 3e-7)],
+)
 def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
     """One kernel for batch norm, one for crops, bfloat16: against Keras, gathers and float32."""
     keras.utils.set_random_seed(0)

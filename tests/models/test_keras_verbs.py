@@ -21,7 +21,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 OF_EACH = (
     keras_verbs.fit_with_a_mask,
     keras_verbs.evaluate,
-    keras_verbs.train_and_test_on_batch,
     keras_verbs.summary,
     keras_verbs.clone,
     keras_verbs.layers,

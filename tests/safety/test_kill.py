@@ -37,6 +37,7 @@ def kill(synthetic_dir, out, *, chains, kills, kinds, replicas=1, atol=0.0):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.large
 def test_a_killed_run_is_the_same_to_the_last_bit(synthetic_dir, tmp_path):
     found = kill(synthetic_dir, tmp_path, chains=1, kills=2, kinds=("line", "write"))
     assert len(found["kills"]) == 2

@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import DataConfig, ModelConfig, OptimizerConfig, RegionConfig, TrainConfig
+from ran_tf.config import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    RegionConfig,
+    TrainConfig,
+)
 from ran_tf.data import damage, pipeline, prepared
 from ran_tf.launch import prepare
 from ran_tf.training import checkpoints, faults, lock, loop, tensorflow_engine
@@ -33,6 +41,8 @@ def config(synthetic_dir):
             regions=RegionConfig(kind="random", k=2),
         ),
         model=ModelConfig(backbone="tiny", size=(16, 16)),
+        # Occluders make a step slow to build.
+        objective=ObjectiveConfig(augment=AugmentConfig(erase=0.0)),
         optimizer=OptimizerConfig(learning_rate=1e-3, ema=0.9),
         epochs=2,
         batch_size=7,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.config import (
+    AugmentConfig,
     DataConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -35,6 +36,8 @@ def config(synthetic_dir):
             regions=RegionConfig(kind="random", k=2),
         ),
         model=ModelConfig(backbone="tiny", size=(32, 32)),
+        # Occluders make a step slow to build.
+        objective=ObjectiveConfig(augment=AugmentConfig(erase=0.0)),
         optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
         epochs=2,
         batch_size=16,
