@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from ran_tf.evaluation import classifier, model_card, rounding, split
 from ran_tf.evaluation.results import Report
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
-from ran_tf.weights import presets
+from ran_tf.weights import preset_file, presets
 from ran_tf.weights.card import ModelCard, card_for
 
 # That the README is made of.
@@ -43,7 +42,7 @@ def save_to_preset(
 
     Args:
       model: `RegionAttentionNetwork`.
-      path: folder or *.zip to write.
+      path: folder to write.
       data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
       overwrite: replace what is there.
       measure: faces on which the rounding of the weights is measured, as `ran_tf.evaluate` takes
@@ -78,38 +77,31 @@ def save_to_preset(
     arguments = {**card.model, "synchronized": False, "dtype": "float32"}
     card = dataclasses.replace(card, model=arguments)
     numbers = None if report is None else _numbers(report, card=card)
-    packed = presets.pack_weights(model)
+    packed = presets.pack_weights(model, card)
     made = {"weights_sha256": hashlib.sha256(packed).hexdigest(), "weights_bytes": len(packed)}
-    name = preset_name(target)
     with files.partial_folder(target.parent) as folder:
-        (folder / presets.WEIGHTS).write_bytes(packed)
-        (folder / presets.CARD).write_text(card.to_json() + "\n", encoding="utf-8")
-        known = folder / presets.KNOWN
-        known.write_text(json.dumps(made), encoding="utf-8")  # loading asks for the checksum
-        rounded = classifier.from_network(presets.load_preset(folder).model, card, name=name)
+        (folder / preset_file.WEIGHTS).write_bytes(packed)
+        rounded = presets.load_preset(folder).model
+        rounded = classifier.from_network(rounded, card, name=target.name)
         if measure is not None:
             exact = classifier.from_network(model, card, name=model.name)
             faces = split.open_faces(exact, measure, dataset=dataset, data_dir=data_dir)
             found = rounding.compare(exact, rounded, batches=faces.batches)
             made |= {"split": faces.split, **vars(found)}
         made |= _known_output(rounded)
-        known.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(made, indent=2) + "\n"
+        (folder / preset_file.KNOWN).write_text(text, encoding="utf-8")
         text = model_card.render(
-            name,
+            target.name,
             card=card,
             made=made,
             starts=list(starts),
             report=numbers,
             backbone_origin=backbone_origin,
         )
-        (folder / presets.README).write_text(text, encoding="utf-8")
+        (folder / preset_file.README).write_text(text, encoding="utf-8")
         _publish(folder, target)
     return made
-
-
-def preset_name(target: pathlib.Path) -> str:
-    """Of what is written there; a name may have points, such as that of a version."""
-    return target.name.removesuffix(".zip")
 
 
 def _known_output(rounded: classifier.Classifier) -> dict:
@@ -162,12 +154,6 @@ def _numbers(report: Report | str | os.PathLike, *, card: ModelCard) -> dict:
 
 
 def _publish(folder: pathlib.Path, target: pathlib.Path) -> None:
-    if target.suffix == ".zip":
-        with files.atomic_path(target) as partial, zipfile.ZipFile(partial, "w") as archive:
-            for path in sorted(folder.iterdir()):
-                # Without the time of day, equal contents give equal checksums.
-                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())
-        return
     with files.partial_folder(target.parent) as old:
         if target.exists():
             os.rename(target, old / target.name)

@@ -32,7 +32,7 @@ _RELOADED = {
 def define_flags() -> None:
     """Not on import: `ran_tf.launch.train` has flags of the same names."""
     flags.DEFINE_string("workdir", None, "Directory of a training run.")
-    flags.DEFINE_string("model", None, "Name, folder, zip file or URL of a preset.")
+    flags.DEFINE_string("model", None, "Name, folder, file or URL of a preset.")
     flags.mark_flags_as_mutual_exclusive(["workdir", "model"])
     flags.DEFINE_string("export_dir", None, "Where versions are written.")
     flags.DEFINE_string("check", None, "Export to check; nothing is written.")

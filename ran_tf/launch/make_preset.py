@@ -1,8 +1,8 @@
-"""python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR|FILE.zip [--report=FILE]
+"""python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR [--report=FILE]
 
 Packs the weights that a training run keeps as a preset: float16 weights, card, a known output and a
 README. It is loaded again and compared on --split before it appears. To ship one with the package,
-write it to ran_tf/presets/NAME; a zip file can be loaded from a path or as URL#sha256=HEX.
+write it to ran_tf/presets/NAME. Its model.safetensors alone can be loaded, too: as URL#sha256=HEX.
 """
 
 import os
@@ -13,14 +13,11 @@ from absl import flags
 from ran_tf.launch import command, terminal
 from ran_tf.safety import files
 
-# What a package may carry; zip files may be larger.
-_MOST_BYTES = 15_000_000
-
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string("workdir", None, "Directory of a training run.", required=True)
-    flags.DEFINE_string("preset_dir", None, "Folder or *.zip to write.", required=True)
+    flags.DEFINE_string("preset_dir", None, "Folder to write.", required=True)
     flags.DEFINE_bool("overwrite", False, "Replace what is there.")
     flags.DEFINE_string("split", "validation", "TFDS split on which rounding is measured.")
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the run when absent.")
@@ -46,7 +43,7 @@ def make_preset(
       FileNotFoundError: if the run has no finished epoch, or the report is not there.
     """
     import ran_tf
-    from ran_tf.weights import presets, records
+    from ran_tf.weights import records
 
     target, workdir = (pathlib.Path(path).expanduser() for path in (preset_dir, workdir))
     if target.exists() and not overwrite:
@@ -55,11 +52,6 @@ def make_preset(
         )
     files.check_folder("preset_dir", target.parent)
     model = records.load_workdir(workdir, dtype="float32").model
-    if target.suffix != ".zip" and (size := len(presets.pack_weights(model))) > _MOST_BYTES:
-        raise ValueError(
-            f"the weights of a packaged preset must have at most {_MOST_BYTES:,} bytes; write a "
-            f".zip. Received: {size:,} bytes"
-        )
     return ran_tf.save_to_preset(
         model,
         target,
@@ -90,9 +82,7 @@ def main() -> None:
         f"float16 changed the class of {made['changed']} of {made['count']} faces of "
         f"{made['split']}; accuracy {made['correct'] / made['count']:.2%}"
     )
-    target = pathlib.Path(values.preset_dir).expanduser()
-    if target.suffix == ".zip":
-        terminal.say(f"sha256: {files.sha256(target)}")
+    terminal.say(f"sha256: {made['weights_sha256']}")
 
 
 if __name__ == "__main__":

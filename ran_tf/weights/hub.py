@@ -1,7 +1,7 @@
 """Presets where models are kept: Hugging Face (`hf://ORG/NAME`) and Kaggle (`kaggle://...`).
 
 Their clients come with the extra `hub` and are imported on use. What they download is a stranger's,
-and read as any preset is: nothing but its four files is fetched, and no archive is unpacked.
+and read as any preset is: nothing but its three files is fetched, and no archive is unpacked.
 """
 
 import importlib
@@ -79,7 +79,7 @@ def download(address: str) -> pathlib.Path:
 
 
 def upload(address: str, folder: pathlib.Path) -> None:
-    """Sends the four files of a preset's folder, with what the hub reads of the README."""
+    """Sends the three files of a preset's folder, with what the hub reads of the README."""
     scheme, name, version = _parse(address)
     if version:
         raise ValueError(

@@ -1,156 +1,126 @@
-"""Folders, zip files and NumPy archives of strangers, read within bounds.
+"""Files of presets, perhaps of strangers: nothing in them runs, and no size in them is believed.
 
-Nothing is unpacked to the disk, so that no name in an archive leads anywhere; nothing is unpickled.
-What an archive says of its sizes is checked before memory is taken.
+    model.safetensors   float16 arrays by path of variable; vectors (biases, batch normalisations)
+                        float32, whose range they need; in its metadata the card
+    known_output.json   what the network says of `presets.known_faces`; for people and tests
+    README.md           model card for people
+
+Presets from before safetensors have weights.npz and card.json instead; they are still read.
 """
 
-import io
 import math
 import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
-WEIGHTS, CARD, KNOWN, README = FILES = (
-    "weights.npz",
-    "card.json",
-    "known_output.json",
-    "README.md",
-)
-# What unpacks to more times its size is refused. Weights do not get smaller by packing, so a preset
-# of ours unpacks to about itself.
-_MOST_UNPACKED = 4
-# Of one array of an archive, before its numbers.
-_NPY_HEADER = 2**14
+WEIGHTS, KNOWN, README = FILES = ("model.safetensors", "known_output.json", "README.md")
+_OLD_WEIGHTS, _OLD_CARD = "weights.npz", "card.json"
+# The one key of the metadata: several are written in an order of chance.
+_CARD = "card"
+# Of a card, and of the header of an array in an .npz.
+MAX_TEXT, _NPY_HEADER = 2**20, 2**14
 
 
-def read_files(path: pathlib.Path, *, limits: Mapping[str, int]) -> dict[str, bytes]:
-    """Reads some files of a folder or zip file.
+def is_preset(path: str | os.PathLike) -> bool:
+    """Whether a folder or a file looks like a preset."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        return any((path / name).is_file() for name in (WEIGHTS, _OLD_WEIGHTS))
+    return path.suffix == ".safetensors" and path.is_file()
+
+
+def pack(arrays: Mapping[str, np.ndarray], *, card: str) -> bytes:
+    """The contents of model.safetensors."""
+    return safetensors.numpy.save(dict(arrays), metadata={_CARD: card})
+
+
+def read_card(path: pathlib.Path) -> str | bytes:
+    """The text of a preset's card.
 
     Args:
-      path: the folder, or a zip file of its files, perhaps within one folder.
-      limits: names of the files, and how many bytes each may have.
-
-    Returns:
-      Contents by name.
+      path: the folder, or its model.safetensors.
 
     Raises:
-      FileNotFoundError: if one of them is missing.
-      ValueError: if it is another file or damaged, holds a file twice, or exceeds the limits.
+      FileNotFoundError: if a file of it is missing.
+      ValueError: if it is damaged, has no card, or one that is longer than any.
     """
-    if not path.is_file():
-        _require_all(limits, {name for name in limits if (path / name).is_file()}, path=path)
-        for name, limit in limits.items():
-            _check_size(name, (path / name).stat().st_size, limit=limit, path=path)
-        return {name: (path / name).read_bytes() for name in limits}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = _entries(archive, limits=limits, path=path)
-            return {name: archive.read(entry) for name, entry in entries.items()}
-    except (FileNotFoundError, _RefusedError):
-        raise
-    # The parser raises whatever comes of strange bytes.
-    except Exception as error:
+    weights = _weights_of(path)
+    if weights.name == _OLD_WEIGHTS:
+        with (path / _OLD_CARD).open("rb") as file:
+            card = file.read(MAX_TEXT + 1)
+    else:
+        try:
+            with safetensors.safe_open(weights, framework="numpy") as file:
+                card = (file.metadata() or {})[_CARD]
+        except (safetensors.SafetensorError, KeyError) as error:
+            raise _damaged(path, error) from error
+    if len(card) > MAX_TEXT:
         raise ValueError(
-            f"a preset must be a folder or a zip file. Received: {str(path)!r}: "
-            f"{type(error).__name__}: {str(error)[:200]}"
-        ) from error
-
-
-class _RefusedError(ValueError):
-    """An archive that can be read holds what it should not."""
-
-
-def _entries(archive, *, limits: Mapping[str, int], path) -> dict[str, zipfile.ZipInfo]:
-    """The entries of the wanted names: at the top, or else in one folder."""
-    found: dict[str, list[zipfile.ZipInfo]] = {name: [] for name in limits}
-    for entry in archive.infolist():
-        folder, _, name = entry.filename.rpartition("/")
-        if name in limits and "/" not in folder:
-            found[name].append(entry)
-    top = {name: [e for e in entries if "/" not in e.filename] for name, entries in found.items()}
-    if any(top.values()):
-        found = top
-    _require_all(limits, {name for name, entries in found.items() if entries}, path=path)
-    twice = [name for name, entries in found.items() if len(entries) > 1]
-    if twice:
-        raise _RefusedError(
-            f"a preset must hold each file once. Received: {str(path)!r} with {', '.join(twice)} "
-            "twice"
+            f"the card of a preset must have at most {MAX_TEXT:,} bytes. Received: {str(path)!r}"
         )
-    entries = {name: one for name, (one,) in found.items()}
-    for name, entry in entries.items():
-        _check_size(name, entry.file_size, limit=limits[name], path=path)
-    unpacked = sum(entry.file_size for entry in entries.values())
-    most = _MOST_UNPACKED * path.stat().st_size + 2**16
-    if unpacked > most:
-        raise _RefusedError(
-            f"a preset of this size must unpack to at most {most:,} bytes. "
-            f"Received: {str(path)!r} of {unpacked:,} bytes unpacked"
-        )
-    return entries
-
-
-def _require_all(limits, found: set[str], *, path: pathlib.Path) -> None:
-    missing = [name for name in limits if name not in found]
-    if missing:
-        raise FileNotFoundError(
-            f"a preset must hold {', '.join(limits)}; {', '.join(missing)} is missing. "
-            f"Received: {str(path)!r}"
-        )
-
-
-def _check_size(name: str, size: int, *, limit: int, path: pathlib.Path) -> None:
-    if size > limit:
-        raise _RefusedError(
-            f"{name} of a preset must have at most {limit:,} bytes. "
-            f"Received: {size:,} bytes in {str(path)!r}"
-        )
+    return card
 
 
 def read_arrays(
-    data: bytes, *, shapes: Mapping[str, tuple[int, ...]], source: str | os.PathLike
+    path: pathlib.Path, *, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """Reads the arrays of an `.npz` file.
+    """Reads the weights of a preset.
 
     Args:
-      data: the file.
+      path: the folder, or its model.safetensors.
       shapes: of the arrays that it must hold, all and no others, by name.
-      source: the preset, for errors.
 
     Returns:
       f32 arrays by name, all finite.
 
     Raises:
-      ValueError: if it is damaged, or holds others.
+      FileNotFoundError: if they are missing.
+      ValueError: if they are damaged, or others.
     """
+    weights = _weights_of(path)
+    read = _read_npz if weights.name == _OLD_WEIGHTS else _read_safetensors
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            wrong = sorted(shapes.keys() ^ set(arrays.files))
-            for name in sorted(shapes.keys() & set(arrays.files)):
-                # Before the array is made: its header may claim anything.
-                most = 8 * math.prod(shapes[name]) + _NPY_HEADER
-                if arrays.zip.getinfo(f"{name}.npy").file_size > most:
-                    wrong.append(name)
-            if not wrong:
-                # What is finite in 64 bits may not be in 32.
-                with np.errstate(over="ignore"):
-                    found = {name: _as_float32(arrays[name]) for name in shapes}
-                wrong = sorted(name for name in shapes if not _fits(found[name], shapes[name]))
+        names, found = read(weights, shapes)
+        # What is finite in 64 bits may not be in 32.
+        with np.errstate(over="ignore"):
+            arrays = {name: _as_float32(array) for name, array in found.items()}
     # The parsers of both formats raise whatever comes of strange bytes.
     except Exception as error:
-        raise ValueError(
-            f"the weights of a preset must be a NumPy archive of plain arrays. "
-            f"Received: {str(source)!r}: {type(error).__name__}: {str(error)[:200]}"
-        ) from error
+        raise _damaged(path, error) from error
+    sound = {name for name, shape in shapes.items() if _fits(arrays.get(name), shape)}
+    wrong = sorted((names | shapes.keys()) - sound)
     if wrong:
         raise ValueError(
             f"the weights of a preset must be those of the network on its card, and finite; "
-            f"{len(wrong)} differ: {', '.join(wrong[:5])}. Received: {str(source)!r}"
+            f"{len(wrong)} differ: {', '.join(wrong[:5])}. Received: {str(path)!r}"
         )
-    return found
+    return arrays
+
+
+def _read_safetensors(path: pathlib.Path, shapes) -> tuple[set[str], dict[str, np.ndarray]]:
+    """All names in a file, and the arrays of those whose size is that of our shape."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        names = set(file.keys())
+        fitting = [n for n in names & shapes.keys() if _shape_in(file, n) == shapes[n]]
+        return names, {name: file.get_tensor(name) for name in fitting}
+
+
+def _shape_in(file, name: str) -> tuple[int, ...]:
+    return tuple(file.get_slice(name).get_shape())
+
+
+def _read_npz(path: pathlib.Path, shapes) -> tuple[set[str], dict[str, np.ndarray]]:
+    """As `_read_safetensors`."""
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        # What it unpacks to, before it is unpacked; the header of an array may claim anything.
+        sizes = {name: file.zip.getinfo(f"{name}.npy").file_size for name in file.files}
+        most = {name: 8 * math.prod(shape) + _NPY_HEADER for name, shape in shapes.items()}
+        fitting = [n for n in sizes.keys() & shapes.keys() if sizes[n] <= most[n]]
+        return set(file.files), {name: file[name] for name in fitting}
 
 
 def _as_float32(array) -> np.ndarray | None:
@@ -162,3 +132,22 @@ def _as_float32(array) -> np.ndarray | None:
 
 def _fits(array: np.ndarray | None, shape: tuple[int, ...]) -> bool:
     return array is not None and array.shape == shape and bool(np.isfinite(array).all())
+
+
+def _weights_of(path: pathlib.Path) -> pathlib.Path:
+    """The file with the weights of a preset: one of two names in a folder, or the path itself."""
+    if path.is_file():
+        return path
+    old = path / _OLD_WEIGHTS
+    weights = old if old.is_file() else path / WEIGHTS
+    if not weights.is_file():
+        raise FileNotFoundError(f"a preset must hold {WEIGHTS}. Received: {str(path)!r}")
+    return weights
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> ValueError:
+    said = " ".join(str(error).split())[:200]
+    return ValueError(
+        "the weights of a preset must be a whole file of safetensors, with a card in its metadata. "
+        f"Received: {str(path)!r}: {type(error).__name__}: {said}"
+    )

@@ -1,19 +1,10 @@
 """Trained networks in a few megabytes: those that come with the package, and others like them.
 
-    <name>/ or <name>.zip
-        weights.npz         float16 arrays by path of variable, nothing pickled; vectors (biases,
-                            batch normalisations) float32, whose range they need
-        card.json           `ModelCard`
-        known_output.json   SHA-256 of the weights, and what the network says of `known_faces`
-        README.md           model card for people
-
+A preset is a folder, see `preset_file`, or the model.safetensors in it alone.
 `ran_tf.launch.make_preset` makes one of a training run.
 """
 
 import dataclasses
-import hashlib
-import io
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -25,11 +16,9 @@ from ran_tf.checks import check_choice
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.weights import fetch, hub, preset_file, weights_file
 from ran_tf.weights.card import ModelCard, check_labels, describe_model
-from ran_tf.weights.preset_file import CARD, KNOWN, README, WEIGHTS
+from ran_tf.weights.preset_file import WEIGHTS, is_preset
 
 FOLDER = pathlib.Path(__file__).parents[1] / "presets"
-# Larger files are refused. The weights of VGG-16 take 280 MB.
-MAX_WEIGHTS, MAX_TEXT = 2**30, 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +43,8 @@ def from_preset(
     the classifier of as many classes stays, and that of another number is new.
 
     Args:
-      source: name of a preset that comes with the package, see `ran_tf.presets`; the folder or zip
-        file of one, or its URL#sha256=HEX; `hf://ORG/NAME` of Hugging Face or
+      source: name of a preset that comes with the package, see `ran_tf.presets`; the folder of one,
+        its model.safetensors, or the URL#sha256=HEX of that; `hf://ORG/NAME` of Hugging Face or
         `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of Kaggle (extra `hub`).
       num_classes: of the network; None is the preset's.
       labels: names of its classes, in index order. What the classifier knows of a name that the
@@ -80,8 +69,8 @@ def from_preset(
     if path is None:
         known = ", ".join(known_presets()) or "none is packaged"
         raise ValueError(
-            f"`source` must be the name of a preset ({known}), or the folder, zip file or URL of "
-            f"one. Received: source={str(source)!r}"
+            f"`source` must be the name of a preset ({known}), or the folder, .safetensors file "
+            f"or URL of one. Received: source={str(source)!r}"
         )
     model = load_preset(path, dtype=dtype).model
     if labels is None and num_classes in (None, len(model.card.labels)):
@@ -148,12 +137,11 @@ def upload_preset(address: str, folder: str | os.PathLike) -> None:
     """
     folder = pathlib.Path(folder).expanduser()
     load_preset(folder)
-    preset_file.read_files(folder, limits={README: MAX_TEXT})
     hub.upload(address, folder)
 
 
 def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
-    """The folder or zip file of a preset that `from_preset` takes; None if it is none."""
+    """The folder or file of a preset that `from_preset` takes; None if it is none."""
     if str(source) in known_presets():
         return FOLDER / str(source)
     path = fetch.local_path(source)
@@ -162,53 +150,34 @@ def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
 
 def known_presets() -> tuple[str, ...]:
     """Names of the presets that come with the package."""
-    return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}")))
-
-
-def is_preset(path: str | os.PathLike) -> bool:
-    """Whether a folder or a zip file looks like a preset."""
-    path = pathlib.Path(path)
-    if path.is_dir():
-        return (path / WEIGHTS).is_file()
-    return path.suffix == ".zip" and path.is_file()
+    return tuple(sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}")))
 
 
 def load_preset(path: str | os.PathLike, *, dtype: str = "float32") -> TrainedModel:
-    """Loads the preset in a folder or zip file.
+    """Loads a preset.
 
     Args:
-      path: the folder, or a zip file of its files, perhaps within one folder.
+      path: the folder, or its model.safetensors.
       dtype: policy of the network, whatever it was trained with.
 
     Raises:
       FileNotFoundError: if a file of it is missing.
-      ValueError: if the weights are not those that it was made with, or do not fit its card.
+      ValueError: if it is damaged, or its weights do not fit its card.
     """
-    parts = preset_file.read_files(
-        pathlib.Path(path), limits={WEIGHTS: MAX_WEIGHTS, CARD: MAX_TEXT, KNOWN: MAX_TEXT}
-    )
-    card = ModelCard.from_json(parts[CARD], source=f"{CARD} of {str(path)!r}")
-    expected = _expected_digest(parts[KNOWN], source=str(path))
-    found = hashlib.sha256(parts[WEIGHTS]).hexdigest()
-    if found != expected:
-        raise ValueError(
-            f"{WEIGHTS} must have the SHA-256 {expected}; copy the preset again. "
-            f"Received: {found}, {len(parts[WEIGHTS]):,} bytes, in {str(path)!r}"
-        )
+    path = pathlib.Path(path)
+    card = read_card(path)
     model = build_network(card, dtype=dtype, source=str(path))
     weights = weights_file.weights_by_path(model)
-    arrays = preset_file.read_arrays(
-        parts[WEIGHTS], shapes={n: tuple(v.shape) for n, v in weights.items()}, source=str(path)
-    )
+    arrays = preset_file.read_arrays(path, shapes={n: tuple(v.shape) for n, v in weights.items()})
     for name, weight in weights.items():
         weight.assign(arrays[name])
     return TrainedModel(model=model, card=card)
 
 
 def read_card(path: str | os.PathLike) -> ModelCard:
-    """The card of the preset in a folder or zip file; raises as `load_preset` does."""
-    parts = preset_file.read_files(pathlib.Path(path), limits={CARD: MAX_TEXT})
-    return ModelCard.from_json(parts[CARD], source=f"{CARD} of {str(path)!r}")
+    """The card of a preset; arguments and errors as `load_preset`."""
+    text = preset_file.read_card(pathlib.Path(path))
+    return ModelCard.from_json(text, source=f"the card of {str(path)!r}")
 
 
 def build_network(
@@ -242,18 +211,8 @@ def build_network(
     return model
 
 
-def _expected_digest(text: bytes, *, source: str) -> str:
-    try:
-        return str(json.loads(text)["weights_sha256"])[:64]
-    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        raise ValueError(
-            f"{KNOWN} must be a JSON object with weights_sha256. Received: {source!r}: "
-            f"{text[:40]!r}"
-        ) from error
-
-
-def pack_weights(model: RegionAttentionNetwork) -> bytes:
-    """The contents of weights.npz.
+def pack_weights(model: RegionAttentionNetwork, card: ModelCard) -> bytes:
+    """The contents of model.safetensors.
 
     Raises:
       ValueError: if a weight does not fit into float16.
@@ -268,9 +227,7 @@ def pack_weights(model: RegionAttentionNetwork) -> bytes:
                 "weights must be finite and below 65,504, the largest float16. "
                 f"Received: {name}, largest {np.abs(value).max():.4g}"
             )
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
-    return packed.getvalue()
+    return preset_file.pack(arrays, card=card.to_json())
 
 
 def known_faces() -> np.ndarray:

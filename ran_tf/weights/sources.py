@@ -3,8 +3,8 @@
 A source is, in this order,
     the name of a preset that comes with the package (./NAME is a folder of that name)
     URL#sha256=HEX of one of the files below, which is downloaded once; hf://ORG/NAME or
-        kaggle://OWNER/MODEL/FRAMEWORK/VARIATION of a preset likewise, see `models.hub`
-    the folder or zip file of a preset
+        kaggle://OWNER/MODEL/FRAMEWORK/VARIATION of a preset likewise, see `hub`
+    the folder of a preset, or its model.safetensors
     EXPORT_DIR, or one version in it
     the work directory of a training run
     FILE.weights.h5 (to start training from; it has no card and cannot predict)
@@ -56,10 +56,10 @@ def resolve(source: str | os.PathLike) -> Source:
     error = ValueError if path.is_file() else FileNotFoundError
     raise error(
         "a model must be the name of a preset "
-        f"({', '.join(presets.known_presets()) or 'none is packaged'}), a preset's folder or zip "
-        "file, a folder written by ran_tf.launch.export or one of its versions, the work directory "
-        "of a training run with at least one finished epoch, or, to start training from, a "
-        f".weights.h5 file such as ran_tf.launch.convert writes. Received: source={name!r}"
+        f"({', '.join(presets.known_presets()) or 'none is packaged'}), a preset's folder or "
+        "model.safetensors, a folder written by ran_tf.launch.export or one of its versions, the "
+        "work directory of a training run with at least one finished epoch, or, to start training "
+        f"from, a .weights.h5 file such as ran_tf.launch.convert writes. Received: source={name!r}"
         + ("" if path.exists() else ", which does not exist")
     )
 

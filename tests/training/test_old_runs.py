@@ -11,7 +11,7 @@ import pytest
 import ran_tf
 from ran_tf.exports import export
 from ran_tf.training import initialise
-from ran_tf.weights import presets, records, sources
+from ran_tf.weights import preset_file, presets, records, sources
 from tests.exports.test_export import random_faces
 from tests.fixtures import tiny_backbone as tiny_backbone  # registers "tiny"
 
@@ -101,5 +101,5 @@ def test_an_export_and_a_preset_are_used(small_export, tmp_path):
     assert source.kind == "export" and export.read_card(source.path).loss_margin == 0.02
     for folder in pathlib.Path(presets.FOLDER).iterdir():
         # Those that the package brings are of before.
-        assert "loss_margin" not in json.loads((folder / "card.json").read_text())
+        assert "loss_margin" not in json.loads(preset_file.read_card(folder))
         assert presets.read_card(folder).loss_margin == 0.02

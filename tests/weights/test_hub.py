@@ -71,16 +71,17 @@ def hub(request, tmp_path, monkeypatch):
 
 
 def uploaded(hub) -> pathlib.Path:
-    return next(path.parent for path in hub.home.rglob("weights.npz") if not path.is_symlink())
+    return next(
+        path.parent for path in hub.home.rglob("model.safetensors") if not path.is_symlink()
+    )
 
 
 def test_what_is_uploaded_comes_back(hub):
     ran_tf.upload_preset(hub.address, PRESET)
     assert {path.name for path in uploaded(hub).iterdir()} == {
         "README.md",
-        "card.json",
         "known_output.json",
-        "weights.npz",
+        "model.safetensors",
     }
     for address in (hub.address, hub.address + hub.version):
         card = ran_tf.from_preset(address).card
@@ -93,8 +94,8 @@ def test_what_is_uploaded_comes_back(hub):
 
 def test_what_a_stranger_keeps_there_is_read_as_a_strangers(hub):
     ran_tf.upload_preset(hub.address, PRESET)
-    (uploaded(hub) / "weights.npz").write_bytes(b"\x80\x04pickled")
-    with pytest.raises(ValueError, match="must have the SHA-256"):
+    (uploaded(hub) / "model.safetensors").write_bytes(b"\x80\x04pickled")
+    with pytest.raises(ValueError, match="must be a whole file of safetensors"):
         ran_tf.from_preset(hub.address)
 
 
@@ -106,7 +107,7 @@ def test_what_is_not_there_is_one_error(hub):
             ran_tf.from_preset(hub.address + wrong)
     with pytest.raises(ValueError, match="no version"):
         ran_tf.upload_preset(hub.address + hub.version, PRESET)
-    with pytest.raises(FileNotFoundError, match=r"weights\.npz"):
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         ran_tf.upload_preset(hub.address, hub.home)
 
 

@@ -1,4 +1,4 @@
-"""Presets: made by the command, loaded by name, folder, zip and URL; those that are packaged."""
+"""Presets: made by the command, loaded by name, folder, file and URL; those that are packaged."""
 
 import contextlib
 import dataclasses
@@ -6,9 +6,6 @@ import functools
 import hashlib
 import http.server
 import json
-import pathlib
-import subprocess
-import sys
 import threading
 import types
 
@@ -16,13 +13,13 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf.evaluation import make_preset as packing
 from ran_tf.evaluation import model_card
 from ran_tf.exports import export
 from ran_tf.launch import evaluate, make_preset
 from ran_tf.launch import export as export_command
 from ran_tf.training import initialise
-from ran_tf.weights import fetch, presets, records, sources
+from ran_tf.weights import fetch, preset_file, presets, records, sources
+from ran_tf.weights.weights_file import weights_by_path
 from tests.exports.test_export import make_card, make_model
 
 PACKAGED = presets.known_presets()
@@ -41,27 +38,13 @@ def workdir(tmp_path_factory):
 def small(workdir, synthetic_dir, tmp_path_factory):
     """A folder of presets with one that is called `small`."""
     folder = tmp_path_factory.mktemp("presets")
-    arguments = {
-        "workdir": workdir,
-        "preset_dir": folder / "small",
-        "split": "test[:24]",
-        "data_dir": synthetic_dir,
-        "backbone_origin": "Nobody's weights.",
-    }
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ran_tf.launch.make_preset",
-            *(f"--{name}={value}" for name, value in arguments.items()),
-        ],
-        cwd=pathlib.Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
+    make_preset.make_preset(
+        workdir,
+        preset_dir=folder / "small",
+        split="test[:24]",
+        data_dir=synthetic_dir,
+        backbone_origin="Nobody's weights.",
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "of 24 faces of test[:24]" in done.stdout
     return folder / "small"
 
 
@@ -94,7 +77,7 @@ def packaged(small, monkeypatch):
 
 
 def check_known_output(path):
-    known = json.loads((path / presets.KNOWN).read_text())
+    known = json.loads((path / preset_file.KNOWN).read_text())
     faces = presets.known_faces()
     for prediction, expected in zip(
         ran_tf.Predictor(path)(faces), known["probabilities"], strict=True
@@ -120,7 +103,7 @@ def test_a_preset_is_the_model_rounded(small, packaged):
         else:
             np.testing.assert_array_equal(new, old.astype(np.float16).astype(np.float32))
     check_known_output(small)
-    text = (small / presets.README).read_text()
+    text = (small / preset_file.README).read_text()
     for wanted in ("## Not for", "research", "Nobody's weights.", "neutral, happiness", "SHA-256"):
         assert wanted in text
     card = presets.load_preset(small).card
@@ -181,24 +164,35 @@ def test_unknown_names_name_the_known(packaged, tmp_path):
 
 
 def test_broken_presets(small, tmp_path):
-    for name in (presets.CARD, presets.KNOWN, presets.WEIGHTS):
-        (tmp_path / name).write_bytes((small / name).read_bytes())
-    (tmp_path / presets.WEIGHTS).write_bytes(b"version https://git-lfs")
-    with pytest.raises(ValueError, match="must have the SHA-256 .* Received: .*, 23 bytes"):
+    whole = (small / preset_file.WEIGHTS).read_bytes()
+    for data in (b"version https://git-lfs", b"", whole[:-1], whole + b"x", b"PK\3\4"):
+        (tmp_path / preset_file.WEIGHTS).write_bytes(data)
+        with pytest.raises(ValueError, match="whole file of safetensors") as caught:
+            presets.load_preset(tmp_path)
+        assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / preset_file.WEIGHTS).unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         presets.load_preset(tmp_path)
-    (tmp_path / presets.KNOWN).unlink()
-    with pytest.raises(FileNotFoundError, match=r"known_output\.json is missing"):
+
+
+def test_presets_from_before_safetensors_are_read(small, tmp_path):
+    new = presets.load_preset(small)
+    arrays = {name: np.asarray(v) for name, v in weights_by_path(new.model).items()}
+    np.savez_compressed(tmp_path / "weights.npz", **arrays)
+    with pytest.raises(FileNotFoundError, match=r"card\.json"):
         presets.load_preset(tmp_path)
-    (tmp_path / "x.zip").write_bytes(b"no zip")
-    with pytest.raises(ValueError, match="folder or a zip file"):
-        presets.load_preset(tmp_path / "x.zip")
+    (tmp_path / "card.json").write_text(new.card.to_json())
+    old = presets.load_preset(tmp_path)
+    assert old.card == new.card and sources.resolve(tmp_path).kind == "preset"
+    for one, other in zip(old.model.weights, new.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_pack_refuses_what_float16_cannot_hold():
     model = ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32))
     model.classifier.kernel.assign(model.classifier.kernel + 1e5)
     with pytest.raises(ValueError, match="largest float16. Received: classifier/kernel"):
-        presets.pack_weights(model)
+        presets.pack_weights(model, make_card())
 
 
 @contextlib.contextmanager
@@ -217,25 +211,22 @@ def serve(folder):
         thread.join()
 
 
-def test_zip_and_url(workdir, small, synthetic_dir, tmp_path, monkeypatch):
+def test_a_file_and_its_url(small, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    path = tmp_path / "served" / "large.zip"
-    options = {"split": "test[:24]", "data_dir": synthetic_dir}
-    make_preset.make_preset(workdir, preset_dir=path, **options)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    make_preset.make_preset(workdir, preset_dir=path, overwrite=True, **options)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    name = preset_file.WEIGHTS
+    digest = json.loads((small / preset_file.KNOWN).read_text())["weights_sha256"]
     kernel = presets.load_preset(small).model.classifier.kernel
-    with serve(path.parent) as address:
-        url = f"{address}/large.zip"
-        trained = sources.load_trained(f"{url}#sha256={digest}")
-        np.testing.assert_array_equal(trained.model.classifier.kernel, kernel)
+    with serve(small) as address:
+        url = f"{address}/{name}"
+        for source in (small / name, f"{url}#sha256={digest}"):
+            trained = sources.load_trained(source)
+            np.testing.assert_array_equal(trained.model.classifier.kernel, kernel)
         with pytest.raises(ValueError, match="must end in #sha256="):
             sources.resolve(url)
         with pytest.raises(ValueError, match=f"nothing was kept. Received: {digest}"):
             fetch.fetch(f"{url}#sha256={'0' * 64}")
         with pytest.raises(OSError, match="cannot be downloaded: HTTP Error 404"):
-            fetch.fetch(f"{address}/none.zip#sha256={'0' * 64}")
+            fetch.fetch(f"{address}/none#sha256={'0' * 64}")
     # From the cache: nobody answers any more.
     assert sources.resolve(f"{url}#sha256={digest}").kind == "preset"
     assert len(list((tmp_path / "home" / "ran_tf").iterdir())) == 1
@@ -292,18 +283,6 @@ def test_a_report_of_something_else_is_refused_before_the_work(tmp_path, monkeyp
             make({**good, "model": {"card": {**told, "model": model}}})
 
 
-def test_the_name_of_a_preset_may_have_points():
-    for path in ("presets/ran_v0.1", "presets/ran_v0.1.zip"):
-        assert packing.preset_name(pathlib.Path(path)) == "ran_v0.1"
-
-
-def test_what_a_package_cannot_carry_is_to_be_a_zip(workdir, tmp_path, monkeypatch):
-    monkeypatch.setattr(make_preset, "_MOST_BYTES", 1000)
-    with pytest.raises(ValueError, match=r"at most 1,000 bytes; write a \.zip"):
-        make_preset.make_preset(workdir, preset_dir=tmp_path / "new")
-    assert not list(tmp_path.iterdir())
-
-
 def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="--overwrite"):
         make_preset.make_preset(workdir, preset_dir=small)
@@ -324,4 +303,4 @@ def test_packaged_presets_say_what_they_said(name):
     check_known_output(path)
     card = presets.load_preset(path).card
     assert card.labels == ran_tf.LABELS[card.family]
-    assert (path / presets.README).is_file()
+    assert (path / preset_file.README).is_file()
