@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ran_tf import registry
-from ran_tf.checks import check_choice, check_range, check_whole, unknown
+from ran_tf.checks import check_choice, check_range, check_whole
 
 CHOICES = ("largest", "centre")
 
@@ -140,8 +140,6 @@ def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "lar
         raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
     if rule == "largest":
         return max(faces, key=lambda face: face.area)
-    if rule != "centre":
-        raise unknown("choose", rule)
     y0, x0, y1, x1 = np.stack([face.box for face in faces]).T
     distances = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
     return faces[int(np.argmin(distances))]

@@ -86,7 +86,7 @@ def align_folder(
       FileNotFoundError: no folder, no photos, or no weights.
       ValueError: two photos, or faces, might get the same id; `output_dir` was begun with other
         settings, or is `input_dir`.
-      RuntimeError: processes die as they start, or at each of three photos in a row.
+      RuntimeError: processes die at each of three photos in a row.
     """
     check_whole("processes", processes, low=1)
     started = time.monotonic()
@@ -229,6 +229,6 @@ def _is_finished(record: Record, output_dir: Path) -> bool:
 
 
 def _remove_temporary(output_dir: Path) -> None:
-    """Removes what a killed process was writing (`files.atomic_path`)."""
-    for partial in output_dir.rglob(".partial-*"):
-        partial.unlink(missing_ok=True)
+    """Removes what killed processes were writing."""
+    for folder in {partial.parent for partial in output_dir.rglob(".partial-*")}:
+        files.remove_partial(folder)

@@ -76,7 +76,7 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
         try:
             earlier = settings.fingerprint(dict(json.loads(lines[0])))
             records = [_record(json.loads(line)) for line in lines[1:]]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{path} is not a journal of this version: delete it to begin anew. "
                 f"Received: {error}"

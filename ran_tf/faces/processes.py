@@ -1,18 +1,18 @@
 """Work spread over processes, any of which may die: what killed it is found, and the rest is done.
 
 Detectors are native code: a photo can crash the process that searches it, and the system kills
-processes for want of memory. Neither may end a run of many hours, nor hide which photo it was.
+processes for want of memory. Neither may end a run of many hours, nor hide which photo it was. A
+`ProcessPoolExecutor` is lost as a whole with any of its processes, and does not say how that ended.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 
 # So many in a row, each at another item, and the items are not to blame.
 _MAX_DEATHS = 3
@@ -33,8 +33,8 @@ def run_in_processes(
 ) -> Iterator[list]:
     """Yields the results of each piece of work as it is finished.
 
-    Where a process dies, what was in hand is done once more, item by item in one process, and then
-    the rest. If no item kills that process, memory may have been short: the rest gets half as many.
+    Where a process dies, its piece is done once more, item by item: one that kills its process
+    again is lost. Where the system killed it, memory may be short, and no other takes its place.
 
     Args:
       work: pieces, each a list of items.
@@ -44,109 +44,111 @@ def run_in_processes(
       processes: how many at most.
 
     Raises:
-      RuntimeError: a process dies as it starts, or at each of three items in a row.
+      RuntimeError: processes die at each of three items in a row.
     """
-    waiting = collections.deque(work)
-    while waiting:
-        unfinished = yield from _run_until_a_death(waiting, start, task, processes)
-        items = [item for piece in unfinished for item in piece]
-        deaths = yield from _run_one_by_one(items, start, task, lost)
-        if not deaths:
-            processes = max(1, processes // 2)
+    waiting, deaths = collections.deque(work), 0
+    workers = [_Worker(start, task) for _ in range(min(processes, len(waiting)))]
+    try:
+        while waiting or any(worker.items for worker in workers):
+            for worker in workers:
+                if waiting and not worker.items:
+                    worker.take(waiting.popleft())
+            busy = {worker.pipe: worker for worker in workers if worker.items}
+            for worker in map(busy.get, connection.wait(busy)):
+                items, results = worker.items, worker.finish()
+                if results is not None:
+                    deaths = 0
+                    yield results
+                    continue
+                ending = worker.end()
+                workers.remove(worker)
+                if not workers or worker.exitcode != -signal.SIGKILL:
+                    workers.append(_Worker(start, task))
+                if len(items) > 1:
+                    waiting.extendleft([item] for item in reversed(items))
+                    continue
+                deaths += 1
+                yield [lost(items[0], ending)]
+                if deaths == _MAX_DEATHS:
+                    raise RuntimeError(
+                        f"a worker process died at each of {_MAX_DEATHS} items in a row, which is "
+                        "hardly for the items: what it wrote above may say why; look for memory, "
+                        "or reinstall what finds faces; processes=1 works without any. What is "
+                        f"done is kept. Received: {items[0]!r}, {ending}"
+                    )
+    finally:
+        for worker in workers:
+            worker.end()
 
 
-def _run_until_a_death(waiting: collections.deque, start, task, processes: int):
-    """Yields results; empties `waiting`, and returns the pieces in hand when a process died."""
-    in_hand = {}
-    with _open_pool(min(processes, len(waiting)), start) as pool:
+class _Worker:
+    """A process, and the piece that it works on.
+
+    Attributes:
+      pipe: readable when it has finished, or died.
+      items: the piece; none when it is idle.
+    """
+
+    def __init__(self, start, task):
+        # Not forked: TensorFlow and ONNX Runtime do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.items: list = []
+        self._process = context.Process(target=_serve, args=(theirs, start, task), daemon=True)
+        # Ctrl-C is for this process alone.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            while waiting or in_hand:
-                # Two for each process, so that none waits; no more, for all of them are suspects.
-                while waiting and len(in_hand) < 2 * processes:
-                    future = _submit(pool, task, waiting[0])
-                    in_hand[future] = waiting.popleft()
-                done, _ = concurrent.futures.wait(
-                    in_hand, return_when=concurrent.futures.FIRST_COMPLETED
-                )
-                # The whole ones first, for the others end this.
-                for future in sorted(done, key=lambda x: x.exception() is not None):
-                    results = future.result()
-                    del in_hand[future]
-                    yield results
-        except BrokenProcessPool:
-            pass
-    return list(in_hand.values())
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+
+    @property
+    def exitcode(self) -> int:
+        return self._process.exitcode
+
+    def take(self, items: list) -> None:
+        self.items = items
+        with contextlib.suppress(BrokenPipeError):  # dead: `finish` tells
+            self.pipe.send(items)
+
+    def finish(self) -> list | None:
+        """The results of its piece; None if it died. Raises what the task raised."""
+        self.items = []
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            return None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def end(self) -> str:
+        """Ends the process at once, for what it writes is whole or absent; how it ended."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+        if self.exitcode == -signal.SIGKILL:
+            return "SIGKILL, perhaps for want of memory"
+        if self.exitcode < 0:
+            return signal.Signals(-self.exitcode).name
+        return f"exit status {self.exitcode}"
 
 
-def _run_one_by_one(items: list, start, task, lost):
-    """Yields the result of each item; returns how many of them killed their process."""
-    waiting, deaths, in_a_row = collections.deque(items), 0, 0
-    while waiting:
-        with _open_pool(1, start) as pool:
-            try:
-                process = _find_process(_submit(pool, os.getpid).result())
-            except BrokenProcessPool as error:
-                raise RuntimeError(
-                    "a worker process died as it started: what it wrote above says why; "
-                    f"processes=1 works without any. Received: {len(waiting):,} items to do"
-                ) from error
-            with contextlib.suppress(BrokenProcessPool):
-                while waiting:
-                    results = _submit(pool, task, [waiting[0]]).result()
-                    waiting.popleft()
-                    in_a_row = 0
-                    yield results
-        if waiting:
-            deaths, in_a_row, ending = deaths + 1, in_a_row + 1, _describe(process.exitcode)
-            item = waiting.popleft()
-            yield [lost(item, ending)]
-            if in_a_row == _MAX_DEATHS:
-                raise RuntimeError(
-                    f"a worker process died at each of {_MAX_DEATHS} items in a row, which is "
-                    "hardly for the items: look for memory, or reinstall what finds faces. What is "
-                    f"done is kept. Received: {item!r}, {ending}"
-                )
-    return deaths
+def _serve(pipe, start, task) -> None:
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    start()
+    while True:
+        items = pipe.recv()
+        try:
+            answer = task(items)
+        except Exception as error:
+            answer = error
+        pipe.send(answer)
 
 
-@contextlib.contextmanager
-def _open_pool(processes: int, start) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    """A pool whose processes are gone afterwards, at once where nobody waits for results."""
-    others = multiprocessing.active_children()
-    # Not forked: TensorFlow and ONNX Runtime do not survive a fork.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=start
-    )
-    try:
-        yield pool
-    except (KeyboardInterrupt, GeneratorExit):
-        # Not after the work in hand: what they write is whole or absent.
-        for worker in set(multiprocessing.active_children()).difference(others):
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _submit(pool, task, *arguments) -> concurrent.futures.Future:
-    """Submits with Ctrl-C ignored, which a process that this starts inherits."""
-    if threading.current_thread() is not threading.main_thread():  # where Python cannot
-        return pool.submit(task, *arguments)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return pool.submit(task, *arguments)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _find_process(pid: int):
-    return next(x for x in multiprocessing.active_children() if x.pid == pid)
-
-
-def _describe(exitcode: int) -> str:
-    """How a process ended, in words."""
-    if exitcode == -signal.SIGKILL:
-        return "SIGKILL, perhaps for want of memory"
-    if exitcode < 0:
-        return signal.Signals(-exitcode).name
-    return f"exit status {exitcode}"
+def _die_with_parent() -> None:
+    # A killed parent cannot stop its workers.
+    multiprocessing.parent_process().join()
+    os._exit(1)

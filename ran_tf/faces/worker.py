@@ -1,9 +1,6 @@
 """What happens to each photo of a folder: read, search, choose, align, write."""
 
 import dataclasses
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +8,7 @@ import cv2
 import numpy as np
 
 from ran_tf import registry
-from ran_tf.checks import check_choice, check_framing, check_whole, unknown
+from ran_tf.checks import check_choice, check_framing, check_whole
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
     CHOICES,
@@ -126,13 +123,12 @@ def crashed(path: str, ending: str) -> Record:
 def start_worker(
     config: AlignConfig, input_dir: str, output_dir: str, make: Callable | None
 ) -> None:
-    """Prepares a worker process: one thread, no accelerator, no life after its parent.
+    """Prepares a worker process: one thread, no accelerator.
 
     `make` is a user's detector, which a new process does not know; None of ours.
     """
     if make is not None:
         registry.DETECTORS.register(config.detector.name, make)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     if config.detector.name == "mtcnn":
         import tensorflow as tf
@@ -187,16 +183,13 @@ def _one_line(error: Exception) -> str:
 def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:
     name = output_id(path, config)
     if not faces:
+        outputs = ()
         if config.landmarks_only:
             outputs = (Output(id=name, path="", landmarks=None),)
         elif config.no_face == "keep":
             square = centre_square(image, size=config.size)
             written = _write_image(output_dir, name, square, format=config.format)
             outputs = (Output(id=name, path=written, landmarks=None),)
-        elif config.no_face == "skip":
-            outputs = ()
-        else:
-            raise unknown("no_face", config.no_face)
         return Record(path, "no_face", outputs=outputs)
     count, note = len(faces), ""
     if count > 1 and config.many_faces == "skip":
@@ -206,12 +199,10 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         faces = sorted(faces, key=lambda face: -face.area)
         names = [face_id(name, i) for i in range(count)]
         note = "all written"
-    elif count == 1 or config.many_faces == "choose":
+    else:
         faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
         names = [name]
         note = f"took the {config.choose}" * (count > 1)
-    else:
-        raise unknown("many_faces", config.many_faces)
     outputs = []
     for face, face_name in zip(faces, names, strict=True):
         if config.landmarks_only:
@@ -233,9 +224,3 @@ def _write_image(output_dir: str, name: str, image: np.ndarray, *, format: str) 
     with atomic_path(path) as partial:
         partial.write_bytes(data.tobytes())
     return written
-
-
-def _die_with_parent() -> None:
-    # A killed parent cannot stop its workers, and they would wait for work forever.
-    multiprocessing.parent_process().join()
-    os._exit(1)

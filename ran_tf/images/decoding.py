@@ -1,8 +1,4 @@
-"""Encoded images (the bytes of a file) to pixels, within limits.
-
-`ran_tf` and `tfds_builders` each have this file, letter for letter: neither needs the other, and
-both read the same files as the same pixels.
-"""
+"""Encoded images (the bytes of a file) to pixels, within limits."""
 
 import errno
 import io

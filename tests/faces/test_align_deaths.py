@@ -51,7 +51,8 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
     assert all(cv2.imread(str(path)).shape == (224, 224, 3) for path in written)
 
     # What a kill leaves in the middle of a write.
-    (killed / ".partial-x.png").write_bytes(b"half")
+    (killed / ".partial-abcd1234").mkdir()
+    (killed / ".partial-abcd1234" / "x.png").write_bytes(b"half")
     with journal.open("a") as file:
         file.write('{"path": "fer00')
     done_before = {path: path.stat().st_mtime_ns for path in written}
@@ -90,7 +91,7 @@ def start_worker(config, input_dir, output_dir, make):
 def process_or_die(output_dir, paths):
     """In place of `worker.process_in_worker`: one photo crashes native code, in mid-write."""
     if "fer0000100.png" in paths:
-        (output_dir / ".partial-x.png").write_bytes(b"half")
+        (output_dir / ".partial-abcd1234").mkdir(exist_ok=True)
         signal.raise_signal(signal.SIGSEGV)
     return worker.process_in_worker(paths)
 

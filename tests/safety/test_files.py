@@ -125,7 +125,7 @@ def test_commands_try_where_they_write(tmp_path, monkeypatch, parse, module, arg
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
     kill = (
-        "import os, sys; from ran_tf import files\n"
+        "import os, sys; from ran_tf.safety import files\n"
         "with files.partial_folder(sys.argv[1]) as folder:\n"
         "    (folder / 'x').write_text('x')\n"
         "    with files.atomic_path(sys.argv[1] + '/report.md') as file:\n"
