@@ -1,10 +1,15 @@
 """Checks of arguments; each error names the argument, what was expected, and what was received."""
 
 import numbers
+import unicodedata
 from typing import Any
 
 # Beyond them is a mistake, or a stranger's file: what a value may make this process allocate.
 MAX_SIDE, MAX_REGIONS, MAX_COUNT = 4096, 256, 10**6
+# Characters of a class' name: it is a word or two, and stands in tables.
+MAX_LABEL = 100
+# Control characters, halves of characters (a file's name that is no UTF-8), ends of lines.
+_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
 
 class InvalidArgument(ValueError):
@@ -38,6 +43,16 @@ def check_choice(name: str, value: Any, choices) -> None:
 def unknown(name: str, value: Any) -> InvalidArgument:
     """What an `else` raises that has no rule for a choice: one made known elsewhere alone."""
     return InvalidArgument(name, "known here", value)
+
+
+def is_label(text: str) -> bool:
+    """Whether the name of a class is one line of text that files keep as it is, one a line."""
+    return (
+        0 < len(text) <= MAX_LABEL
+        and text == text.strip()
+        and "\N{REPLACEMENT CHARACTER}" not in text
+        and not any(unicodedata.category(character) in _NO_TEXT for character in text)
+    )
 
 
 def check_range(name: str, value: float, *, low: float, high: float = float("inf")) -> None:

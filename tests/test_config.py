@@ -21,7 +21,10 @@ CARD = ModelCard(
 ).to_json()
 
 
-@pytest.mark.parametrize("label", ["sad\npy", " happy", "", "x" * 10**6, "\x1b]0;title", 3])
+@pytest.mark.parametrize(
+    "label",
+    ["sad\npy", " happy", "  ", "", "x" * 101, "\x1b]0;title", "a\u2028", "\udce4", "\ufffd", 3],
+)
 def test_a_label_that_is_no_line_of_text_is_refused_in_any_card(label):
     with pytest.raises(ValueError, match="`card.labels` must be names of one line") as caught:
         dataclasses.replace(ModelCard.from_json(CARD), labels=("a", label))

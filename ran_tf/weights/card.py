@@ -2,18 +2,19 @@
 
 import dataclasses
 import json
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from ran_tf import registry, vocabulary
-from ran_tf.checks import check_choice, check_framing, check_range, check_size
+from ran_tf.checks import (
+    MAX_LABEL,
+    check_choice,
+    check_framing,
+    check_range,
+    check_size,
+    is_label,
+)
 from ran_tf.config import ObjectiveConfig, RegionConfig
-
-#: Characters of a class' name.
-MAX_LABEL = 100
-# Control characters, halves of characters, ends of lines.
-_NO_TEXT = ("Cc", "Cs", "Zl", "Zp")
 
 
 def check_labels(name: str, labels: Sequence[str]) -> None:
@@ -28,7 +29,7 @@ def check_labels(name: str, labels: Sequence[str]) -> None:
         without spaces around it and without control characters.
     """
     for label in labels:
-        if not (isinstance(label, str) and _is_label(label)):
+        if not (isinstance(label, str) and is_label(label)):
             raise ValueError(
                 f"`{name}` must be names of one line, of at most {MAX_LABEL} characters, without "
                 "spaces around them and without control characters. "
@@ -38,15 +39,6 @@ def check_labels(name: str, labels: Sequence[str]) -> None:
         raise ValueError(
             f"`{name}` must be at least two names that differ. Received: {str(labels)[:400]}"
         )
-
-
-def _is_label(text: str) -> bool:
-    return (
-        0 < len(text) <= MAX_LABEL
-        and text == text.strip()
-        and "\N{REPLACEMENT CHARACTER}" not in text
-        and not any(unicodedata.category(character) in _NO_TEXT for character in text)
-    )
 
 
 @dataclasses.dataclass(frozen=True)

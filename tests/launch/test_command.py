@@ -1,6 +1,7 @@
 """What a command says of errors."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -225,3 +226,32 @@ def test_a_long_error_begins_with_what_was_received(monkeypatch, capsys):
         raise ValueError("a model must be " + "one of these, " * 20 + ". Received: source='x'")
 
     assert said(monkeypatch, capsys, work).startswith("error: received source='x'")
+
+
+FLAGFILES = {
+    "no text": (b"--epochs=\xff", "--flagfile must be UTF-8 text. Received: 'x.flags', byte 9"),
+    "nested": (b"\n --flagfile=x.flags", "must not name another: .*line 2: '--flagfile=x.flags'"),
+    "positional": (b"nonsense\n--epochs=1", "takes flags only. Received: nonsense"),
+    "long": (b"#" * (2**20 + 1), "at most 1,048,576 bytes. Received: 'x.flags'"),
+    "a folder": (None, "--flagfile must be a file. Received: 'x.flags'"),
+    "a value": (b"--image_size=0", "`--image_size` must be in 2..4096. Received: .*=0"),
+}
+
+
+@pytest.mark.parametrize("case", FLAGFILES)
+def test_a_command_says_it_in_one_line(case, tmp_path, monkeypatch, capsys):
+    data, message = FLAGFILES[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.flags").mkdir() if data is None else (tmp_path / "x.flags").write_bytes(data)
+    code = (
+        "from ran_tf.launch import command, flags\n"
+        "from absl import flags as absl_flags\n"
+        "command.run(lambda: flags.train_config(absl_flags.FLAGS),"
+        " define_flags=flags.define_training_flags)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--flagfile", "x.flags"], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and not done.stdout
+    assert done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr), done.stderr

@@ -95,3 +95,29 @@ def test_draws_are_side_and_place():
     found = boxes.boxes_from_draws([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
     want = [(0.0, 0.0, 1.0, 1.0), (0.3, 0.0, 1.0, 0.7), (0.0, 0.05, 0.95, 1.0)]
     np.testing.assert_allclose(found, want, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(lambda k=k: ran_tf.fixed_boxes(k) for k in (6.0, True, 10**400, "6", None, np.ones(2))),
+        lambda: ran_tf.fixed_boxes(6, variant=[]),
+        *(lambda k=k: ran_tf.random_boxes(k, seed=0) for k in (10**12, 0, 2.0)),
+        *(lambda d=d: boxes.boxes_from_draws(np.full((1, 3), d)) for d in (np.nan, 7.0, "a", -1)),
+        lambda: ran_tf.landmark_boxes(np.full((5, 2), 0.5), radius=np.nan),
+        lambda: ran_tf.landmark_boxes(np.full((5, 2), 0.5), radius=np.zeros((2, 2))),
+        lambda: ran_tf.landmark_boxes(np.full((5, 2), "a")),
+        lambda: ran_tf.landmark_boxes(None),
+    ],
+)
+def test_what_is_no_region_is_refused_before_memory_is_taken(make):
+    with pytest.raises(ValueError, match="`.*Received: ") as caught:
+        make()
+    assert len(str(caught.value)) < 3000
+
+
+def test_a_landmark_far_away_is_one_at_the_edge():
+    for far in (1e39, -1e300, np.inf):
+        found, mask = ran_tf.landmark_boxes(np.full((5, 2), far))
+        assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+        assert mask[0] and found.dtype == np.float32

@@ -6,10 +6,10 @@ import time
 import pytest
 import tensorflow_datasets as tfds
 
+from ran_tf.vocabulary import OCCLUSIONS
 from tests.fixtures import ferplus_files
 from tests.fixtures.real_data import require
 from tfds_builders.reading import conditions, ran_lists
-from tfds_builders.reading.features import OCCLUSIONS
 
 LISTS = ran_lists.FERPLUS_LISTS
 

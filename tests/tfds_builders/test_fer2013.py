@@ -10,11 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from ran_tf import vocabulary
 from ran_tf.launch.prepare import prepare
+from ran_tf.vocabulary import LABELS
 from tests.fixtures.ferplus_files import pixels
 from tfds_builders.fer2013 import fer2013_dataset_builder, source
-from tfds_builders.reading.features import FER2013_EMOTIONS
 
 SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 #: Usage and class of each face; by number also its pixels.
@@ -32,7 +31,7 @@ def write_table(root, *, columns=("emotion", "pixels", "Usage"), name="fer2013.c
     return root
 
 
-def write_folders(root, *, words=FER2013_EMOTIONS, folders=("train", "test", "test")):
+def write_folders(root, *, words=LABELS["fer2013"], folders=("train", "test", "test")):
     """Kaggle's: PublicTest and PrivateTest are in one folder."""
     for number, (usage, label) in enumerate(FACES):
         folder = root / dict(zip(SPLITS, folders, strict=True))[usage] / words[label]
@@ -61,9 +60,8 @@ class Fer2013Test(tfds.testing.DatasetBuilderTestCase):
 
 
 def test_the_emotions_and_counts_are_the_published_ones():
-    assert vocabulary.LABELS["fer2013"] == FER2013_EMOTIONS
     names = tfds_builders.DATASETS["fer2013"](data_dir="unused").info.features["label"].names
-    assert tuple(names) == FER2013_EMOTIONS
+    assert tuple(names) == LABELS["fer2013"]
     counts = source.RELEASE.counts
     assert [sum(counts[split]) for split in SPLITS.values()] == [28709, 3589, 3589]
     # By class in all, as in "Challenges in Representation Learning" (Goodfellow et al. 2013).
@@ -121,9 +119,9 @@ def test_images_that_lost_their_names_keep_the_split_of_their_folder(tmp_path, c
 def test_numbers_by_the_alphabet_are_known_by_their_counts(tmp_path, monkeypatch):
     counts = {split: range(1, 8) for split in SPLITS.values()}
     monkeypatch.setattr(source, "RELEASE", replace_counts(counts))
-    ordered = sorted(FER2013_EMOTIONS)
+    ordered = sorted(LABELS["fer2013"])
     for usage in SPLITS:
-        for label, word in enumerate(FER2013_EMOTIONS):
+        for label, word in enumerate(LABELS["fer2013"]):
             folder = tmp_path / usage / str(ordered.index(word))
             folder.mkdir(parents=True)
             for i in range(label + 1):
@@ -141,7 +139,7 @@ def replace_counts(counts):
     [
         (lambda raw: None, FileNotFoundError, r"holds no FER2013: expected fer2013\.csv or"),
         (
-            lambda raw: write_folders(raw, words=("contempt", *FER2013_EMOTIONS[1:])),
+            lambda raw: write_folders(raw, words=("contempt", *LABELS["fer2013"][1:])),
             ValueError,
             r"train/contempt is no class of FER2013 \(angry, ",
         ),

@@ -9,10 +9,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builders
+from ran_tf.vocabulary import LABELS, OCCLUSIONS
 from tests.fixtures import ferplus_files
 from tests.fixtures.real_data import require
 from tfds_builders.ferplus import ferplus_dataset_builder, source, votes
-from tfds_builders.reading import conditions, features, ran_lists
+from tfds_builders.reading import conditions, ran_lists
 
 #: Test faces that show what is written here, by looking at them: no column order is assumed.
 _LOOKED_AT = {
@@ -106,12 +107,9 @@ def test_all_votes_for_emotions_of_an_ambiguous_face_count():
 
 
 def test_the_emotions_are_in_the_order_of_the_vote_columns():
-    assert ferplus_files.COLUMNS.split(",")[:8] == list(features.FERPLUS_EMOTIONS)
-    specs = pytest.importorskip("ran_tf.vocabulary")
-    assert specs.LABELS["ferplus"] == features.FERPLUS_EMOTIONS
-    assert specs.OCCLUSIONS == features.OCCLUSIONS
+    assert ferplus_files.COLUMNS.split(",")[:8] == list(LABELS["ferplus"])
     builder = tfds_builders.DATASETS["ferplus"](data_dir="unused")
-    assert tuple(builder.info.features["label"].names) == features.FERPLUS_EMOTIONS
+    assert tuple(builder.info.features["label"].names) == LABELS["ferplus"]
 
 
 @pytest.mark.parametrize("layout", ["folders", "tables"])
@@ -145,7 +143,7 @@ def test_both_layouts_give_the_faces_with_a_majority(tmp_path, caplog, layout, c
     np.testing.assert_allclose(found["fer0032224"]["votes"], [0, 0, 0, 1, 0, 0, 0, 0])
 
     flags = {name: (f["occlusion"], f["pose_30"], f["pose_45"]) for name, f in found.items()}
-    lower, glasses = features.OCCLUSIONS.index("lower"), features.OCCLUSIONS.index("glasses")
+    lower, glasses = OCCLUSIONS.index("lower"), OCCLUSIONS.index("glasses")
     assert {name: flag for name, flag in flags.items() if any(flag)} == {
         "fer0032220": (lower, False, False),
         "fer0032222": (glasses, True, False),
@@ -402,7 +400,7 @@ def test_the_published_files_give_the_published_counts():
         assert len(rows) == file.published
         assert {row.id: row.label for row in rows}.items() <= test_labels.items()
     for emotion, name in _LOOKED_AT.items():
-        assert features.FERPLUS_EMOTIONS[test_labels[name]] == emotion
+        assert LABELS["ferplus"][test_labels[name]] == emotion
 
 
 def test_a_checksum_is_that_of_the_published_list():

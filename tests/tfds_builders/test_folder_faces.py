@@ -15,11 +15,10 @@ from ran_tf import config, vocabulary
 from ran_tf.data import pipeline, prepared
 from ran_tf.images.decoding import read_image
 from ran_tf.launch.prepare import prepare
-from ran_tf.weights import card
 from tests.fixtures.exif_files import turned_jpeg
-from tests.fixtures.image_files import HEIC, bmp_that_claims, damaged_jpeg, png_that_claims
+from tests.fixtures.image_files import HEIC
 from tfds_builders.folder_faces import folder_faces_dataset_builder
-from tfds_builders.reading import class_names, stored_image
+from tfds_builders.reading import stored_image
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
 LANDMARK_HEADER = ",".join(f"{p}_{axis}" for p in vocabulary.LANDMARKS for axis in "xy")
@@ -316,34 +315,6 @@ def test_classes_have_the_same_names_when_they_are_opened_again(tmp_path, raw):
     assert labels(tmp_path) == sorted([*names, "angry", "happy"])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "happy",
-        "",
-        " happy",
-        "happy ",
-        "a\nb",
-        "a\x85",
-        "a\u2028",
-        "\x1b",
-        "\udce4",
-        "\ufffd",
-        "n" * 100,
-        "n" * 101,
-        "=1",
-        "a|b",
-        "\u05d9\u200f",
-    ],
-)
-def test_a_name_that_a_dataset_keeps_is_one_that_a_card_takes(name):
-    if class_names.is_name(name):
-        card.check_labels("labels", ("other", name))
-    else:
-        with pytest.raises(ValueError, match=r"`labels` must be names of one line"):
-            card.check_labels("labels", ("other", name))
-
-
 CONDITIONS = "id,occlusion,pose_30,pose_45\n"
 MISTAKES = {
     "no images": (
@@ -390,22 +361,6 @@ MISTAKES = {
         lambda raw: (raw / "train" / "happy" / os.fsdecode(b"Jos\xe9.png")).touch(),
         r"names of images must be UTF-8: rename.*happy/Jos\\udce9\.png",
     ),
-    "40,000 x 40,000 pixels": (
-        lambda raw: (raw / "train" / "happy" / "x.png").write_bytes(
-            png_that_claims(40_000, 40_000)
-        ),
-        r"x\.png \(named by folder happy\).*at most 67,108,864 pixels.*Received",
-    ),
-    "144 megapixels": (
-        lambda raw: (raw / "train" / "happy" / "x.bmp").write_bytes(
-            bmp_that_claims(12_000, 12_000)
-        ),
-        r"x\.bmp \(named by folder happy\).*at most 67,108,864 pixels.*Received",
-    ),
-    "a damaged JPEG": (
-        lambda raw: (raw / "train" / "happy" / "x.jpg").write_bytes(damaged_jpeg()),
-        r"x\.jpg \(named by folder happy\) does not decode.*the image is damaged",
-    ),
     "two images of one id": (
         lambda raw: write_class(raw / "train" / "happy", 1, ending="jpg"),
         r"face00\.(jpg|png) and face00\.(jpg|png) beside it have the same id: delete or rename",
@@ -413,18 +368,6 @@ MISTAKES = {
     "a class with a line break": (
         lambda raw: write_image(raw / "train" / "sad\nhappy" / "x.png", (0, 0, 0)),
         r"train/sad\nhappy: the name of a class must be one line .*Received: 'sad\\nhappy'",
-    ),
-    "a class of spaces": (
-        lambda raw: write_image(raw / "train" / "  " / "x.png", (0, 0, 0)),
-        r"train/  : the name of a class must be one line of at most 100 char.*Received: '  '",
-    ),
-    "a class with a space before it": (
-        lambda raw: write_image(raw / "train" / " happy" / "x.png", (0, 0, 0)),
-        r"train/ happy: the name of a class must be .*without spaces around it.*Received: ' happy'",
-    ),
-    "a class that commands the terminal": (
-        lambda raw: write_image(raw / "train" / "\x1b[2J" / "x.png", (0, 0, 0)),
-        r"the name of a class must be .*without control characters.*Received: '\\x1b\[2J'",
     ),
     "a class in capitals beside itself": (
         lambda raw: write_image(raw / "train" / "HAPPY" / "x.png", (0, 0, 0)),
@@ -435,14 +378,6 @@ MISTAKES = {
             write_image(raw / "train" / name / "x.png", (0, 0, 0)) for name in ("\xe9", "e\u0301")
         ],
         r"in how its letters are put together: give both one name",
-    ),
-    "a label of a million characters": (
-        lambda raw: (raw / "labels.txt").write_text(f"happy\nangry\n{'x' * 10**6}"),
-        r"labels\.txt, row 3: the name of a class must be .* at most 100 characters",
-    ),
-    "a label of other bytes": (
-        lambda raw: (raw / "labels.txt").write_bytes(b"happy\nangry\nm\xfcde\n"),
-        r"labels\.txt, row 3: the name of a class must be one line",
     ),
     "a class that is another by a link": (
         lambda raw: (raw / "train" / "sad").symlink_to(raw / "train" / "happy"),
@@ -479,10 +414,6 @@ MISTAKES = {
     "a missing column": (
         lambda raw: (raw / "conditions.csv").write_text("id,occlusion,pose_30\n"),
         r"conditions\.csv, row 1: the header lacks pose_45: write it as id,occlusion,pose_30,pose",
-    ),
-    "a short row of conditions": (
-        lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,glasses\n"),
-        r"conditions\.csv, row 2: has 2 columns, expected 4 as in the header: write it as id,occ",
     ),
     "an unknown occlusion": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,hat,0,0\n"),

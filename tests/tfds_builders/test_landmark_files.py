@@ -34,10 +34,6 @@ def points_by_id(data_dir):
     }
 
 
-def test_the_columns_are_those_of_the_package():
-    assert landmarks.POINTS == vocabulary.LANDMARKS
-
-
 @pytest.mark.parametrize("given", ["flag", "in manual_dir"])
 def test_landmarks_reach_the_examples_by_id(tmp_path, raw, given):
     place = raw / "landmarks.csv" if given == "in manual_dir" else tmp_path / "found.csv"

@@ -8,10 +8,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from ran_tf.launch.prepare import prepare
+from ran_tf.vocabulary import LABELS, OCCLUSIONS
 from tests.fixtures import raf_db_files
 from tests.fixtures.raf_db_files import COPY_LABELS, write_image
 from tfds_builders.raf_db import source
-from tfds_builders.reading import features
 
 WORDS = ("Surprise", "fear", "disgust", "Happy", "sadness", "ANGRY", "neutral")
 
@@ -55,7 +55,7 @@ def test_a_copy_is_built_and_joined_to_the_lists_by_name(tmp_path, raw, caplog):
     assert {name: face["label"] + 1 for name, face in faces.items()} == COPY_LABELS
     assert [n for n, face in faces.items() if face["split"] == "validation"] == ["train_00010"]
     flags = {name: (f["occlusion"], f["pose_30"], f["pose_45"]) for name, f in faces.items()}
-    lower, glasses = features.OCCLUSIONS.index("lower"), features.OCCLUSIONS.index("glasses")
+    lower, glasses = OCCLUSIONS.index("lower"), OCCLUSIONS.index("glasses")
     assert {name: flag for name, flag in flags.items() if any(flag)} == {
         "test_0001": (0, True, True),
         "test_0002": (glasses, True, False),
@@ -236,7 +236,7 @@ def test_classes_in_another_order_contradict_the_lists(tmp_path, raw):
     """Folders 0 to 6 by the alphabet, as ImageFolder would number them."""
     for table in raw.glob("*.csv"):
         table.unlink()
-    by_alphabet = sorted(range(7), key=lambda i: features.RAF_DB_EMOTIONS[i])
+    by_alphabet = sorted(range(7), key=lambda i: LABELS["raf_db"][i])
     rename_classes(raw, [str(by_alphabet.index(i)) for i in range(7)])
     with pytest.raises(ValueError, match=r"gives test_\d+ the label 5 \(anger\), .*test/0 gives 0"):
         prepare(dataset="raf_db", manual_dir=str(raw), data_dir=str(tmp_path / "out"))

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 import tfds_builders
 from ran_tf import vocabulary
 from ran_tf.launch.prepare import prepare
-from tfds_builders.reading import features
+from ran_tf.vocabulary import LABELS
 from tfds_builders.sfew import sfew_dataset_builder
 
 FOLDERS = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
@@ -75,10 +75,9 @@ def examples(tmp_path):
 
 
 def test_the_emotions_are_the_folders_in_order():
-    assert vocabulary.LABELS["sfew"] == features.SFEW_EMOTIONS
-    assert tuple(name.lower() for name in sorted(FOLDERS)) == features.SFEW_EMOTIONS
+    assert tuple(name.lower() for name in sorted(FOLDERS)) == LABELS["sfew"]
     builder = tfds_builders.DATASETS["sfew"](data_dir="unused")
-    assert tuple(builder.info.features["label"].names) == features.SFEW_EMOTIONS
+    assert tuple(builder.info.features["label"].names) == LABELS["sfew"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

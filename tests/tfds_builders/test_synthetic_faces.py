@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from tfds_builders.reading.features import FERPLUS_EMOTIONS, OCCLUSIONS
+from ran_tf.vocabulary import LABELS, OCCLUSIONS
 from tfds_builders.synthetic_faces import drawing, person, synthetic_faces_dataset_builder
 from tfds_builders.synthetic_faces.canvas import Head
 
@@ -62,7 +62,7 @@ def test_metadata_counts_the_flags_of_the_test_split():
 def test_flags_say_what_was_drawn(kind):
     for index in range(8):
         example = make_example("test", index=index, kind=kind)
-        assert example["label"] == FERPLUS_EMOTIONS[index]
+        assert example["label"] == LABELS["ferplus"][index]
         assert example["occlusion"] == (kind if kind in OCCLUSIONS else "none")
         assert example["pose_30"] == (kind in ("beyond_30", "beyond_45"))
         assert example["pose_45"] == (kind == "beyond_45")
@@ -88,7 +88,7 @@ def changed(first, second, *, least=8):
     return np.argwhere(difference > least) / drawing.SIZE
 
 
-@pytest.mark.parametrize("emotion", FERPLUS_EMOTIONS[1:])
+@pytest.mark.parametrize("emotion", LABELS["ferplus"][1:])
 def test_an_emotion_changes_brows_eyes_and_mouth_alone(emotion):
     neutral, felt = draw(seed=5), draw(emotion, seed=5)
     where = changed(neutral, felt)
@@ -102,8 +102,8 @@ def test_an_emotion_changes_brows_eyes_and_mouth_alone(emotion):
 
 
 def test_no_two_emotions_are_drawn_alike():
-    expressions = [dataclasses.astuple(person.EXPRESSIONS[name]) for name in FERPLUS_EMOTIONS]
-    assert tuple(person.EXPRESSIONS) == FERPLUS_EMOTIONS
+    expressions = [dataclasses.astuple(person.EXPRESSIONS[name]) for name in LABELS["ferplus"]]
+    assert tuple(person.EXPRESSIONS) == LABELS["ferplus"]
     assert len(set(expressions)) == 8
 
 

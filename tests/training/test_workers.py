@@ -93,6 +93,9 @@ def test_a_worker_that_never_comes_is_not_waited_for_longer_than_asked(tmp_path,
         '{"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1e999}}',
+        '{"cluster": {"worker": {"a:1": 0}}, "task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:\u00b2"]}, "task": {"type": "worker", "index": 0}}',
     ],
 )
 def test_a_wrong_cluster_is_refused(text):

@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from ran_tf.vocabulary import OCCLUSION_KINDS
 from tfds_builders.affectnet import copied, face, numbered, original
 from tfds_builders.reading import conditions, ran_lists
-from tfds_builders.reading.features import OCCLUSIONS, face_features
-
-#: The authors' list says that a face is occluded, not how.
-AFFECTNET_OCCLUSIONS = (*OCCLUSIONS, "unspecified")
+from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by the hashed file names of AffectNet's "
@@ -56,7 +54,7 @@ class Config(tfds.core.BuilderConfig):
 def _config(release: str, num_classes: int) -> Config:
     return Config(
         name=f"{release}_{num_classes}",
-        description=f"The {release} release; {', '.join(face.EMOTIONS[:num_classes])}.",
+        description=f"The {release} release; {', '.join(face.EXPRESSIONS[:num_classes])}.",
         release=release,
         num_classes=num_classes,
     )
@@ -95,7 +93,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @property
     def _emotions(self) -> tuple[str, ...]:
-        return face.EMOTIONS[: self.builder_config.num_classes]
+        return face.EXPRESSIONS[: self.builder_config.num_classes]
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = face_features(image_shape=(None, None, 3), emotions=self._emotions)
@@ -104,7 +102,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         features["valence"] = tfds.features.Scalar(np.float32, doc="-1 unpleasant to 1 pleasant.")
         features["arousal"] = tfds.features.Scalar(np.float32, doc="-1 calm to 1 excited.")
         if self.builder_config.release == "original":
-            features["occlusion"] = tfds.features.ClassLabel(names=AFFECTNET_OCCLUSIONS)
+            features["occlusion"] = tfds.features.ClassLabel(names=OCCLUSION_KINDS)
         else:
             for condition in ran_lists.AFFECTNET_LISTS:
                 del features[condition]
@@ -259,7 +257,7 @@ def _beam_examples(
 
 def _example(row: Row, expression: int, *, listed: Mapping[str, set[str]] | None) -> dict:
     # A name, not a number: the feature's own order decides the index.
-    example = {"label": face.EMOTIONS[expression], "id": row.id, **row.face()}
+    example = {"label": face.EXPRESSIONS[expression], "id": row.id, **row.face()}
     if listed is not None:
         example["occlusion"] = "unspecified" if row.id in listed["occlusion"] else "none"
         example["pose_30"] = row.id in listed["pose_30"]

@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 
-#: Expressions 0..7, the classes.
-EMOTIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
-#: Expressions 8..10, which are no emotion: such images are left out.
-NO_EMOTION = ("none", "uncertain", "non-face")
-EXPRESSIONS = (*EMOTIONS, *NO_EMOTION)
+from ran_tf.vocabulary import LABELS
+
+#: By number: 0..7 are the classes; images of 8..10, which are no emotion, are left out.
+EXPRESSIONS = (*LABELS["affectnet"], "none", "uncertain", "non-face")
 
 #: Landmarks of a face in the 68-point scheme that both releases use.
 POINTS = 68

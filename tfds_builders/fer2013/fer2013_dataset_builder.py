@@ -6,11 +6,12 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.fer2013 import source
 from tfds_builders.ferplus.source import Face
 from tfds_builders.reading import landmarks as landmarks_lib
 from tfds_builders.reading.conditions import CLEAR
-from tfds_builders.reading.features import FER2013_EMOTIONS, face_features
+from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "
@@ -35,7 +36,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     landmarks = None
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = face_features(image_shape=(48, 48, 1), emotions=FER2013_EMOTIONS)
+        features = face_features(image_shape=(48, 48, 1), emotions=LABELS["fer2013"])
         for condition in CLEAR:
             del features[condition]
         return self.dataset_info_from_configs(

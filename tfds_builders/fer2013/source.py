@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.ferplus import source as ferplus
 from tfds_builders.reading import copies, published, text_files
-from tfds_builders.reading.features import FER2013_EMOTIONS
 
 RELEASE = published.Release(
     title="FER2013",
-    classes=FER2013_EMOTIONS,
+    classes=LABELS["fer2013"],
     numbers=(range(7),),
     name=re.compile(r"(?P<id>(Training|PublicTest|PrivateTest)_\d+)"),
     split=lambda face_id: ferplus.USAGES[face_id.partition("_")[0]],
@@ -76,9 +76,9 @@ def _read_table(path: epath.Path) -> list[ferplus.Face]:
     faces = []
     for index, record in enumerate(records):
         emotion, usage = (record.cells[name].strip() for name in ("emotion", "Usage"))
-        if emotion not in map(str, range(len(FER2013_EMOTIONS))) or usage not in ferplus.USAGES:
+        if emotion not in map(str, range(len(LABELS["fer2013"]))) or usage not in ferplus.USAGES:
             raise ValueError(
-                f"{record.source}: must give an emotion of 0..{len(FER2013_EMOTIONS) - 1} and a "
+                f"{record.source}: must give an emotion of 0..{len(LABELS['fer2013']) - 1} and a "
                 f"Usage of {', '.join(ferplus.USAGES)}: get the file again. "
                 f"Received: emotion={emotion[:40]!r}, Usage={usage[:40]!r}"
             )

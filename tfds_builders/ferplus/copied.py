@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from absl import logging
 from etils import epath
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.reading import conditions, copies, published
-from tfds_builders.reading.features import FERPLUS_EMOTIONS
 
 # The first image of each split; numbers between are those of withdrawn pictures, too.
 _STARTS = {"test": "fer0032220", "validation": "fer0028638", "train": "fer0000000"}
@@ -23,7 +23,7 @@ def _split(face_id: str) -> str:
 
 RELEASE = published.Release(
     title="FERPlus",
-    classes=FERPLUS_EMOTIONS,
+    classes=LABELS["ferplus"],
     numbers=(),
     other_numbers=(range(8),),  # as in the folders of the RAN authors
     name=re.compile(r"(?P<id>fer\d{7})"),
@@ -45,7 +45,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.Path) -> copies.Copy:
         ValueError: what `copies.read_copy` refuses, or it is FER2013.
     """
     copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
-    contempt = FERPLUS_EMOTIONS.index("contempt")
+    contempt = LABELS["ferplus"].index("contempt")
     if not any(face.label == contempt or face.named for face in copy.faces):
         raise ValueError(
             f"{root} holds FER2013, not FERPlus: seven classes without contempt, and no votes. "
@@ -77,7 +77,7 @@ def check_lists(
         if 2 * equal[label] < count:
             raise ValueError(
                 f"of the {count} faces to which the authors' lists give {label} "
-                f"({FERPLUS_EMOTIONS[label]}), this copy gives it to {equal[label]}: its folders "
+                f"({LABELS['ferplus'][label]}), this copy gives it to {equal[label]}: its folders "
                 "are in another order; name them by class. "
                 f"Received: {next(faces[n].cell for n, own in labels.items() if own == label)}"
             )

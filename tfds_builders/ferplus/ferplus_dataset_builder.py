@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.ferplus import copied, source, votes
 from tfds_builders.reading import conditions, ran_lists
 from tfds_builders.reading import landmarks as landmarks_lib
-from tfds_builders.reading.features import FERPLUS_EMOTIONS, face_features
+from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "
@@ -53,9 +54,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         target = "votes" if self.builder_config.name == "votes" else "label"
-        features = face_features(image_shape=(48, 48, 1), emotions=FERPLUS_EMOTIONS)
+        features = face_features(image_shape=(48, 48, 1), emotions=LABELS["ferplus"])
         features["votes"] = tfds.features.Tensor(
-            shape=(len(FERPLUS_EMOTIONS),), dtype=np.float32, doc="Share of each emotion, sum 1."
+            shape=(len(LABELS["ferplus"]),), dtype=np.float32, doc="Share of each emotion, sum 1."
         )
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
@@ -116,7 +117,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             conditions.check_lists(
                 lists,
                 faces=known,
-                emotions=FERPLUS_EMOTIONS,
+                emotions=LABELS["ferplus"],
                 of=source.FOLDERS["test"],
                 labels_too=read.protocol == "label.csv",  # of the same round as the lists
             )
@@ -145,7 +146,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
 
 
-_NO_VOTES = np.full(len(FERPLUS_EMOTIONS), np.nan, np.float32)
+_NO_VOTES = np.full(len(LABELS["ferplus"]), np.nan, np.float32)
 
 
 def _known(face: source.Face) -> conditions.Known:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfds_builders.reading.features import FERPLUS_EMOTIONS
+from ran_tf.vocabulary import LABELS
 
 #: Columns of a vote row in `label.csv` and `fer2013new.csv`.
-COLUMNS = (*FERPLUS_EMOTIONS, "unknown", "NF")
+COLUMNS = (*LABELS["ferplus"], "unknown", "NF")
 
 
 def without_single_votes(votes: Sequence[int]) -> np.ndarray:
@@ -29,7 +29,7 @@ def majority(votes: Sequence[int]) -> int | None:
     """
     votes = without_single_votes(votes)
     winner = int(votes.argmax())
-    if winner >= len(FERPLUS_EMOTIONS) or 2 * votes[winner] <= votes.sum():
+    if winner >= len(LABELS["ferplus"]) or 2 * votes[winner] <= votes.sum():
         return None
     return winner
 
@@ -40,13 +40,13 @@ def ambiguous(votes: Sequence[int]) -> bool:
     Args:
         votes: i64[10], votes in the order of `COLUMNS`.
     """
-    emotions = sum(votes[: len(FERPLUS_EMOTIONS)])
+    emotions = sum(votes[: len(LABELS["ferplus"])])
     return majority(votes) is None and emotions > 0 and 2 * emotions >= sum(votes)
 
 
 def strongest(votes: Sequence[int]) -> int:
     """Index of the emotion with the most votes, the first of several."""
-    return int(np.argmax(votes[: len(FERPLUS_EMOTIONS)]))
+    return int(np.argmax(votes[: len(LABELS["ferplus"])]))
 
 
 def distribution(votes: Sequence[int]) -> np.ndarray:
@@ -58,5 +58,5 @@ def distribution(votes: Sequence[int]) -> np.ndarray:
         votes: i64[10], votes in the order of `COLUMNS`.
     """
     counted = np.asarray(votes) if ambiguous(votes) else without_single_votes(votes)
-    emotions = counted[: len(FERPLUS_EMOTIONS)]
+    emotions = counted[: len(LABELS["ferplus"])]
     return (emotions / emotions.sum()).astype(np.float32)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from etils import epath
 
+from ran_tf.vocabulary import OCCLUSIONS
 from tfds_builders.reading.conditions import CLEAR
-from tfds_builders.reading.features import OCCLUSIONS
 from tfds_builders.reading.tables import Row, read_table
 
 FILE = "conditions.csv"

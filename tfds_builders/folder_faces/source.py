@@ -6,11 +6,13 @@ searched in depth.
 """
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tfds_builders.reading import class_names, text_files
+from ran_tf.checks import MAX_LABEL, is_label
+from tfds_builders.reading import text_files
 from tfds_builders.reading.class_folders import (
     Face,
     read_class,
@@ -128,7 +130,7 @@ def _read_labels(path: epath.Path) -> tuple[str, ...] | None:
             )
         if name:
             rows[name] = number
-    class_names.check({name: f"{path}, row {number}" for name, number in rows.items()})
+    _check_names({name: f"{path}, row {number}" for name, number in rows.items()})
     return tuple(rows)
 
 
@@ -147,7 +149,7 @@ def _labels_of(folders: Mapping[str, Sequence[epath.Path]]) -> tuple[str, ...]:
     """Class names from folders: those of train where there is one, sorted."""
     first = "train" if "train" in folders else next(iter(folders))
     labels = {folder.name: str(folder) for folder in folders[first]}
-    class_names.check(labels)
+    _check_names(labels)
     for split, classes in folders.items():
         for folder in classes:
             # Another spelling would silently be another class.
@@ -158,3 +160,22 @@ def _labels_of(folders: Mapping[str, Sequence[epath.Path]]) -> tuple[str, ...]:
                     f"Received: {folder.name!r}"
                 )
     return tuple(sorted(labels))
+
+
+def _check_names(sources: Mapping[str, str]) -> None:
+    """Checks names of classes, each with what names it so; people must tell them apart."""
+    alike = {}
+    for name, source in sources.items():
+        if not is_label(name):
+            raise ValueError(
+                f"{source}: the name of a class must be one line of at most {MAX_LABEL} "
+                "characters, without spaces around it and without control characters: change it. "
+                f"Received: {name[:MAX_LABEL]!r}"
+            )
+        looks = unicodedata.normalize("NFC", name).casefold()
+        if looks in alike:
+            raise ValueError(
+                f"{source}: differs from {sources[alike[looks]]} in capitals alone, or in how its "
+                f"letters are put together: give both one name. Received: {name!r}"
+            )
+        alike[looks] = name

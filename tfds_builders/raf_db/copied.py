@@ -10,12 +10,12 @@ import re
 
 from etils import epath
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.reading import copies, published, text_files
-from tfds_builders.reading.features import RAF_DB_EMOTIONS
 
 RELEASE = published.Release(
     title="RAF-DB",
-    classes=RAF_DB_EMOTIONS,
+    classes=LABELS["raf_db"],
     numbers=(range(1, 8),),
     other_numbers=(range(7),),  # as in the folders of the RAN authors
     name=re.compile(r"(?P<id>(train|test)_\d+)(_aligned)?"),
@@ -60,6 +60,6 @@ def _check_table(path: epath.Path, *, copy: copies.Copy):
         if all(str(face.label + 1) != label for face in faces):
             raise ValueError(
                 f"{record.source}: contradicts the folder of {faces[0].image}, which says "
-                f"{faces[0].label + 1} ({RAF_DB_EMOTIONS[faces[0].label]}): get the copy again. "
+                f"{faces[0].label + 1} ({LABELS['raf_db'][faces[0].label]}): get the copy again. "
                 f"Received: label={label[:80]!r}"
             )

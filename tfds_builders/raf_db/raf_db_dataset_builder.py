@@ -6,10 +6,11 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.raf_db import annotation, source
 from tfds_builders.reading import conditions, ran_lists, stored_image
 from tfds_builders.reading import landmarks as landmarks_lib
-from tfds_builders.reading.features import RAF_DB_EMOTIONS, face_features
+from tfds_builders.reading.features import face_features
 from tfds_builders.reading.held_out import held_out
 
 NO_SUBSETS = (
@@ -53,7 +54,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         side = _ALIGNED_SIDE if self.builder_config.name == "aligned" else None
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
-                face_features(image_shape=(side, side, 3), emotions=RAF_DB_EMOTIONS)
+                face_features(image_shape=(side, side, 3), emotions=LABELS["raf_db"])
             ),
             supervised_keys=("image", "label"),
             homepage="http://www.whdeng.cn/RAF/model1.html",
@@ -109,7 +110,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if found.is_copy:
             lists = conditions.present(lists, faces=known, of="the test faces of this copy")
         conditions.check_lists(
-            lists, faces=known, emotions=RAF_DB_EMOTIONS, of="the test part of the list of labels"
+            lists, faces=known, emotions=LABELS["raf_db"], of="the test part of the list of labels"
         )
         return lists
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from etils import epath
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.raf_db import copied
 from tfds_builders.reading import copies, published, text_files
-from tfds_builders.reading.features import RAF_DB_EMOTIONS
 
 _LABELS = ("list_patition_label.txt", "list_partition_label.txt")
 _ROW = re.compile(r"(?P<id>(?P<split>train|test)_\d+)(_aligned)?\.jpg\s+(?P<label>[1-7])")
@@ -28,7 +28,7 @@ class Face:
     Attributes:
         id: the original image's name without suffix, such as `test_0004`.
         split: "train" or "test".
-        label: index into `RAF_DB_EMOTIONS`, which is the official label less one.
+        label: index into `LABELS["raf_db"]`, which is the official label less one.
         source: file and row, for errors.
         image: its file.
     """
@@ -167,7 +167,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
         match = _ROW.fullmatch(line.strip())
         if not match:
             raise ValueError(
-                f"{source}: must be an image and its label 1..{len(RAF_DB_EMOTIONS)}, such as "
+                f"{source}: must be an image and its label 1..{len(LABELS['raf_db'])}, such as "
                 f"'train_00001.jpg 5': use the file as published. Received: row={line!r}"
             )
         name = f"{match['id']}_aligned.jpg" if form == "aligned" else f"{match['id']}.jpg"

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from etils import epath
 
+from ran_tf.vocabulary import LANDMARKS
 from tfds_builders.reading.tables import read_table
 
 FILE = "landmarks.csv"
-POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-COLUMNS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
+COLUMNS = tuple(f"{point}_{axis}" for point in LANDMARKS for axis in "xy")
 
 #: Landmarks of a face of which none is known.
-UNKNOWN = np.full((len(POINTS), 2), np.nan, dtype=np.float32)
+UNKNOWN = np.full((5, 2), np.nan, dtype=np.float32)
 UNKNOWN.setflags(write=False)
 
 _MAKE_AGAIN = "write the file again with `python -m ran_tf.launch.align --landmarks_only`"

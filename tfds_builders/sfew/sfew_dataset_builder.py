@@ -8,10 +8,11 @@ import tensorflow_datasets as tfds
 from absl import logging
 from etils import epath
 
+from ran_tf.vocabulary import LABELS
 from tfds_builders.reading import class_folders
 from tfds_builders.reading import landmarks as landmarks_lib
 from tfds_builders.reading.conditions import CLEAR
-from tfds_builders.reading.features import SFEW_EMOTIONS, face_features
+from tfds_builders.reading.features import face_features
 from tfds_builders.sfew import source
 
 
@@ -35,7 +36,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
-                face_features(image_shape=(None, None, 3), emotions=SFEW_EMOTIONS)
+                face_features(image_shape=(None, None, 3), emotions=LABELS["sfew"])
             ),
             supervised_keys=("image", "label"),
             homepage="https://users.cecs.anu.edu.au/~few_group/AFEW.html",

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from etils import epath
 
 from ran_tf.images import decoding
+from ran_tf.vocabulary import LABELS
 from tfds_builders.reading.class_folders import (
     Face,
     read_class,
@@ -19,11 +20,10 @@ from tfds_builders.reading.class_folders import (
     refuse_loose_images,
     subfolders,
 )
-from tfds_builders.reading.features import SFEW_EMOTIONS
 
 _PREFIXES = {"train": "Train", "validation": "Val"}
 _MAX_DEPTH = 3
-_FOLDERS = ", ".join(emotion.capitalize() for emotion in SFEW_EMOTIONS)
+_FOLDERS = ", ".join(emotion.capitalize() for emotion in LABELS["sfew"])
 _GET_SFEW = "ask for SFEW 2.0 at https://users.cecs.anu.edu.au/~few_group/AFEW.html"
 
 
@@ -36,7 +36,7 @@ def read_faces(manual_dir: epath.PathLike) -> dict[str, list[Face]]:
     Returns:
         Faces by split, "train" and "validation", sorted by id. The id is split, emotion and file,
         such as `train/angry/Airheads_000519240_00000005`, however the archives were unpacked; the
-        label is a name in `SFEW_EMOTIONS`.
+        label is a name in `LABELS["sfew"]`.
 
     Raises:
         FileNotFoundError: a split, or the folder of an emotion, is missing or empty.
@@ -75,14 +75,14 @@ def _split_folders(folder: epath.Path, *, prefix: str, depth: int) -> Iterator[e
     """The folders of emotions' folders below one, through folders that start with a prefix."""
     for inner in subfolders(folder):
         if inner.name.lower().startswith(prefix):
-            if any(path.name.lower() in SFEW_EMOTIONS for path in subfolders(inner)):
+            if any(path.name.lower() in LABELS["sfew"] for path in subfolders(inner)):
                 yield inner
             if depth > 1:
                 yield from _split_folders(inner, prefix=prefix, depth=depth - 1)
 
 
 def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) -> list[Face]:
-    refuse_loose_images(folder, classes=SFEW_EMOTIONS)
+    refuse_loose_images(folder, classes=LABELS["sfew"])
     by_emotion: dict[str, list[Face]] = {}
     for inner in subfolders(folder):
         emotion = inner.name.lower()
@@ -92,20 +92,20 @@ def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) ->
                 f"{inner} is a second folder of the emotion {emotion}: join the two. "
                 f"Received: {split}={str(folder)!r}"
             )
-        if emotion in SFEW_EMOTIONS:
+        if emotion in LABELS["sfew"]:
             by_emotion[emotion] = [_with_id(face, inner, f"{split}/{emotion}") for face in faces]
         elif faces and not inner.name.lower().startswith(_PREFIXES[split].lower()):
             raise ValueError(
                 f"{inner} is no emotion of SFEW ({_FOLDERS}): rename it, or move it away. "
                 f"Received: {inner.name!r}"
             )
-    for emotion in SFEW_EMOTIONS:
+    for emotion in LABELS["sfew"]:
         if not by_emotion.get(emotion):
             raise FileNotFoundError(
                 f"{folder / emotion.capitalize()} is missing or has no images: unpack it. "
                 f"Received: {split}={str(folder)!r}"
             )
-    return [face for emotion in SFEW_EMOTIONS for face in by_emotion[emotion]]
+    return [face for emotion in LABELS["sfew"] for face in by_emotion[emotion]]
 
 
 def _with_id(face: Face, folder: epath.Path, start: str) -> Face:

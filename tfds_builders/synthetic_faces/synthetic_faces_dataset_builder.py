@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders.reading.features import FERPLUS_EMOTIONS, face_features
+from ran_tf.vocabulary import LABELS
+from tfds_builders.reading.features import face_features
 from tfds_builders.synthetic_faces.drawing import SIZE, draw_face
 
 _SEED = 2020
@@ -52,7 +53,7 @@ def plan(split: str) -> list[str]:
 def make_example(split: str, *, index: int, kind: str) -> dict:
     """The face number `index` of a split; a function of its arguments alone."""
     rng = np.random.default_rng((_SEED, list(SPLITS).index(split), index))
-    emotion = FERPLUS_EMOTIONS[index % len(FERPLUS_EMOTIONS)]
+    emotion = LABELS["ferplus"][index % len(LABELS["ferplus"])]
     occlusion = KINDS[kind].occlusion
     yaw = rng.uniform(*KINDS[kind].yaw)
     face = draw_face(rng, emotion=emotion, occlusion=occlusion, yaw=rng.choice((-1, 1)) * yaw)
@@ -86,7 +87,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     track = staticmethod(lambda faces, description: faces)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = face_features(image_shape=(SIZE, SIZE, 3), emotions=FERPLUS_EMOTIONS)
+        features = face_features(image_shape=(SIZE, SIZE, 3), emotions=LABELS["ferplus"])
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
