@@ -3,55 +3,13 @@
 import importlib
 import sys
 
+import lazy_loader
+
 __version__ = "0.1.0"
 
 # Loaded on first use: models and regions must import where TensorFlow is absent, and a command
-# with a mistyped flag should not wait for TensorFlow to load.
-_HOMES = {
-    "AugmentConfig": "ran_tf.config",
-    "DataConfig": "ran_tf.config",
-    "ModelConfig": "ran_tf.config",
-    "ObjectiveConfig": "ran_tf.config",
-    "OptimizerConfig": "ran_tf.config",
-    "RegionConfig": "ran_tf.config",
-    "TrainConfig": "ran_tf.config",
-    "Failure": "ran_tf.inference.prediction",
-    "FoundFace": "ran_tf.inference.prediction",
-    "Hooks": "ran_tf.training.run",
-    "LABELS": "ran_tf.vocabulary",
-    "Prediction": "ran_tf.inference.prediction",
-    "Predictor": "ran_tf.inference.predictor",
-    "RegionAttentionNetwork": "ran_tf.models.ran",
-    "RegionBiasedLoss": "ran_tf.models.losses",
-    "RegionCrop": "ran_tf.regions.crop",
-    "RelationAttention": "ran_tf.models.attention",
-    "SelfAttention": "ran_tf.models.attention",
-    "Report": "ran_tf.evaluation.results",
-    "annotate_face": "ran_tf.inference.annotate",
-    "crop_regions": "ran_tf.regions.crop",
-    "evaluate": "ran_tf.evaluation.evaluate",
-    "export": "ran_tf.exports.export",
-    "from_preset": "ran_tf.weights.presets",
-    "presets": "ran_tf.weights.presets",
-    "save_to_preset": "ran_tf.evaluation.make_preset",
-    "fixed_boxes": "ran_tf.regions.boxes",
-    "landmark_boxes": "ran_tf.regions.boxes",
-    "prepare": "ran_tf.data.prepare",
-    "random_boxes": "ran_tf.regions.boxes",
-    "load_dataset": "ran_tf.data.load",
-    "register_attention": "ran_tf.registry",
-    "register_augmentation": "ran_tf.registry",
-    "register_backbone": "ran_tf.registry",
-    "register_detector": "ran_tf.registry",
-    "register_loss": "ran_tf.registry",
-    "register_optimizer": "ran_tf.registry",
-    "register_regions": "ran_tf.regions.kinds",
-    "region_biased_loss": "ran_tf.models.losses",
-    "train": "ran_tf.training.loop",
-    "upload_preset": "ran_tf.weights.presets",
-}
-
-__all__ = list(_HOMES)
+# with a mistyped flag should not wait for TensorFlow to load. The names are those of __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def _register(_):
@@ -68,13 +26,3 @@ except ImportError:  # it comes with TensorFlow: elsewhere import Keras first to
         _register(None)
 else:
     wrapt.register_post_import_hook(_register, "keras")
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ran_tf' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])

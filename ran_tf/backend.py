@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+from typing import Any
 
 import keras
+
+# A tensor of whatever Keras runs on, or an array that becomes one: Keras has no type for it.
+Tensor = Any
 
 
 @contextlib.contextmanager

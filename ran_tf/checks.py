@@ -2,7 +2,7 @@
 
 import numbers
 import unicodedata
-from typing import Any
+from typing import Any, Self
 
 # Beyond them is a mistake, or a stranger's file: what a value may make this process allocate.
 MAX_SIDE, MAX_REGIONS, MAX_COUNT = 4096, 256, 10**6
@@ -25,7 +25,7 @@ class InvalidArgument(ValueError):
         self.name, self.expected, self.value = name, expected, value
         super().__init__(f"`{name}` must be {expected}. Received: {name}={_shown(value)}")
 
-    def renamed(self, name: str) -> "InvalidArgument":
+    def renamed(self, name: str) -> Self:
         """The same error of an argument that the user knows by another name."""
         return type(self)(name, self.expected, self.value)
 

@@ -32,7 +32,8 @@ class Registry:
 
     def __init__(self, kind: str, ours: dict[str, str], *, beside: str = ""):
         self.kind, self.beside = kind, beside
-        self._ours, self._theirs = ours, {}
+        self._ours = ours
+        self._theirs: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._ours, *self._theirs))

@@ -129,7 +129,7 @@ def settings_of(cls: type, *, prefix: str = "") -> Iterator[Setting]:
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         hint = hints[field.name]
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield from settings_of(hint, prefix=f"{prefix}{field.name}.")
         elif _KEY in field.metadata:
             yield _describe(field, hint, prefix=prefix)
@@ -162,7 +162,8 @@ class Checked:
 
     def __post_init__(self):
         for name, hint in typing.get_type_hints(type(self)).items():
-            if dataclasses.is_dataclass(hint) and not isinstance(getattr(self, name), hint):
+            part = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+            if part and not isinstance(getattr(self, name), hint):
                 raise InvalidArgument(name, f"a {hint.__name__}", getattr(self, name))
         for described in settings_of(type(self)):
             if "." not in described.path:  # those inside have checked themselves
@@ -191,7 +192,7 @@ def fingerprint(described: Any, **more: Any) -> dict[str, Any]:
     Returns:
       Values by dotted name, such as "data.regions.k"; equal again when read from JSON.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in {**_parts(described), **more}.items():
         if isinstance(value, dict) or dataclasses.is_dataclass(value):
             inside = fingerprint(value)
@@ -227,7 +228,8 @@ def _parts(described: Any) -> Mapping[str, Any]:
 
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     """The same settings but for some, by dotted name: {"data.regions.k": 1}."""
-    own, inside = {}, {}
+    own: dict[str, Any] = {}
+    inside: dict[str, dict[str, Any]] = {}
     for path, value in changes.items():
         name, _, rest = path.partition(".")
         if rest:

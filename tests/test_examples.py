@@ -1,7 +1,8 @@
-"""Every public name has an example in its docstring, and it runs."""
+"""Every public name has an example in its docstring, which runs, and types."""
 
 import doctest
-import pathlib
+import inspect
+import re
 
 import keras
 import numpy as np
@@ -35,5 +36,20 @@ def test_the_example_runs(name, synthetic_dir, tmp_path, monkeypatch):
     assert not runner.failures, "".join(said)
 
 
-def test_type_checkers_may_believe_the_annotations():
-    assert (pathlib.Path(ran_tf.__file__).parent / "py.typed").is_file()
+def functions_of(thing):
+    """A function; of a class its constructor and its public methods, as far as they are its own."""
+    if not inspect.isclass(thing):
+        return [thing]
+    plain = [getattr(x, "fget", None) or getattr(x, "__func__", x) for x in vars(thing).values()]
+    public = re.compile(r"__init__|__call__|[a-z]\w*")
+    return [x for x in plain if inspect.isfunction(x) and public.fullmatch(x.__name__)]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_arguments_and_results_have_types(name):
+    for function in functions_of(getattr(ran_tf, name)):
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not signature.empty, function
+        for argument in signature.parameters.values():
+            typed = argument.annotation is not argument.empty
+            assert typed or argument.name in ("self", "cls"), (function, argument.name)

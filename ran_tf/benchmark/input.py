@@ -79,7 +79,7 @@ def _read(plan: InputPlan, dataset, *, name: str, cache: bool, cut: bool = False
         reduce_retracing=True,
     )
 
-    def one_pass(epoch: int) -> list[float]:
+    def one_pass(epoch: int) -> list[float | None]:
         held = []
         for number, batch in enumerate(data.epoch(epoch)):
             if cut:
@@ -92,10 +92,10 @@ def _read(plan: InputPlan, dataset, *, name: str, cache: bool, cut: bool = False
     rates, core_rates, growth = [], [], None
     for epoch in range(1, 1 + plan.passes):
         wall, core = time.perf_counter(), time.process_time()
-        held = one_pass(epoch)
+        held = [memory for memory in one_pass(epoch) if memory is not None]
         rates.append(data.size / (time.perf_counter() - wall))
         core_rates.append(data.size / (time.process_time() - core))
-        if held[0] is not None:
+        if held:
             # The first readings see the buffers of the pipeline fill.
             growth = 1024 * (held[-1] - held[len(held) // 4])
     return {

@@ -4,8 +4,10 @@ Timed is the signature `regions`, the network alone: it is what every runtime ca
 """
 
 import dataclasses
+import functools
 import pathlib
 import tempfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -84,7 +86,11 @@ def _subject(plan: ServePlan):
         return trained.model, trained.card
     side = (plan.size, plan.size)
     labels = LABELS[_DATASET]
-    arguments = {"backbone": plan.backbone, "num_classes": len(labels), "size": side}
+    arguments: dict[str, Any] = {
+        "backbone": plan.backbone,
+        "num_classes": len(labels),
+        "size": side,
+    }
     card = ModelCard(
         dataset=_DATASET,
         labels=labels,
@@ -149,7 +155,7 @@ def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -
     repeats = max(5, plan.repeats // max(1, batch // 4))
     in_a_row = min(_IN_A_ROW, repeats) if batch <= 8 else 1
     taken = timing.time_in_turns(
-        {key: lambda call=call: call(regions) for key, call in served.items()},
+        {key: functools.partial(call, regions) for key, call in served.items()},
         warmup=1,
         repeats=-(-repeats // in_a_row),
         in_a_row=in_a_row,

@@ -5,11 +5,14 @@ Calls that are compared take turns, so that a machine which slows down slows all
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
 from ran_tf import checks
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +44,13 @@ class Timing:
 
 
 def time_in_turns(
-    calls: dict[str, Callable[[], object]],
+    calls: Mapping[Name, Callable[[], object]],
     *,
     warmup: int,
     repeats: int,
     in_a_row: int = 1,
     pause: float = 0.0,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Times calls one after the other, again and again.
 
     Args:
@@ -65,7 +68,7 @@ def time_in_turns(
     checks.check_whole("repeats", repeats, low=1)
     checks.check_whole("in_a_row", in_a_row, low=1)
     checks.check_range("pause", pause, low=0.0)
-    seconds = {name: [] for name in calls}
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
     for turn in range(warmup + repeats):
         for name, call in calls.items():
             if pause:

@@ -25,6 +25,7 @@ class Dataset(abc.ABC):
       split_names: of its splits.
     """
 
+    # Read only, which no type says of a field: some are properties below.
     labels: tuple[str, ...]
     name: str
     full_name: str

@@ -58,8 +58,9 @@ def training_data(
     asked = {"batch_size": batch_size, "seed": seed}
     if isinstance(dataset, packed.Dataset):
         return packed_batches.TrainingData(data, dataset, **asked)
-    from ran_tf.data import pipeline
+    from ran_tf.data import pipeline, prepared
 
+    assert isinstance(dataset, prepared.Dataset)
     return pipeline.TrainingData(data, dataset, **asked)
 
 
@@ -67,9 +68,10 @@ def eval_batches(
     data: DataConfig, dataset: Dataset, *, split: str, batch_size: int, share: Share = WHOLE
 ) -> Iterable[Any]:
     """Batches of a split in the order of its files, each face once."""
-    asked = {"split": split, "batch_size": batch_size, "share": share}
+    asked: dict[str, Any] = {"split": split, "batch_size": batch_size, "share": share}
     if isinstance(dataset, packed.Dataset):
         return packed_batches.eval_batches(data, dataset, **asked)
-    from ran_tf.data import pipeline
+    from ran_tf.data import pipeline, prepared
 
+    assert isinstance(dataset, prepared.Dataset)
     return pipeline.eval_batches(data, dataset, **asked)

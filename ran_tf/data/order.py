@@ -24,18 +24,18 @@ def in_turns(lengths: Sequence[int]) -> np.ndarray:
     """
     starts = np.cumsum([0, *lengths])
     waiting = list(range(len(lengths)))
-    slots = [None] * FILES_IN_TURNS
+    slots: list[tuple[int, int] | None] = [None] * FILES_IN_TURNS
     found, slot = [], 0
     while waiting or any(piece is not None for piece in slots):
         if slots[slot] is None and waiting:
-            slots[slot] = [starts[waiting[0]], starts[waiting.pop(0) + 1]]
-        if slots[slot] is not None:
-            first, end = slots[slot]
+            slots[slot] = (starts[waiting[0]], starts[waiting.pop(0) + 1])
+        if (piece := slots[slot]) is not None:
+            first, end = piece
             last = min(first + RECORDS_IN_A_ROW, end)
             found.append(np.arange(first, last))
             # A piece that ends with its turn is found to have ended in the next.
             ended = last - first < RECORDS_IN_A_ROW
-            slots[slot] = None if ended else [last, end]
+            slots[slot] = None if ended else (last, end)
         slot = (slot + 1) % FILES_IN_TURNS
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 

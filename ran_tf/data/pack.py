@@ -67,7 +67,7 @@ def pack(
         with opened.damage_explained():
             arrays = _read(opened, name, size=size)
         with files.atomic_path(out / f"{name}.npz") as partial:
-            np.savez_compressed(partial, **arrays)
+            np.savez_compressed(partial, allow_pickle=False, **arrays)
         path = out / f"{name}.npz"
         size_of_all += path.stat().st_size
         written[name] = {"faces": sum(shards), "sha256": files.sha256(path), "shards": shards}

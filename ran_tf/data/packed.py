@@ -97,7 +97,7 @@ class Dataset(dataset_lib.Dataset):
     _kept: dict = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def split_names(self) -> tuple[str, ...]:
+    def split_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(self.splits)
 
     def pieces(self, split: str) -> list[Piece]:
@@ -139,7 +139,7 @@ class Dataset(dataset_lib.Dataset):
         }
 
     def _of_piece(self, piece: Piece) -> dict[str, np.ndarray]:
-        first = sum(self.splits[piece.split].shards[: piece.file]) + piece.skip
+        first = sum(self.splits[piece.split].shards[: int(piece.file)]) + piece.skip
         arrays = self.arrays(piece.split)
         return {name: array[first : first + piece.take] for name, array in arrays.items()}
 
@@ -163,7 +163,7 @@ def open_packed(data: DataConfig) -> Dataset:
       ValueError: if they are of another dataset than `data.name`, or have no votes to learn.
       DamagedDatasetError: if faces.json is none.
     """
-    folder = pathlib.Path(data.data_dir).expanduser()
+    folder = pathlib.Path(data.data_dir or "").expanduser()
     opened = _read_index(folder)
     if data.name not in (opened.name, opened.name.partition("/")[0], opened.full_name):
         raise ValueError(

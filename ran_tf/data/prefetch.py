@@ -3,14 +3,15 @@
 import collections
 from collections.abc import Iterable, Iterator
 from concurrent import futures
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 
 def prefetch(items: Iterable[Item], *, count: int) -> Iterator[Item]:
     """The items, in their order, of which a thread makes `count` ahead; its errors are raised."""
-    iterator, end = iter(items), object()
+    iterator = iter(items)
+    end: Any = object()
     with futures.ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         ahead = collections.deque(pool.submit(next, iterator, end) for _ in range(count))
         while (item := ahead.popleft().result()) is not end:

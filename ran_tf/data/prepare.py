@@ -111,7 +111,7 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
     return tfds.builder(dataset, data_dir=data_dir, try_gcs=False)
 
 
-def _users_builder(name: str) -> type | None:
+def _users_builder(name: str) -> type[tfds.core.DatasetBuilder] | None:
     try:
         found = tfds.core.registered.imported_builder_cls(name)
     except tfds.core.DatasetNotFoundError:

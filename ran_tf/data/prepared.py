@@ -31,16 +31,16 @@ class Dataset(dataset_lib.Dataset):
     labels: tuple[str, ...]
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         config = self.builder.builder_config
         return f"{self.builder.name}/{config.name}" if config else str(self.builder.name)
 
     @property
-    def full_name(self) -> str:
+    def full_name(self) -> str:  # type: ignore[override]
         return str(self.builder.info.full_name)
 
     @property
-    def split_names(self) -> tuple[str, ...]:
+    def split_names(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(self.builder.info.splits)
 
     @property
@@ -193,7 +193,9 @@ def _check_features(builder: tfds.core.DatasetBuilder) -> None:
         )
 
 
-def _has_form(feature, kind: type, shape: tuple | None, dtype: str) -> bool:
+def _has_form(
+    feature, kind: type[tfds.features.FeatureConnector], shape: tuple | None, dtype: str
+) -> bool:
     if not isinstance(feature, kind) or isinstance(feature, tfds.features.FeaturesDict):
         return False
     info = feature.get_tensor_info()

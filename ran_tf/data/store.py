@@ -5,6 +5,7 @@ read that is not drawn.
 """
 
 import weakref
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -120,5 +121,5 @@ def _unowned(method):
 
     Its object lives as long as a dataset whose function calls `fetch`, and no longer.
     """
-    method = weakref.WeakMethod(method)
-    return lambda *arguments: method()(*arguments)
+    kept: Any = weakref.WeakMethod(method)
+    return lambda *arguments: kept()(*arguments)

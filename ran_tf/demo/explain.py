@@ -26,7 +26,7 @@ class Networks:
       find_faces: made by `ran_tf.faces.create_detector`.
     """
 
-    predictors: tuple[Callable, ...]
+    predictors: tuple[predictors.Predictor, ...]
     find_faces: Callable
 
     @property

@@ -75,8 +75,9 @@ def guard(app: Callable, *, hosts: Hosts, uploads: Uploads, events: Mapping[int,
             return
         try:
             _check_source(scope["headers"], hosts)
-            visitor = _find_visitor(scope["headers"])
-            answer = send if visitor else _set_cookie(send, visitor := secrets.token_urlsafe(24))
+            known = _find_visitor(scope["headers"])
+            visitor = known or secrets.token_urlsafe(24)
+            answer = send if known else _set_cookie(send, visitor)
             asked = _ask(scope, visitor=visitor)
             if asked["path"] == UPLOAD:
                 if arriving.locked():

@@ -74,7 +74,7 @@ def find_hosts(host: str, *, allowed: Sequence[str] = ()) -> Hosts:
         here |= set(_LOOPBACK)
     return Hosts(
         here=frozenset(here),
-        public=frozenset(_name(name) for name in allowed),
+        public=frozenset(bare for name in allowed if (bare := _name(name))),
         addresses=address is not None and address.is_unspecified,
     )
 

@@ -20,7 +20,7 @@ _PROBABILITY_STEP, _WEIGHT_STEP = 0.5, 0.05
 def data_url(image: np.ndarray) -> str:
     """u8[h, w, 3], RGB, as a JPEG within a URL: no file is written to be served."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def photo_markup(photo: Photo, *, chosen: int | None) -> str:

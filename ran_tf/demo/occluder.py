@@ -3,6 +3,7 @@
 import dataclasses
 import reprlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,9 @@ def read_occluder(value) -> Occluder | None:
     """
     if value is None:
         return None
-    numbers = [value.get(side) for side in _SIDES] if isinstance(value, Mapping) else [None]
+    numbers: list[Any] = [None]
+    if isinstance(value, Mapping):
+        numbers = [value.get(side) for side in _SIDES]
     # Whole numbers of JSON may be too large for a float; nothing near this bound is valid.
     if not all(isinstance(n, (int, float)) and abs(n) < 1e9 for n in numbers):
         raise ValueError(

@@ -16,6 +16,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 import gradio as gr
 
 from ran_tf.demo import explain, markup, occluder, photo
+from ran_tf.demo.photo import Face, Photo
 
 TITLE = "Region attention"
 _INTRODUCTION = f"""# {TITLE}
@@ -51,14 +52,14 @@ class Session:
       photo: that was dropped.
       chosen: index of the face; None for the whole picture.
       face: that one.
-      clear: what the networks say about it, uncovered.
+      clear: what the networks say about it, uncovered; None until the picture is taken for one.
     """
 
     id: int
-    photo: photo.Photo
+    photo: Photo
     chosen: int | None
-    face: photo.Face
-    clear: explain.Explanation
+    face: Face
+    clear: explain.Explanation | None
 
 
 def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
@@ -167,7 +168,7 @@ def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
         def cover(kept: Session | None, event: gr.EventData):
             if kept is None:
                 return {**forget(), **say(_EXPIRED, error=True)}
-            if event._data.get("id") != kept.id:  # of the face before
+            if kept.clear is None or event._data.get("id") != kept.id:  # of the face before
                 return {message: gr.skip()}
             try:
                 patch = occluder.read_occluder(event._data.get("box"))

@@ -88,6 +88,8 @@ def _receive(uploads: Uploads):
         try:
             form = await parser.parse()
             (photo,) = form.getlist("files")
+            if isinstance(photo, str):
+                raise ValueError("it has text in place of the file")
         except (MultiPartException, KeyError, ValueError) as error:
             return PlainTextResponse(f"This is not an upload of one file: {error}", 400)
         data = await photo.read()

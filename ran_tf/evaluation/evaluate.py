@@ -15,14 +15,15 @@ from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.results import Report
 from ran_tf.inference.predictor import Predictor
+from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import workers
 
 
 def evaluate(
-    model,
+    model: RegionAttentionNetwork | Predictor | str | os.PathLike,
     data: str | tf.data.Dataset | Iterable[tuple] = "test",
     *,
-    baseline=None,
+    baseline: RegionAttentionNetwork | Predictor | str | os.PathLike | None = None,
     flip_average: bool = False,
     dataset: str | None = None,
     data_dir: str | None = None,

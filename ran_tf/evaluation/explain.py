@@ -39,7 +39,7 @@ def explain(predictions: Predictions, *, margin: float) -> dict:
     groups = {"unturned": ~(predictions.pose_30 | predictions.pose_45), **turned}
     return {
         "pose_weights": {n: mean_rows(predictions.weights, faces=f) for n, f in groups.items()},
-        "mu": None if predictions.mu is None else _attention(predictions, margin=margin),
+        "mu": _attention(predictions, margin=margin),
     }
 
 
@@ -99,6 +99,8 @@ def mean_rows(values: np.ndarray, *, faces: np.ndarray) -> list[float] | None:
 
 
 def _attention(predictions: Predictions, *, margin: float) -> dict | None:
+    if predictions.mu is None:
+        return None
     # The weight of a masked region is exactly 0.
     cropped = (predictions.weights[:, 1:] > 0).any(axis=1)
     if not cropped.any():

@@ -1,6 +1,7 @@
 """What several workers say of the faces that they shared out, as one pass would have said it."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,14 +11,14 @@ from ran_tf.training import workers
 
 
 def join(
-    strategy: tf.distribute.Strategy, own: Predictions, *, faces: int, batch_size: int
+    strategy: tf.distribute.Strategy, own: Predictions, *, faces: int | None, batch_size: int
 ) -> Predictions:
     """The predictions of all workers, on every worker, in the order of the split.
 
     Args:
       strategy: of the workers.
       own: of the worker's share of every batch, see `data.share.Share`.
-      faces: of the whole split.
+      faces: of the whole split; None for those of one worker alone, which nobody counted.
       batch_size: over all workers.
     """
     count = workers.count(strategy)
@@ -37,10 +38,10 @@ def join(
             f"all workers together must see every face once: {faces}. Received: {len(rows)}"
         )
     # Where each row belongs: worker after worker, each has its own in the order of the split.
-    place = np.arange(faces)
+    place = np.arange(len(rows))
     order = np.concatenate([place[place % batch_size % count == w] for w in range(count)])
     parts = np.split(rows[np.argsort(order)], np.cumsum([f.shape[1] for f in flat])[:-1], axis=1)
-    joined = {
+    joined: dict[str, Any] = {
         name: part.reshape(-1, *values.shape[1:]).astype(values.dtype)
         for (name, values), part in zip(columns.items(), parts, strict=True)
     }

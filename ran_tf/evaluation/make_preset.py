@@ -6,12 +6,14 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ran_tf import settings
 from ran_tf.evaluation import classifier, model_card, rounding, split
 from ran_tf.evaluation.results import Report
+from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
 from ran_tf.weights import preset_file, presets
@@ -24,12 +26,12 @@ _HOW_IT_IS_COMPUTED = ("dtype", "synchronized", "portable")
 
 
 def save_to_preset(
-    model,
+    model: RegionAttentionNetwork,
     path: str | os.PathLike,
     *,
-    data=None,
+    data: Any = None,
     overwrite: bool = False,
-    measure=None,
+    measure: Any = None,
     dataset: str | None = None,
     data_dir: str | None = None,
     report: Report | str | os.PathLike | None = None,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -85,9 +86,8 @@ class Predictions:
         rows = np.empty(len(ids), np.int64)
         rows[np.argsort(ids)] = np.argsort(self.id)
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Predictions(
-            **{name: None if rows_of is None else rows_of[rows] for name, rows_of in fields.items()}
-        )
+        told = {name: values for name, values in fields.items() if values is not None}
+        return dataclasses.replace(self, **{name: values[rows] for name, values in told.items()})
 
 
 def collect(
@@ -124,7 +124,7 @@ def collect(
         on_faces(len(batch["id"]))
     if not columns:
         raise ValueError("the split must hold at least one face. Received: an empty split")
-    arrays = {key: np.concatenate(values) for key, values in columns.items()}
+    arrays: dict[str, Any] = {key: np.concatenate(values) for key, values in columns.items()}
     arrays["id"] = np.char.decode(arrays["id"].astype(bytes), "utf-8")
     return Predictions(**{"mu": None, **arrays})
 

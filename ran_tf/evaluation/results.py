@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import figure
 from rich import console
 
 from ran_tf.checks import check_choice
@@ -124,7 +125,7 @@ class Report:
             baseline=other.model,
         )
 
-    def plot(self, name: str = "confusion", *, subset: str = "all"):
+    def plot(self, name: str = "confusion", *, subset: str = "all") -> figure.Figure:
         """A figure.
 
         Args:

@@ -84,7 +84,7 @@ def open_split(
             f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
         )
     opened.check_regions(config.regions, split=split)
-    asked = {"split": split, "batch_size": batch_size}
+    asked: dict[str, Any] = {"split": split, "batch_size": batch_size}
     return Split(
         classifier=classifier,
         builder=opened.builder,
@@ -167,6 +167,7 @@ def card_on(model, data: Any) -> ModelCard:
         return card_for(model, known[0])
     x = first_batch(data)
     count = model.arguments["num_classes"]
+    height, width = x["image"].shape[1:3]
     regions = model.card.regions if model.card else RegionConfig(kind="random", k=1)
     if regions.k != x["boxes"].shape[1]:
         # Whatever they are: a report calls them by number.
@@ -174,7 +175,7 @@ def card_on(model, data: Any) -> ModelCard:
     return ModelCard(
         dataset=_UNNAMED,
         labels=model.card.labels if model.card else tuple(str(i) for i in range(count)),
-        image_size=tuple(int(side) for side in x["image"].shape[1:3]),
+        image_size=(int(height), int(width)),
         regions=regions,
         model=model.arguments,
         loss_margin=model.loss_margin,

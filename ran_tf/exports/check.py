@@ -173,7 +173,7 @@ def answers_without_keras(
     script = pathlib.Path(__file__).with_name("reload.py")
     with tempfile.TemporaryDirectory() as folder, files.without_patterns(version_dir) as plain:
         inputs_path, outputs_path = pathlib.Path(folder, "in.npz"), pathlib.Path(folder, "out.npz")
-        np.savez(inputs_path, **inputs)
+        np.savez(inputs_path, allow_pickle=False, **inputs)
         # -P: the script's own folder holds modules whose names others may use.
         result = subprocess.run(
             [sys.executable, "-P", script, plain, inputs_path, outputs_path],

@@ -33,6 +33,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,6 +42,7 @@ from ran_tf.checks import check_choice
 from ran_tf.exports import check as export_check
 from ran_tf.exports import portable, warmup
 from ran_tf.exports.signatures import FaceClassifier, load_saved_model, prepare_faces
+from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.safety import files
 from ran_tf.weights.card import ModelCard, card_for
 from ran_tf.weights.export_folder import (
@@ -84,10 +86,10 @@ class Export:
 
 
 def export(
-    model,
+    model: RegionAttentionNetwork,
     export_dir: str | os.PathLike,
     *,
-    data=None,
+    data: Any = None,
     version: int | None = None,
     check: bool = True,
     dtype: str | None = None,
@@ -185,9 +187,8 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
 
     Args:
       directory: EXPORT_DIR (its newest version) or one version in it.
-      model: that it was made of; it is compared with it in the precision of the model. None: its
-        signatures are compared with each other.
-      card: of the model.
+      model, card: that it was made of; it is compared with it in the precision of the model.
+        Without them its signatures are compared with each other.
 
     Returns:
       `Export`.
@@ -204,7 +205,7 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
             f"Received: directory={str(directory)!r}"
         )
     stored = read_card(version)
-    if model is None:
+    if model is None or card is None:
         difference = export_check.compare_signatures(version, card=stored)
     else:
         there, here = map(settings.fingerprint, (stored, card))
@@ -233,7 +234,7 @@ def _write_saved_model(
         tf.saved_model.save(classifier, str(folder), signatures=classifier.signatures())
     faces = export_check.example_faces(1)
     inputs = export_check.inputs_of(faces, card=card, shape=classifier.regions_shape)
-    requests = {
+    requests: dict[str, dict] = {
         "serving_default": {"image_bytes": [tf.io.encode_png(faces[0]).numpy()]},
         "images": {"images": inputs["images"]},
         "regions": {"regions": inputs["regions"]},

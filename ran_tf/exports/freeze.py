@@ -88,11 +88,11 @@ def fold_batch_norm(graph_def):
 class _Graph:
     """Nodes by name, with the counts of their readers."""
 
-    source: object
+    source: tf.compat.v1.GraphDef
 
     def __post_init__(self):
         self.nodes = {}
-        self.readers = {}
+        self.readers: dict[str, int] = {}
         for original in self.source.node:
             node = type(original)()
             node.CopyFrom(original)

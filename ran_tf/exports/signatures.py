@@ -128,10 +128,10 @@ def cut_regions(faces, *, card: ModelCard, shape: tuple[int, int, int, int]):
     Returns:
       f32[b, k, h, w, 3] in 0..255.
     """
-    count, *size, _ = shape
+    count, height, width, _ = shape
     boxes = kinds.serving_boxes(card.regions)[:count]
     tiled = tf.tile(tf.constant(boxes[np.newaxis]), [tf.shape(faces)[0], 1, 1])
-    return crop.crop_regions(faces, tiled, size=tuple(size))
+    return crop.crop_regions(faces, tiled, size=(height, width))
 
 
 def prepare_faces(images, *, card: ModelCard):

@@ -72,9 +72,11 @@ class DetectorConfig:
         check_whole("max_side", self.max_side, low=32)
 
 
-def create_detector(
-    config: DetectorConfig, *, threads: int | None = None
-) -> Callable[[Sequence[np.ndarray]], list[list[Face]]]:
+# From photos to the faces of each, see `create_detector`.
+Detect = Callable[[Sequence[np.ndarray]], list[list[Face]]]
+
+
+def create_detector(config: DetectorConfig, *, threads: int | None = None) -> Detect:
     """Builds a detector.
 
     Args:
@@ -108,9 +110,7 @@ def create_detector(
     return detect
 
 
-def detect_each(
-    detect: Callable[[Sequence[np.ndarray]], list[list[Face]]], photos: Sequence[np.ndarray]
-) -> list[list[Face] | Exception]:
+def detect_each(detect: Detect, photos: Sequence[np.ndarray]) -> Sequence[list[Face] | Exception]:
     """As `detect`, which `create_detector` made, but a photo that it fails on fails alone.
 
     Returns:
@@ -172,7 +172,8 @@ def overlap(one: Face, other: Face) -> float:
 
 
 def _check_image(image: np.ndarray, *, position: int) -> None:
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    shape: Sequence[int] = getattr(image, "shape", ())
+    dtype = getattr(image, "dtype", None)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
         raise ValueError(
             f"`images[{position}]` must be a u8[H,W,3] RGB array. Received: "

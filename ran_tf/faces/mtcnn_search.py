@@ -45,7 +45,7 @@ def create_search(config: DetectorConfig, *, threads: int | None = None):
         stage._model = networks[name]
 
     def search(images, min_sides):
-        found = [[] for _ in images]
+        found: list[list[Face]] = [[] for _ in images]
         for positions in _batches_of_equal_shape(images, min_sides):
             batch = np.stack([images[i] for i in positions])
             min_side = max(_SMALLEST_FACE, float(min_sides[positions[0]]))

@@ -13,6 +13,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 # So many in a row, each at another item, and the items are not to blame.
 _MAX_DEATHS = 3
@@ -20,15 +23,15 @@ _MAX_DEATHS = 3
 
 def available_cpus() -> int:
     """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_in_processes(
-    work: Sequence[list],
+    work: Sequence[list[Item]],
     *,
     start: Callable[[], None],
-    task: Callable[[list], list],
-    lost: Callable[[object, str], object],
+    task: Callable[[list[Item]], list],
+    lost: Callable[[Item, str], object],
     processes: int,
 ) -> Iterator[list]:
     """Yields the results of each piece of work as it is finished.
@@ -53,8 +56,8 @@ def run_in_processes(
             for worker in workers:
                 if waiting and not worker.items:
                     worker.take(waiting.popleft())
-            busy = {worker.pipe: worker for worker in workers if worker.items}
-            for worker in map(busy.get, connection.wait(busy)):
+            busy: dict[Any, _Worker] = {worker.pipe: worker for worker in workers if worker.items}
+            for worker in [busy[pipe] for pipe in connection.wait(busy)]:
                 items, results = worker.items, worker.finish()
                 if results is not None:
                     deaths = 0
@@ -105,7 +108,8 @@ class _Worker:
 
     @property
     def exitcode(self) -> int:
-        return self._process.exitcode
+        """Of a process that has ended."""
+        return self._process.exitcode or 0
 
     def take(self, items: list) -> None:
         self.items = items
@@ -150,5 +154,6 @@ def _serve(pipe, start, task) -> None:
 
 def _die_with_parent() -> None:
     # A killed parent cannot stop its workers.
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -51,8 +51,9 @@ def turn_upright(search, images, found: list[list[Face]]) -> list[list[Face]]:
         four = [_best(answer) for answer in answers[4 * n : 4 * n + 4]]
         odds = [_log_odds(face) for face in four]
         k = int(np.argmax(odds))
-        if k and odds[k] > odds[0] + _MARGIN:
-            found[i][j] = _to_photo(four[k], quarters=k, place=place)
+        best = four[k]
+        if k and best is not None and odds[k] > odds[0] + _MARGIN:
+            found[i][j] = _to_photo(best, quarters=k, place=place)
     return [_without_doubles(faces) for faces in found]
 
 
@@ -103,7 +104,7 @@ def _to_photo(face: Face, *, quarters: int, place: tuple[int, int, int]) -> Face
 
 def _without_doubles(faces: list[Face]) -> list[Face]:
     """Two finds that were one lying face have become the same."""
-    kept = []
+    kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(overlap(face, other) < 0.5 for other in kept):
             kept.append(face)

@@ -120,6 +120,10 @@ def crashed(path: str, ending: str) -> Record:
     return Record(path, "crashed", note=f"the process that worked on it died: {ending}")
 
 
+# Of this process, made by `start_worker`.
+_process: Callable[[Sequence[str]], list[Record]]
+
+
 def start_worker(
     config: AlignConfig, input_dir: str, output_dir: str, make: Callable | None
 ) -> None:
@@ -182,19 +186,19 @@ def _one_line(error: Exception) -> str:
 
 def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) -> Record:
     name = output_id(path, config)
+    outputs: list[Output] = []
     if not faces:
-        outputs = ()
         if config.landmarks_only:
-            outputs = (Output(id=name, path="", landmarks=None),)
+            outputs = [Output(id=name, path="", landmarks=None)]
         elif config.no_face == "keep":
             square = centre_square(image, size=config.size)
             written = _write_image(output_dir, name, square, format=config.format)
-            outputs = (Output(id=name, path=written, landmarks=None),)
-        return Record(path, "no_face", outputs=outputs)
+            outputs = [Output(id=name, path=written, landmarks=None)]
+        return Record(path, "no_face", outputs=tuple(outputs))
     count, note = len(faces), ""
     if count > 1 and config.many_faces == "skip":
-        outputs = (Output(name, "", None),) if config.landmarks_only else ()
-        return Record(path, "many_faces", faces=count, outputs=outputs, note="skipped")
+        outputs = [Output(name, "", None)] if config.landmarks_only else []
+        return Record(path, "many_faces", faces=count, outputs=tuple(outputs), note="skipped")
     if count > 1 and config.many_faces == "all":
         faces = sorted(faces, key=lambda face: -face.area)
         names = [face_id(name, i) for i in range(count)]
@@ -203,13 +207,13 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
         faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
         names = [name]
         note = f"took the {config.choose}" * (count > 1)
-    outputs = []
     for face, face_name in zip(faces, names, strict=True):
         if config.landmarks_only:
             written, points = "", to_unit(face.landmarks, shape=image.shape)
         else:
-            framing = {"size": config.size, "margin": config.margin, "drop": config.drop}
-            aligned = align_face(image, face.landmarks, **framing)
+            aligned = align_face(
+                image, face.landmarks, size=config.size, margin=config.margin, drop=config.drop
+            )
             written = _write_image(output_dir, face_name, aligned.image, format=config.format)
             points = aligned.landmarks
         outputs.append(Output(id=face_name, path=written, landmarks=points.tolist()))

@@ -5,11 +5,12 @@ import io
 import os
 import pathlib
 import re
+from typing import Any
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 # More is refused: of pixels when only the header was read, so that a small file cannot unfold to
 # gigabytes; of bytes before the file is read. Decoding takes up to 10 bytes a pixel for a moment.
@@ -99,7 +100,7 @@ def read_bytes(path: pathlib.Path) -> bytes:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         raise ValueError(f"`path` must be a file. Received: path={str(path)!r}")
-    status = path.stat()
+    status: Any = path.stat()
     size = status.st_size if hasattr(status, "st_size") else status.length  # of a bucket
     if size > MAX_BYTES:
         raise ValueError(
@@ -110,7 +111,9 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Reads an image file: see `decode_image`. Raises OSError if it cannot be opened."""
-    return decode_image(read_bytes(path if hasattr(path, "read_bytes") else pathlib.Path(path)))
+    # Those of `epath` read buckets, and become no other path.
+    opened: Any = path if hasattr(path, "read_bytes") else pathlib.Path(path)
+    return decode_image(read_bytes(opened))
 
 
 def decode_image(data: bytes, *, upright: bool = True) -> np.ndarray:
@@ -167,10 +170,10 @@ def _too_large(received: str) -> str:
 
 def _load(image: Image.Image, data: bytes, *, upright: bool) -> Image.Image:
     """Decodes what `image` has read the header of."""
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         orientation = image.tag_v2.get(_ORIENTATION)
         loaded = _load_tiff(image, data)
-        return loaded if upright else _turn(loaded, _AS_STORED.get(orientation))
+        return loaded if upright else _turn(loaded, _AS_STORED.get(orientation or 1))
     if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
         loaded = Image.fromarray(_decode_jpeg(data, "RGB"))
     else:
@@ -183,12 +186,12 @@ def _load(image: Image.Image, data: bytes, *, upright: bool) -> Image.Image:
     if not upright:
         return loaded
     try:
-        return _turn(loaded, _UPRIGHT.get(image.getexif().get(_ORIENTATION)))
+        return _turn(loaded, _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1)))
     except Exception:  # pixels are no worse for a broken EXIF block
         return loaded
 
 
-def _load_tiff(image: Image.Image, data: bytes) -> Image.Image:
+def _load_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> Image.Image:
     """The picture, upright: Pillow turns it as it loads it, and OpenCV one of 16 bits."""
     if image.tag_v2.get(_PURPOSE, 0) & 1:
         raise ValueError("it begins with a small copy of a picture, as raw files of cameras do")

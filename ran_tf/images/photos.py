@@ -49,9 +49,10 @@ def find_files(
       OSError: the folder, or one below it, cannot be read.
     """
     skipped = exclude and pathlib.Path(exclude).resolve()
-    found, left_out = [], collections.Counter()
-    for below, folders, names in os.walk(folder, onerror=_raise):
-        below = pathlib.Path(below)
+    found: list[pathlib.Path] = []
+    left_out: collections.Counter[str] = collections.Counter()
+    for at, folders, names in os.walk(os.fspath(folder), onerror=_raise):
+        below = pathlib.Path(at)
         folders[:] = [x for x in folders if x[0] != "."]
         if skipped:
             folders[:] = [x for x in folders if (below / x).resolve() != skipped]

@@ -1,7 +1,9 @@
 """From face crops, or photos, to named predictions, with a preset, an export or a training run."""
 
 import os
+import typing
 from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -62,12 +64,12 @@ class Predictor:
         *,
         detector: str = "mtcnn",
         batch_size: int = 32,
-    ):
+    ) -> None:
         checks.check_whole("batch_size", batch_size, low=1)
         registry.DETECTORS.check(detector, argument="detector")
         self._check_not_forked()
         backend.require_tensorflow()
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "name_or_dir": name_or_dir,
             "align": align,
             "detector": detector,
@@ -86,7 +88,8 @@ class Predictor:
             self._classify = self._loaded.images
         self._batch_size = batch_size
         self._align = align
-        self._detector, self._detect = detector, None
+        self._detector = detector
+        self._detect: detect.Detect | None = None
         if align:
             self._load_detector()
         Predictor._loaded_in = os.getpid()
@@ -109,7 +112,7 @@ class Predictor:
         # waits for ever when that fails.
         if "_arguments" not in self.__dict__ or "card" in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.__init__(**self._arguments)
+        Predictor.__init__(self, **self._arguments)
         return getattr(self, name)
 
     @property
@@ -119,11 +122,22 @@ class Predictor:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """Class names, in index order."""
         return self.card.labels
+
+    @typing.overload
+    def __call__(
+        self, images: Sequence[Item] | np.ndarray, *, on_error: Literal["raise"] = ...
+    ) -> list[Prediction]: ...
+
+    @typing.overload
+    def __call__(
+        self, images: Sequence[Item] | np.ndarray, *, on_error: str
+    ) -> list[Prediction | Failure]: ...
 
     def __call__(
         self, images: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
-    ) -> list[Prediction | Failure]:
+    ) -> list[Prediction] | list[Prediction | Failure]:
         """Classifies faces.
 
         Args:
@@ -148,9 +162,19 @@ class Predictor:
                 results.values[i] = prediction
         return results.values
 
+    @typing.overload
+    def faces(
+        self, photos: Sequence[Item] | np.ndarray, *, on_error: Literal["raise"] = ...
+    ) -> list[list[FoundFace]]: ...
+
+    @typing.overload
+    def faces(
+        self, photos: Sequence[Item] | np.ndarray, *, on_error: str
+    ) -> list[list[FoundFace] | Failure]: ...
+
     def faces(
         self, photos: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
-    ) -> list[list[FoundFace] | Failure]:
+    ) -> list[list[FoundFace]] | list[list[FoundFace] | Failure]:
         """Finds and classifies all faces of photos, whatever `align` is.
 
         Args:
@@ -189,9 +213,10 @@ class Predictor:
 
         return map(dict, group(usable(), most=self._batch_size))
 
-    def _load_detector(self) -> None:
+    def _load_detector(self) -> detect.Detect:
         if self._detect is None:
             self._detect = detect.create_detector(detect.DetectorConfig(name=self._detector))
+        return self._detect
 
     def _largest_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
         cut = {}
@@ -211,7 +236,7 @@ class Predictor:
     def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[detect.Face]]:
         """The faces of each photo, the largest first; not of those that the detector fails on."""
         found = {}
-        answers = detect.detect_each(self._detect, list(photos.values()))
+        answers = detect.detect_each(self._load_detector(), list(photos.values()))
         for i, faces in zip(photos, answers, strict=True):
             if isinstance(faces, Exception):
                 problem = ValueError(f"the detector failed on it: {faces}")

@@ -148,6 +148,7 @@ def _read_from_child(file, *, arguments) -> Iterator[Frame]:
             stderr=complained,
             env={**os.environ, **reader_process.ONE_THREAD},
         )
+        assert child.stdout is not None
         try:
             while True:
                 with _Watch(child) as watch:
@@ -199,6 +200,6 @@ def _receive(pipe) -> Frame | dict | None:
     if "height" not in message:
         return message
     image = np.empty((message["height"], message["width"], 3), np.uint8)
-    if pipe.readinto(memoryview(image).cast("B")) != image.nbytes:
+    if pipe.readinto(image.data.cast("B")) != image.nbytes:
         return None
     return Frame(seconds=message["seconds"], image=image)

@@ -67,7 +67,8 @@ def send_frames(file, *, demuxer: str, every: float, max_pixels: int, send) -> N
         stream = _choose_stream(container, max_pixels=max_pixels)
         tally, due, said = _Tally(), 0.0, time.monotonic()
         frames = _decode(container, stream, tally)
-        jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)
+        # PyAV's stubs take the bits of a flag for the flag.
+        jumps = bool(container.format.flags & av.format.Flags.ts_discont.value)  # type: ignore[operator]
         for seconds, frame in _count_seconds(frames, step=_step(stream), jumps=jumps):
             # A microsecond, for what rounding takes from a frame that is just due.
             if seconds + 1e-6 >= due:
@@ -238,13 +239,18 @@ def main(demuxer: str, every: str, max_pixels: str) -> None:
     def send(header: dict, pixels: np.ndarray | None = None) -> None:
         out.write(json.dumps(header).encode() + b"\n")
         if pixels is not None:
-            out.write(np.ascontiguousarray(pixels))
+            out.write(np.ascontiguousarray(pixels).data)
         out.flush()
 
     error = None
     try:
-        options = {"every": float(every), "max_pixels": int(max_pixels)}
-        send_frames(sys.stdin.buffer, demuxer=demuxer, send=send, **options)
+        send_frames(
+            sys.stdin.buffer,
+            demuxer=demuxer,
+            every=float(every),
+            max_pixels=int(max_pixels),
+            send=send,
+        )
     except Refused as problem:
         error = str(problem)
     send({"error": error})

@@ -11,6 +11,7 @@ import dataclasses
 import gc
 import json
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -127,7 +128,7 @@ def ablate(
             _write_run(out, run, numbers=done[folder], init_weights=init_weights)
             keras.backend.clear_session()
             gc.collect()
-        finished = {}
+        finished: dict[str, Any] = {}
         for other in runs:
             if done[_folder(other)] is not None:
                 finished.setdefault(other.name, {})[other.config.seed] = done[_folder(other)]

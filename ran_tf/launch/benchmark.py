@@ -188,8 +188,10 @@ def _given(**arguments) -> dict:
 
 
 def _numbers(flag: str, texts: list[str] | None) -> tuple[int, ...] | None:
+    if not texts:
+        return None
     try:
-        found = tuple(int(text) for text in texts or ())
+        found = tuple(int(text) for text in texts)
     except ValueError:
         found = (0,)
     if any(number < 1 for number in found):
@@ -197,7 +199,7 @@ def _numbers(flag: str, texts: list[str] | None) -> tuple[int, ...] | None:
             f"--{flag} must be whole numbers above 0 with commas between. "
             f"Received: --{flag}={','.join(texts)}"
         )
-    return found or None
+    return found
 
 
 def _names(texts: list[str] | None) -> tuple[str, ...] | None:

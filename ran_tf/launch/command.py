@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -18,7 +19,7 @@ from ran_tf import registry
 from ran_tf.launch import startup, stop, terminal
 
 _RECIPE_FLAG = "--flagfile="
-_IMPORT = ("import", [], "Modules with what you register: backbones, regions, losses and so on.")
+_IMPORT = "Modules with what you register: backbones, regions, losses and so on."
 # Flags that ask for a form of what is printed; people give them a file.
 _PRINTED = ("csv", "json")
 # Also those that text programs and web pages make of two hyphens.
@@ -63,8 +64,8 @@ def run(
         # What the output cannot show is spelt out.
         sys.stdout.reconfigure(errors="backslashreplace")
     # Before flags are defined, for their help names what is registered.
-    import_modules(early["import"].value)
-    flags.DEFINE_list(*_IMPORT)
+    import_modules(early["import"].value or ())
+    flags.DEFINE_list("import", [], _IMPORT)
     define_flags()
 
     def guarded(argv):
@@ -105,7 +106,7 @@ def run(
         sys.exit(stop.exit_code(signal.SIGPIPE))
 
 
-def _fail(message: str, *, status: int = 1) -> None:
+def _fail(message: str, *, status: int = 1) -> NoReturn:
     before, _, received = message.rpartition(" Received: ")
     if len(before) > _LONG:
         message = f"received {received}: {before}"
@@ -161,7 +162,7 @@ def _read_early(arguments: list[str]) -> flags.FlagValues:
     """What arguments and files of flags say that must be known before all flags are."""
     early = flags.FlagValues()
     early.set_gnu_getopt(True)  # wherever they stand
-    flags.DEFINE_list(*_IMPORT, flag_values=early)
+    flags.DEFINE_list("import", [], _IMPORT, flag_values=early)
     flags.DEFINE_string("backend", "tensorflow", "Of Keras.", flag_values=early)
     with contextlib.suppress(flags.Error):  # told when all flags are read
         early(arguments, known_only=True)
@@ -215,7 +216,8 @@ def expand_arguments(arguments: list[str]) -> list[str]:
 
     Exits with one line for a flagfile that is none.
     """
-    found, rest = [], list(arguments)
+    found: list[str] = []
+    rest = list(arguments)
     while rest:
         argument = rest.pop(0)
         if argument == "--":

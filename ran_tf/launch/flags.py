@@ -43,7 +43,7 @@ def _define(setting: Setting) -> None:
 
 
 def _value(setting: Setting, values: flags.FlagValues) -> Any:
-    value = values[setting.flag].value
+    value: Any = values[setting.flag].value
     if setting.kind == "size":
         # 0 as in recipes: what is absent.
         return (value, value) if value or not setting.optional else None
@@ -69,7 +69,7 @@ def train_config(values: flags.FlagValues, cls: type[TrainConfig] = TrainConfig)
         chosen = {}
         for name, hint in typing.get_type_hints(part).items():
             path = f"{prefix}{name}"
-            if dataclasses.is_dataclass(hint):
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint):
                 chosen[name] = make(hint, f"{path}.")
             elif path in by_path and by_path[path].flag:
                 chosen[name] = _value(by_path[path], values)

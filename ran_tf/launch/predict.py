@@ -85,7 +85,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:
     """Refuses a folder within one that is searched: the next call would find what this one drew."""
-    for argument in arguments if folder else ():
+    if not folder:
+        return
+    for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         target = pathlib.Path(folder).expanduser().resolve()
         if path.is_dir() and target.is_relative_to(path.resolve()):

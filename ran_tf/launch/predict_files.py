@@ -30,7 +30,8 @@ def find_files(
       files; for each argument that means none `{"path", "error"}`; and how many files of folders
       were left out, by reason.
     """
-    found, failures, left_out = {}, [], collections.Counter()
+    found, failures = {}, []
+    left_out: collections.Counter[str] = collections.Counter()
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         if path.is_dir():
@@ -88,7 +89,7 @@ def predict_files(
       used, or has no face to find, {"path", "error"}.
     """
     draw = None if annotate is None else _Annotator(annotate, inputs=paths)
-    batch = []
+    batch: list[pathlib.Path] = []
     for path in paths:
         if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)

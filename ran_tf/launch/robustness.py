@@ -4,6 +4,7 @@ Accuracy under occluders and degradations, some of which training never shows: r
 robustness.md and a plot. One pass over the split for each condition, so --limit saves time.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -77,13 +78,13 @@ def robustness(
         # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
         split = f"{split}[:{limit}]"
     screen = terminal.open_console()
-    opened, tried = None, []
+    tried = []
     for one in classifiers:
         opened = splits.open_split(
             one, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
         )
         bar = terminal.faces_bar(screen)
-        total = opened.faces * len(trials.conditions(kinds))
+        total = (opened.faces or 0) * len(trials.conditions(kinds))
         task = bar.add_task(for_terminal(one.name), total=total)
         with bar, damage.explained(opened.builder):
             tried.append(
@@ -91,7 +92,7 @@ def robustness(
                     one,
                     opened.batches,
                     kinds=kinds,
-                    on_faces=lambda count, bar=bar, task=task: bar.advance(task, count),
+                    on_faces=functools.partial(bar.advance, task),
                 )
             )
     report = trials.build_report(

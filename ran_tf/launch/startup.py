@@ -10,6 +10,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from typing import Any
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -56,6 +57,7 @@ def errors_only():
     except (OSError, ValueError):  # no standard error, or no more processes
         yield
         return
+    assert child.stdin is not None
     os.dup2(child.stdin.fileno(), 2)
     child.stdin.close()
     try:
@@ -77,12 +79,13 @@ class _Finder(importlib.abc.MetaPathFinder):
         spec = importlib.util.find_spec(name)
         if spec is None or os.environ.get(LEVEL) == "0":
             return spec
-        load = spec.loader.exec_module
+        loader: Any = spec.loader
+        load = loader.exec_module
 
         def quietly(module):
             with errors_only():
                 load(module)
                 module.config.list_physical_devices()  # the other part of what it says
 
-        spec.loader.exec_module = quietly
+        loader.exec_module = quietly
         return spec

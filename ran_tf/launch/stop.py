@@ -28,7 +28,7 @@ def on_signals():
     A thread listens: Python runs signal handlers between two bytecodes only, and a step of the
     network is one of them, so that a second Ctrl-C would wait as the first does.
     """
-    asked = []
+    asked: list[int] = []
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}

@@ -69,7 +69,9 @@ class _Stopped:
     """Which signal asked to stop, 0 for none; the child to tell, and the pipe it waits with."""
 
     def __init__(self):
-        self.asked, self.child, self.waiting = 0, None, None
+        self.asked = 0
+        self.child: int | None = None
+        self.waiting = -1
 
     def ready(self) -> bool:
         """Whether there is a child that waits no more."""

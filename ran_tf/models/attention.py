@@ -11,10 +11,13 @@ Weights may be tiny (a sigmoid at -20), and what a network reads of them is quot
 `log mu + log nu`: the same function, without 0/0, and exact in runtimes whose sigmoid is not.
 """
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from ran_tf import backend, checks, registry
+from ran_tf.backend import Tensor
 
 # The logarithm of the weight of a masked region: finite, and its exponential is 0.
 _MASKED = -1e9
@@ -44,7 +47,7 @@ def make_attention(attention: str, *, features: int, name: str) -> layers.Layer:
     return layer
 
 
-def log_weights(layer, features, region_mask=None):
+def log_weights(layer: layers.Layer, features: Tensor, region_mask: Tensor | None = None) -> Tensor:
     """Logarithms of the weights of regions by an attention.
 
     Args:
@@ -64,7 +67,7 @@ def log_weights(layer, features, region_mask=None):
     return _mask(logs, region_mask)
 
 
-def normalise(log_weights, region_mask=None):
+def normalise(log_weights: Tensor, region_mask: Tensor | None = None) -> Tensor:
     """`w_i / sum_j w_j` of the logarithms of weights.
 
     Args:
@@ -84,7 +87,7 @@ def normalise(log_weights, region_mask=None):
     return ops.where(ops.cast(region_mask, "bool"), weights, 0.0)
 
 
-def weighted_sum(weights, features):
+def weighted_sum(weights: Tensor, features: Tensor) -> Tensor:
     """`sum_i w_i f_i`: f32[b, k] and f32[b, k, d] -> f32[b, d]."""
     # Not an einsum: for one face its matrix product is slower than this, by threads that wake up.
     return ops.sum(weights[..., None] * features, axis=1)
@@ -110,19 +113,19 @@ class SelfAttention(layers.Layer):
       (2, 6)
     """
 
-    def __init__(self, attention: str = "sigmoid", **kwargs):
+    def __init__(self, attention: str = "sigmoid", **kwargs: Any) -> None:
         checks.check_choice("attention", attention, ("sigmoid", "softmax"))
         super().__init__(**{"dtype": "float32", **kwargs})
         self.attention = attention
         self.query = layers.Dense(1, dtype="float32", name="query")
 
-    def build(self, features_shape):
+    def build(self, features_shape: tuple[int | None, ...]) -> None:
         self.query.build(features_shape)
 
-    def call(self, features, region_mask=None):
+    def call(self, features: Tensor, region_mask: Tensor | None = None) -> Tensor:
         return ops.exp(self.log_weights(features, region_mask))
 
-    def log_weights(self, features, region_mask=None):
+    def log_weights(self, features: Tensor, region_mask: Tensor | None = None) -> Tensor:
         """Logarithms of what a call returns; of masked regions a number whose exponential is 0."""
         features = ops.cast(features, "float32")
         # Flat, as a product over three axes is a dozen small operators on TensorFlow.
@@ -133,10 +136,12 @@ class SelfAttention(layers.Layer):
         weights = _mask(ops.sigmoid(scores), region_mask)
         return _mask(weights - ops.logsumexp(weights, axis=-1, keepdims=True), region_mask)
 
-    def compute_output_shape(self, features_shape, **_):
+    def compute_output_shape(
+        self, features_shape: tuple[int | None, ...], **_: Any
+    ) -> tuple[int | None, ...]:
         return features_shape[:2]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "attention": self.attention}
 
 

@@ -1,12 +1,15 @@
 """Losses: cross-entropy on labels or votes, and the region biased loss (RAN, section III-C)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from ran_tf import checks
+from ran_tf.backend import Tensor
 
 
-def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
+def region_biased_loss(mu: Tensor, *, margin: float = 0.02, mask: Tensor | None = None) -> Tensor:
     """`max(0, margin - (max_{i>0} mu_i - mu_0))`: some region must beat the whole face.
 
     Args:
@@ -38,7 +41,7 @@ def region_biased_loss(mu, *, margin: float = 0.02, mask=None):
     return ops.where(ops.any(left, axis=1), ops.relu(margin - (best - mu[:, 0])), 0.0)
 
 
-def cross_entropy(logits, targets, *, label_smoothing: float = 0.0):
+def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy with class probabilities, from logits.
 
     Args:
@@ -69,13 +72,15 @@ class RegionBiasedLoss(keras.losses.Loss):
       0.0
     """
 
-    def __init__(self, margin: float = 0.02, *, name="region_biased_loss", **kwargs):
+    def __init__(
+        self, margin: float = 0.02, *, name: str = "region_biased_loss", **kwargs: Any
+    ) -> None:
         checks.check_range("margin", margin, low=0.0, high=1.0)
         super().__init__(name=name, **kwargs)
         self.margin = margin
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return region_biased_loss(y_pred, margin=self.margin, mask=y_true)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin}

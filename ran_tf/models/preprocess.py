@@ -24,7 +24,9 @@ class Standardize(keras.layers.Layer):
         # Repeated over a row: TensorFlow takes five times as long for a vector of three.
         _, _, width, channels = image.shape
         mean, std = (
-            ops.convert_to_tensor(np.broadcast_to(np.float32(values), (width, channels)))
+            ops.convert_to_tensor(
+                np.broadcast_to(np.asarray(values, np.float32), (width, channels))
+            )
             for values in (self.mean, self.std)
         )
         return (ops.cast(image, "float32") - mean) / std

@@ -1,12 +1,16 @@
 """The Region Attention Network (Wang et al., TIP 2020, arXiv 1905.04075)."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 from keras import layers, ops
 
 import ran_tf
 from ran_tf import checks, vocabulary
+from ran_tf.backend import Tensor
 from ran_tf.config import ObjectiveConfig
 from ran_tf.models import attention as region_attention
 from ran_tf.models import backbones, shared_trunk, targets
@@ -82,8 +86,8 @@ class RegionAttentionNetwork(keras.Model):
         synchronized: bool = False,
         portable: bool = False,
         preprocessing: str = "standard",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         # Pixels and boxes keep float32 whatever the policy: bfloat16 would make .8984 of .9.
         super().__init__(**{"autocast": False, **kwargs})
         checks.check_choice("trunk", trunk, vocabulary.TRUNKS)
@@ -111,8 +115,8 @@ class RegionAttentionNetwork(keras.Model):
             "portable": portable,
             "preprocessing": preprocessing,
         }
-        self._objective = None
-        self.card = None
+        self._objective: ObjectiveConfig | None = None
+        self.card: Any = None  # a `weights.card.ModelCard`
         self.size = size
         self.relation = relation
         self.portable = portable
@@ -143,7 +147,7 @@ class RegionAttentionNetwork(keras.Model):
         self.classifier = layers.Dense(num_classes, dtype="float32", name="classifier")
         self._build_weights()
 
-    def _build_weights(self):
+    def _build_weights(self) -> None:
         """Weights exist from construction on, so that `load_weights` needs no first batch."""
         features = self.backbone.output_shape[-1]
         face = 2 * features if self.relation else features
@@ -151,19 +155,19 @@ class RegionAttentionNetwork(keras.Model):
         self.classifier.build((None, face))
         self.built = True
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Nothing is left to build: the constructor made every weight."""
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
         *,
         objective: ObjectiveConfig | None = None,
-        metrics=None,
-        weighted_metrics=None,
-        **kwargs,
-    ):
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`, with the paper's losses unless others are given.
 
         `fit` and `evaluate` then take labels alone as targets, f32[b, n], one-hot or vote shares.
@@ -196,13 +200,13 @@ class RegionAttentionNetwork(keras.Model):
             optimizer, loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs
         )
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
         if self._objective is not None:
             config = {**config, "loss": None, "objective": dataclasses.asdict(self._objective)}
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         config = dict(config)
         chosen = config.pop("objective", None)
         self.compile(
@@ -211,7 +215,7 @@ class RegionAttentionNetwork(keras.Model):
         )
         self.optimizer.build(self.trainable_variables)
 
-    def train_step(self, *state_and_data):
+    def train_step(self, *state_and_data: Any) -> Any:
         # TensorFlow's has the data alone, JAX' a state before it.
         *state, data = state_and_data
         if self._objective is not None:
@@ -220,7 +224,14 @@ class RegionAttentionNetwork(keras.Model):
             data = shown["inputs"], shown["targets"], sample_weight
         return super().train_step(*state, data)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
         if self._objective is not None:
             terms = objectives.terms(
                 y_pred, targets.labels(y), x.get("mask"), config=self._objective
@@ -233,7 +244,9 @@ class RegionAttentionNetwork(keras.Model):
             training=training,
         )
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Tensor | None = None
+    ) -> dict[str, Any]:
         return super().compute_metrics(
             x,
             *targets.of_outputs(
@@ -241,7 +254,14 @@ class RegionAttentionNetwork(keras.Model):
             ),
         )
 
-    def export(self, filepath, format="tf_saved_model", *, input_signature=None, **kwargs):
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        *,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.export`; of faces of `size` and any regions, all there, unless told.
 
         `ran_tf.export` writes what serves: with the regions, labels and checks of a trained model.
@@ -253,15 +273,15 @@ class RegionAttentionNetwork(keras.Model):
                     "boxes": keras.InputSpec(dtype="float32", shape=(None, None, 4)),
                 }
             ]
-        return super().export(filepath, format, input_signature=input_signature, **kwargs)
+        super().export(filepath, format, input_signature=input_signature, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
         _check_inputs(inputs)
         boxes = inputs["boxes"]
         regions = self.cut_regions(inputs["image"], boxes)
         return self.classify_regions(regions, boxes, mask=inputs.get("mask"), training=training)
 
-    def cut_regions(self, image, boxes):
+    def cut_regions(self, image: Tensor, boxes: Tensor) -> Tensor:
         """The pixels that the backbone sees: f32[b, k, h, w, 3] of `size`, in 0..255.
 
         With a shared trunk f32[b, 1, h, w, 3]: the whole face.
@@ -270,7 +290,14 @@ class RegionAttentionNetwork(keras.Model):
             return self.crop(image, boxes)
         return self.crop(image, ops.convert_to_tensor([WHOLE_FACE]))
 
-    def classify_regions(self, regions, boxes, *, mask=None, training=None):
+    def classify_regions(
+        self,
+        regions: Tensor,
+        boxes: Tensor,
+        *,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> dict[str, Tensor]:
         """What a call returns, of what `cut_regions` returns."""
         features = self._features(regions, boxes, training=training)
         log_mu = region_attention.log_weights(self.self_attention, features, mask)
@@ -291,7 +318,9 @@ class RegionAttentionNetwork(keras.Model):
         logits = self.classifier(self.dropout(face, training=training))
         return {"logits": logits, "mu": mu, "nu": nu, "weights": weights}
 
-    def region_features(self, image, boxes, *, training=None):
+    def region_features(
+        self, image: Tensor, boxes: Tensor, *, training: bool | None = None
+    ) -> Tensor:
         """Backbone features of every region: f32[b, k, d]."""
         return self._features(self.cut_regions(image, boxes), boxes, training=training)
 
@@ -306,7 +335,7 @@ class RegionAttentionNetwork(keras.Model):
         features = ops.cast(features, "float32")
         return ops.reshape(features, (-1, ops.shape(boxes)[-2], features.shape[-1]))
 
-    def twin(self, **changes):
+    def twin(self, **changes: Any) -> Self:
         """A network with equal weights and some arguments changed, such as `dtype`."""
         other = type(self).from_config({**self.get_config(), **changes})
         other.set_weights(self.get_weights())
@@ -325,15 +354,21 @@ class RegionAttentionNetwork(keras.Model):
         return known if self._objective is None else self._objective.margin
 
     @classmethod
-    def from_preset(cls, name, num_classes=None, labels=None, **kwargs):
+    def from_preset(
+        cls,
+        name: str | os.PathLike,
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> "RegionAttentionNetwork":
         """As `ran_tf.from_preset`."""
         return ran_tf.from_preset(name, num_classes=num_classes, labels=labels, **kwargs)
 
-    def save_to_preset(self, path, **kwargs):
+    def save_to_preset(self, path: str | os.PathLike, **kwargs: Any) -> dict[str, Any]:
         """As `ran_tf.save_to_preset`."""
         return ran_tf.save_to_preset(self, path, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}
 
 

@@ -67,14 +67,16 @@ def split_backbone(
             "`split` must be a layer that no connection bypasses, such as the last of a block. "
             f"Received: split={split!r}"
         ) from error
-    map_size = tuple(last.output.shape[1:3])
+    height, width = last.output.shape[1:3]
+    map_size = (height, width)
     if region_map is None or tuple(region_map) == map_size:
         return Stages(early=early, late=late, map_size=map_size, region_map=map_size)
+    rows, columns = region_map
     return Stages(
         early=early,
-        late=_at_size(late, tuple(region_map)),
+        late=_at_size(late, (rows, columns)),
         map_size=map_size,
-        region_map=tuple(region_map),
+        region_map=(rows, columns),
     )
 
 

@@ -7,6 +7,7 @@ is last; here it is first.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from ran_tf import checks, vocabulary
 
@@ -94,7 +95,9 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
     return boxes_from_draws(np.random.default_rng(seed).uniform(size=(k - 1, 3)))
 
 
-def landmark_boxes(landmarks, *, radius: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+def landmark_boxes(
+    landmarks: npt.ArrayLike, *, radius: float = 0.4
+) -> tuple[np.ndarray, np.ndarray]:
     """One square round each of the five landmarks, clipped to the face, after the whole face.
 
     Args:

@@ -8,10 +8,13 @@ Two implementations that agree: `crop_with_gather` (any Keras backend, has gradi
 and under XLA is the faster one) and TensorFlow's `crop_and_resize` kernel, which is faster without.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from ran_tf import checks
+from ran_tf.backend import Tensor
 
 
 def _sample_positions(low, high, *, source: int, target: int):
@@ -99,7 +102,9 @@ def _crop_in_tensorflow(image, boxes, *, size: tuple[int, int]):
     )
 
 
-def crop_regions(image, boxes, *, size: tuple[int, int], portable: bool = False):
+def crop_regions(
+    image: Tensor, boxes: Tensor, *, size: tuple[int, int], portable: bool = False
+) -> Tensor:
     """Cuts every region out of every face and resizes it.
 
     Args:
@@ -167,23 +172,26 @@ class RegionCrop(keras.layers.Layer):
       (1, 6, 32, 32, 3)
     """
 
-    def __init__(self, size: tuple[int, int], *, portable: bool = False, **kwargs):
+    def __init__(self, size: tuple[int, int], *, portable: bool = False, **kwargs: Any) -> None:
         # Pixels and boxes keep float32 whatever the policy: bfloat16 has 8 bits of mantissa.
         super().__init__(**{"dtype": "float32", **kwargs}, autocast=False)
-        self.size = tuple(size)
+        height, width = size
+        self.size = (height, width)
         self.portable = portable
         # TensorFlow's kernel is not one that XLA compiles, as `compile` would on a GPU.
         self.supports_jit = portable or keras.backend.backend() != "tensorflow"
 
-    def build(self, image_shape, boxes_shape=None):
+    def build(self, image_shape: Any, boxes_shape: Any = None) -> None:
         """Nothing to make; Keras keeps the shapes, for `summary`."""
 
-    def call(self, image, boxes):
+    def call(self, image: Tensor, boxes: Tensor) -> Tensor:
         return crop_regions(image, boxes, size=self.size, portable=self.portable)
 
-    def compute_output_shape(self, image_shape, boxes_shape):
+    def compute_output_shape(
+        self, image_shape: tuple[int | None, ...], boxes_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (image_shape[0], boxes_shape[-2], *self.size, image_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config, "size": self.size, "portable": self.portable}

@@ -76,12 +76,12 @@ class BodyReader:
           ClientDisconnect: if the client goes away.
         """
         await self._check_declared(request)
-        pieces = []
+        pieces: list[bytes] = []
         try:
             await self._collect(request, pieces)
             yield b"".join(pieces)
         finally:
-            self._held -= sum(map(len, pieces))
+            self._held -= sum(len(piece) for piece in pieces)
 
     async def _collect(self, request: Request, pieces: list[bytes]) -> None:
         limits = self._limits

@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -34,6 +35,11 @@ class Request(msgspec.Struct):
     @property
     def is_by_row(self) -> bool:
         return self.instances is not msgspec.UNSET
+
+    @property
+    def tensors(self) -> msgspec.Raw:
+        """Whichever there is."""
+        return next(said for said in (self.instances, self.inputs) if said is not msgspec.UNSET)
 
 
 class _Base64(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +69,7 @@ def read_inputs(request: Request, *, arguments: dict[str, Argument]) -> dict:
     Raises:
       BadRequestError: for what is not the arguments.
     """
-    text = bytes(request.instances if request.is_by_row else request.inputs)
+    text = bytes(request.tensors)
     objects = text.count(b"{") + text.count(b'"') // 2
     if objects > _MOST_OBJECTS:
         raise BadRequestError(
@@ -133,11 +139,11 @@ def _only(names: list[str]) -> str:
 
 def _read_texts(text: bytes, *, name: str, argument: Argument):
     """{"b64": text} as its bytes, text as UTF-8, in lists as deep as the argument's shape."""
-    type = _Base64 | str
+    form: Any = _Base64 | str
     for _ in range(argument.shape.rank):
-        type = list[type]
+        form = list[form]
     try:
-        return _to_bytes(_decode(text, type))
+        return _to_bytes(_decode(text, form))
     except BadRequestError as error:
         raise BadRequestError(
             f"`{name}` must be {argument}, and an object must be "
@@ -185,7 +191,8 @@ def _read_shape(text: bytes) -> list[int]:
         raise BadRequestError(f"not a tensor: more than {_MOST_AXES} axes")
     if b"[]" in text:
         raise BadRequestError("not a tensor: a list is empty")
-    sides, unit = [], b""
+    sides: list[int] = []
+    unit = b""
     for level in range(1, rank + 1):
         # The first list of a level ends with the first so many brackets in a row.
         start, last = rank - level + 1, brackets.find(b"]" * level) + level - 1

@@ -42,8 +42,9 @@ def make_server(app, *, limits: Limits) -> uvicorn.Server:
         server_header=False,
         limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=limits.head_bytes,
-        timeout_keep_alive=limits.idle_seconds,
-        timeout_graceful_shutdown=limits.grace_seconds,
+        # It takes parts of seconds, too.
+        timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=limits.grace_seconds,  # type: ignore[arg-type]
     )
     return uvicorn.Server(config)
 

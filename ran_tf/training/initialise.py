@@ -1,7 +1,8 @@
 """Weights from elsewhere into a new network (`--init_weights`)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def _columns(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
     return [theirs.index(name) for name in ours] if set(ours) <= set(theirs) else None
 
 
-def _notes(model, arguments: dict, *, source: str) -> tuple[str, ...]:
+def _notes(model, arguments: Mapping[str, Any], *, source: str) -> tuple[str, ...]:
     # No weight tells them apart. Not refused: whoever compares attentions means it.
     ours = model.get_config()["attention"]
     theirs = arguments.get("attention", ours)
@@ -72,7 +73,7 @@ def _notes(model, arguments: dict, *, source: str) -> tuple[str, ...]:
     )
 
 
-def _check_preprocessing(model, arguments: dict, *, source: str) -> None:
+def _check_preprocessing(model, arguments: Mapping[str, Any], *, source: str) -> None:
     # The shapes fit whatever the pixels were, so nothing else would notice.
     ours = model.get_config()["preprocessing"]
     theirs = arguments.get("preprocessing", ours)

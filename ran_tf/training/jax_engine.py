@@ -6,6 +6,7 @@ The state lives outside of Keras' variables while steps are taken, as `stateless
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,7 @@ class JaxEngine:
         donated = () if jax.default_backend() == "cpu" else (0,)
         self._step = jax.jit(_make_step(self.state, config), donate_argnums=donated)
         self._sums = jax.jit(_make_validation_step(self.state))
+        self._arrays: Any = None
         self.restored()
 
     def batches(self, make):

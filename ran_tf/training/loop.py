@@ -129,7 +129,7 @@ def train(
             for epoch in range(run.progress.epoch, config.epochs):
                 _train_epoch(run, epoch)
         run.engine.wait_for_all()  # for what the chief still writes
-        kept = records.read_best(workdir)
+        kept = records.read_best(workdir) or {}
         return TrainedRun(workdir=workdir, weights=workdir / records.BEST_WEIGHTS, metrics=kept)
 
 

@@ -48,7 +48,7 @@ def averaging_decay(number, *, ema: float):
     return ops.minimum(ema, (1.0 + number) / (10.0 + number))
 
 
-class _OfTheWholeBatch:
+class _OfTheWholeBatch(keras.optimizers.Optimizer):
     """Clips what the gradients of all replicas sum to; before Keras' own update.
 
     With one region the attention has no gradient: its weights do not move.

@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -87,7 +88,7 @@ def read_arrays(
         names, found = read(weights, shapes)
         # What is finite in 64 bits may not be in 32.
         with np.errstate(over="ignore"):
-            arrays = {name: _as_float32(array) for name, array in found.items()}
+            arrays: dict[str, Any] = {name: _as_float32(array) for name, array in found.items()}
     # The parsers of both formats raise whatever comes of strange bytes.
     except Exception as error:
         raise _damaged(path, error) from error

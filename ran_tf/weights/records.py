@@ -202,7 +202,8 @@ class Scalars:
     """
 
     def __init__(self, folder: pathlib.Path):
-        self._folder, self._writer = folder, None
+        self._folder = folder
+        self._writer: Any = None
 
     def write(self, row: dict) -> None:
         try:

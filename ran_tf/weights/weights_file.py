@@ -58,7 +58,7 @@ def weights_by_path(model: RegionAttentionNetwork) -> dict[str, keras.Variable]:
       ValueError: if two weights have one path.
     """
     paths = {}
-    seen = collections.Counter()
+    seen: collections.Counter[str] = collections.Counter()
     for layer in model.backbone.layers:
         kind = re.sub(r"_\d+$", "", layer.name)
         if not layer.weights or kind.replace("_", "") != type(layer).__name__.lower():

@@ -83,6 +83,7 @@ np.savez("said.npz", loss=model.test_on_batch(data, y, return_dict=True)["loss"]
          **model.predict_on_batch(data))
 from tests.fixtures import keras_verbs as verbs
 verbs.main(["full"], [verbs.fit, verbs.evaluate, verbs.predict, verbs.sample_weight, verbs.summary])
+assert not {"mtcnn", "onnxruntime", "retinaface", "tensorflow_datasets"} & set(sys.modules)
 """
 
 

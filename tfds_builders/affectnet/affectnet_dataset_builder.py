@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import importlib.util
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -26,7 +26,7 @@ NO_SUBSETS = (
 
 #: Faces by number of classes and split, as papers give them; one validation face of contempt is
 #: missing from some copies.
-PUBLISHED = {
+PUBLISHED: dict[int, dict[str, tuple[int, ...]]] = {
     8: {"train": (287_651,), "validation": (4_000, 3_999)},
     7: {"train": (283_901,), "validation": (3_500,)},
 }
@@ -137,7 +137,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             conditions.check_lists(lists, faces=known, emotions=face.EXPRESSIONS, of=of)
             listed = {condition: {row.id for row in rows} for condition, rows in lists.items()}
             subsets = {
-                condition: sum(known[name].label < len(self._emotions) for name in names)
+                condition: sum(known[name].label in range(len(self._emotions)) for name in names)
                 for condition, names in listed.items()
             }
             note = "faces of the validation split, named by the RAN authors' lists"
@@ -152,8 +152,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split, rows in splits.items()
         }
 
-    def _read(self, manual_dir) -> tuple[str, Mapping[str, Rows]]:
-        """What the layout looks like, for people, and the rows of each split."""
+    def _read(self, manual_dir) -> tuple[str, Mapping[str, Any]]:
+        """What the layout looks like, for people, and the `Rows` of each split."""
         release = self.builder_config.release
         if not any(made.is_there(manual_dir) for made in _RELEASES.values()):
             copy = copied.read_copy(manual_dir, release=release)
@@ -182,7 +182,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _examples(
         self, split: str, *, rows: Rows, listed: Mapping[str, set[str]] | None
     ) -> Iterator[tuple[str, dict]]:
-        counts = collections.Counter()
+        counts: collections.Counter[int] = collections.Counter()
         for row in self.track(rows, description=split):
             expression = row.expression
             counts[expression] += 1
@@ -196,7 +196,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         found = pipeline_result.metrics().query(
             beam.metrics.MetricsFilter().with_namespace(_COUNTERS)
         )
-        counts = collections.defaultdict(collections.Counter)
+        counts: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
         for counter in found["counters"]:
             split, expression = counter.key.metric.name.split("/")
             counts[split][int(expression)] = counter.result
@@ -271,7 +271,7 @@ def _by_id(rows: original.Rows) -> dict[str, conditions.Known]:
     Raises:
         ValueError: an image has two rows.
     """
-    known = {}
+    known: dict[str, conditions.Known] = {}
     for row in rows:
         if row.id in known:
             raise ValueError(

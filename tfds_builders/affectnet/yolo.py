@@ -94,13 +94,9 @@ def _read_names(root: epath.Path, *, release: published.Release) -> list[int]:
     else:
         names = []
     names = [name.strip().strip("'\"") for name in names]
-    labels = [folder_labels.class_index(name, classes=release.classes) for name in names]
-    if (
-        not names
-        or None in labels
-        or len(set(labels)) < len(labels)
-        or any(map(str.isdecimal, names))
-    ):
+    found = (folder_labels.class_index(name, classes=release.classes) for name in names)
+    labels = [label for label in found if label is not None]
+    if not names or len(set(labels)) < len(names) or any(map(str.isdecimal, names)):
         raise ValueError(
             f"{path}: `names` must list classes of {release.title} ({', '.join(release.classes)}), "
             f"each once: get the file again. Received: {', '.join(names)[:200]!r}"

@@ -21,7 +21,7 @@ _NOSE, _EYES, _MOUTH = slice(6, 13), (slice(13, 19), slice(19, 25)), slice(25, 3
 
 def find(root: epath.Path) -> dict[str, epath.Path]:
     """Annotation file by face id, the manual one where there are both."""
-    found = {}
+    found: dict[str, epath.Path] = {}
     for kind, ending in (("auto", "_auto_attri.txt"), ("manual", "_manu_attri.txt")):
         folder = root / "Annotation" / kind
         if folder.is_dir():

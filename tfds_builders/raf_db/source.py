@@ -159,7 +159,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
             f"{path.parent} holds two lists of labels: move one of the two away. "
             f"Received: {path.name} and {others[0].name}"
         )
-    faces = {}
+    faces: dict[str, Face] = {}
     for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         if not line.strip():
             continue

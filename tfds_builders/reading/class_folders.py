@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from absl import logging
 from etils import epath
@@ -84,7 +85,7 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
         ValueError: two images have the same path but for their ending, one is of a kind that is
           not read or has a name that is not UTF-8, or one is a link that leads out of `manual_dir`.
     """
-    faces = {}
+    faces: dict[str, Face] = {}
     for path in _images_below(folder):
         _check_place(path, manual_dir=manual_dir)
         name = decoding.without_suffix(path.relative_to(manual_dir).as_posix())
@@ -120,9 +121,19 @@ def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
         )
 
 
-def refuse_doubles(faces: Iterable[Face]) -> None:
+class Imaged(Protocol):
+    """A face in a file of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def image(self) -> epath.Path: ...
+
+
+def refuse_doubles(faces: Iterable[Imaged]) -> None:
     """Raises ValueError for a file that several images are, by links."""
-    first: dict[tuple[int, int], Face] = {}
+    first: dict[tuple[int, int], Imaged] = {}
     for face in faces:
         if not os.path.isfile(face.image):  # in a bucket, which has no links
             continue

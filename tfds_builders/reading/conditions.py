@@ -10,6 +10,7 @@ import dataclasses
 import re
 import types
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -115,7 +116,8 @@ def _few_retries():
 
 def without_repeats(rows: Sequence[ListRow]) -> list[ListRow]:
     """Keeps the first row of every face, and logs the others."""
-    first, repeats = {}, []
+    first: dict[str, ListRow] = {}
+    repeats = []
     for row in rows:
         if first.setdefault(row.id, row) is not row:
             repeats.append(row)
@@ -132,7 +134,7 @@ def by_face(lists: Mapping[str, Sequence[ListRow]]) -> dict[str, dict[str, str |
     Args:
         lists: rows by condition, each face at most once in a list.
     """
-    faces = {}
+    faces: dict[str, dict[str, Any]] = {}
     for condition, rows in lists.items():
         for row in rows:
             value = row.occlusion if condition == "occlusion" else True

@@ -36,8 +36,11 @@ class Release:
 class Labelled(Protocol):
     """A face with a class, in a split."""
 
-    split: str
-    label: int
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def label(self) -> int | None: ...
 
 
 def check_counts(faces: Sequence[Labelled], *, release: Release, where: epath.PathLike) -> bool:

@@ -46,7 +46,7 @@ def read_table(
         ValueError: the file is no such table (see `text_files.read_records`), or a row names no
           face, several, or one named before.
     """
-    seen = {}
+    seen: dict[str, str] = {}
     for record in text_files.read_records(path, columns=("id", *columns), remedy=remedy):
         face_id = _face_id(record.cells["id"], ids=ids, source=record.source)
         if face_id in seen:

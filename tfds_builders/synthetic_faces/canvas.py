@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 Colour = tuple[int, int, int]
-Points = Sequence[Sequence[float]] | np.ndarray
+Points = Sequence[Sequence[float] | np.ndarray] | np.ndarray
 
 #: Points of the unit circle, f64[32,2].
 CIRCLE = np.array([(math.cos(turn), math.sin(turn)) for turn in np.arange(32) * math.pi / 16])
@@ -18,7 +18,8 @@ _SUBPIXEL_BITS = 4  # OpenCV takes fixed-point coordinates
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
     """`first` with `share` (0..1) of `second` in it."""
-    return tuple(round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 def jitter(rng: np.random.Generator, amount: float) -> float:
@@ -96,7 +97,13 @@ class Canvas:
             self.pixels, [_fixed(points)], False, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
         )
 
-    def ellipse(self, head: Head, middle: Sequence[float], radii: Sequence[float], colour: Colour):
+    def ellipse(
+        self,
+        head: Head,
+        middle: np.ndarray | Sequence[float],
+        radii: Sequence[float],
+        colour: Colour,
+    ):
         """Fills an ellipse on the picture's plane, `middle` and `radii` in head units."""
         self.polygon(head.plane(CIRCLE * radii + middle), colour)
 

@@ -9,7 +9,8 @@ from tfds_builders.synthetic_faces.canvas import CIRCLE, Canvas, Colour, Head, b
 
 
 def _any_colour(rng: np.random.Generator) -> Colour:
-    return tuple(int(value) for value in rng.integers(20, 236, size=3))
+    red, green, blue = (int(value) for value in rng.integers(20, 236, size=3))
+    return red, green, blue
 
 
 def draw_background(canvas: Canvas, rng: np.random.Generator):

@@ -3,6 +3,8 @@
 Each function takes a face u8[h, w, 3] and a `numpy.random.Generator`, and returns a new face.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -11,7 +13,8 @@ def jpeg(face, rng):
     """Artefacts of a JPEG of quality 5 to 15."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(5, 16))]
     encoded = cv2.imencode(".jpg", face[..., ::-1], quality)[1]
-    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded: Any = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def motion_blur(face, rng):

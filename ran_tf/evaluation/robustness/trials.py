@@ -59,7 +59,7 @@ def run(
       on_faces: told the number of faces of each finished batch of each condition.
     """
     batches = [{key: np.asarray(value) for key, value in batch.items()} for batch in batches]
-    ids, right = None, {}
+    ids, right = np.empty(0, str), {}
     for name in conditions(kinds):
         said = predictions.collect(
             classifier, (_change(batch, name) for batch in batches), on_faces=on_faces
@@ -167,7 +167,7 @@ def _numbers(trial: Trial) -> dict:
 
 def _mean(trial: Trial, names: Sequence[str]) -> np.ndarray:
     """f64[b], the share of conditions under which each face is right."""
-    return np.mean([trial.right[name] for name in names], axis=0, dtype=np.float64)
+    return np.stack([trial.right[name] for name in names]).mean(axis=0, dtype=np.float64)
 
 
 def _mean_difference(model: Trial, baseline: Trial, *, names: Sequence[str]) -> dict:

@@ -33,8 +33,8 @@ class Taken:
     def __init__(self, tensors: Mapping[str, np.ndarray], *, source: Path):
         self._tensors = tensors
         self._source = source
-        self._seen = set()
-        self._missing = []
+        self._seen: set[str] = set()
+        self._missing: list[str] = []
 
     def __call__(self, name: str) -> np.ndarray:
         """The tensor; an array without elements if there is none, which `finish` reports."""

@@ -6,6 +6,7 @@ everything that joins regions is a sum. Only the order of `mu`, `nu` and `weight
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def convert_file(
             f"with relation-attention. Received: fc.weight of shape {(classes, columns)}"
         )
     relation = columns == 2 * features
-    arguments = {
+    arguments: dict[str, Any] = {
         "backbone": backbone,
         "num_classes": classes,
         "attention": attention or ("softmax" if relation else "sigmoid"),

@@ -30,7 +30,8 @@ def find_backbone(tensors: Mapping[str, np.ndarray], *, source: Path) -> str:
       ValueError: if they are of none that we have.
     """
     blocks = {m.groups() for name in tensors if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
-    depths = tuple(len([b for b in blocks if b[0] == str(stage)]) for stage in (1, 2, 3, 4))
+    a, b, c, d = (len([x for x in blocks if x[0] == str(stage)]) for stage in (1, 2, 3, 4))
+    depths = (a, b, c, d)
     bottleneck = "layer1.0.conv3.weight" in tensors
     if (depths, bottleneck) not in _DEPTHS:
         raise ValueError(

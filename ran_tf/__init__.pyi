@@ -1,0 +1,44 @@
+# What is public, and where: `__init__.py` loads it on first use, type checkers read it here.
+from .config import AugmentConfig as AugmentConfig
+from .config import DataConfig as DataConfig
+from .config import ModelConfig as ModelConfig
+from .config import ObjectiveConfig as ObjectiveConfig
+from .config import OptimizerConfig as OptimizerConfig
+from .config import RegionConfig as RegionConfig
+from .config import TrainConfig as TrainConfig
+from .data.load import load_dataset as load_dataset
+from .data.prepare import prepare as prepare
+from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.make_preset import save_to_preset as save_to_preset
+from .evaluation.results import Report as Report
+from .exports.export import export as export
+from .inference.annotate import annotate_face as annotate_face
+from .inference.prediction import Failure as Failure
+from .inference.prediction import FoundFace as FoundFace
+from .inference.prediction import Prediction as Prediction
+from .inference.predictor import Predictor as Predictor
+from .models.attention import RelationAttention as RelationAttention
+from .models.attention import SelfAttention as SelfAttention
+from .models.losses import RegionBiasedLoss as RegionBiasedLoss
+from .models.losses import region_biased_loss as region_biased_loss
+from .models.ran import RegionAttentionNetwork as RegionAttentionNetwork
+from .regions.boxes import fixed_boxes as fixed_boxes
+from .regions.boxes import landmark_boxes as landmark_boxes
+from .regions.boxes import random_boxes as random_boxes
+from .regions.crop import RegionCrop as RegionCrop
+from .regions.crop import crop_regions as crop_regions
+from .regions.kinds import register_regions as register_regions
+from .registry import register_attention as register_attention
+from .registry import register_augmentation as register_augmentation
+from .registry import register_backbone as register_backbone
+from .registry import register_detector as register_detector
+from .registry import register_loss as register_loss
+from .registry import register_optimizer as register_optimizer
+from .training.loop import train as train
+from .training.run import Hooks as Hooks
+from .vocabulary import LABELS as LABELS
+from .weights.presets import from_preset as from_preset
+from .weights.presets import presets as presets
+from .weights.presets import upload_preset as upload_preset
+
+__version__: str
