@@ -19,14 +19,14 @@ class RegionConfig(Checked):
     kind: str = setting("fixed", "Kind of regions.", choices=registry.REGIONS, flag="regions")
     k: int = setting(
         6,
-        "Regions, the whole face included; 1: the whole-face baseline.",
+        "Number of regions with the whole face; 1: the whole-face baseline.",
         low=1,
         high=MAX_REGIONS,
         flag="num_regions",
     )
     variant: str = setting(
         "paper",
-        "Whose fixed regions: the paper's or its released code's.",
+        "Set of fixed regions: the paper's, or that of its released code.",
         choices=vocabulary.REGION_VARIANTS,
         flag="region_variant",
     )
@@ -60,7 +60,7 @@ class DataConfig(Checked):
       'train'
     """
 
-    name: str = setting("synthetic_faces", "TFDS name, perhaps with a /config.", flag="dataset")
+    name: str = setting("synthetic_faces", "TFDS dataset, NAME or NAME/CONFIG.", flag="dataset")
     data_dir: str | None = setting(
         None, "TFDS directory; TFDS' default when absent.", identity=False
     )
@@ -69,12 +69,12 @@ class DataConfig(Checked):
     )
     target: str = setting(
         "label",
-        "What the classifier learns: votes (the crowd's, where there are some) or label.",
+        "What the classifier learns: the label, or the votes of a crowd where there are some.",
         choices=vocabulary.TARGETS,
     )
     train_split: str = setting("train", "TFDS split to train on.")
     validation_split: str = setting(
-        "validation", 'TFDS split that the best epoch is chosen on; "" with --keep=last: none.'
+        "validation", 'TFDS split to choose the best epoch on; may be "" with --keep=last.'
     )
     balanced: bool = setting(False, "Draw each class equally often.")
     cache: bool = setting(True, "Keep decoded faces in memory.", identity=False)
@@ -126,7 +126,7 @@ class ObjectiveConfig(Checked):
       0.02
     """
 
-    margin: float = setting(0.02, "Of the region biased loss.", low=-1.0, high=1.0)
+    margin: float = setting(0.02, "Margin of the region biased loss.", low=-1.0, high=1.0)
     region_loss_weight: float = setting(
         1.0, "Weight of the region biased loss (paper: 1).", high=MAX_COUNT
     )
@@ -134,10 +134,12 @@ class ObjectiveConfig(Checked):
         0.0, "Share of the target that is spread evenly over the classes.", high=0.99
     )
     # Beyond 4, the table of `augment.mixup` is not exact.
-    mixup: float = setting(0.0, "Blend faces: parameter of their shares; 0: none.", high=4.0)
+    mixup: float = setting(
+        0.0, "Mixup: both parameters of the Beta distribution of the shares; 0: off.", high=4.0
+    )
     regions_per_step: int = setting(
         0,
-        "Regions of a face that a step sees, the whole face and others at random; 0: all.",
+        "Regions of each face that a step sees: the whole face and others at random; 0: all.",
         low=0,
         high=MAX_REGIONS,
     )
@@ -173,23 +175,25 @@ class OptimizerConfig(Checked):
         flag="optimizer",
     )
     learning_rate: float = setting(
-        0.1, "Peak, for the whole (global) batch.", low=1e-12, high=MAX_COUNT
+        0.1, "Peak learning rate, for the global batch.", low=1e-12, high=MAX_COUNT
     )
     schedule: str = setting(
         "cosine",
-        "Of the learning rate: cosine to zero, step (x.1 at each milestone), or constant.",
+        "Learning rate over time: cosine to zero, step (times 0.1 at each milestone), or constant.",
         choices=vocabulary.SCHEDULES,
     )
-    warmup: float = setting(0.05, "Fraction of all steps with a linear ramp.", high=1.0)
+    warmup: float = setting(
+        0.05, "Fraction of all steps in which the learning rate rises linearly.", high=1.0
+    )
     milestones: tuple[float, ...] = setting(
-        (0.3, 0.5, 0.8), "Of schedule=step, fractions of all steps.", high=1.0
+        (0.3, 0.5, 0.8), "Milestones of the schedule step, fractions of all steps.", high=1.0
     )
     weight_decay: float = setting(
-        1e-4, "Of kernels only, never of biases or batch normalisation.", high=MAX_COUNT
+        1e-4, "Weight decay of kernels; biases and batch normalisation have none.", high=MAX_COUNT
     )
-    momentum: float = setting(0.9, "Of sgd.", high=1.0)
+    momentum: float = setting(0.9, "Momentum of sgd.", high=1.0)
     clip_norm: float = setting(
-        0.0, "Largest global norm of the gradient of the global batch; 0: none.", high=MAX_COUNT
+        0.0, "Largest norm of the gradient of the global batch; 0: no clipping.", high=MAX_COUNT
     )
     ema: float = setting(
         0.998, "Decay of the exponential moving average of the weights; 0: none.", high=1.0
@@ -216,12 +220,14 @@ class ModelConfig(Checked):
         "sigmoid: paper; softmax: released code; or one that is registered.",
         choices=registry.ATTENTIONS,
     )
-    relation: bool = setting(True, "Relation-attention; False is the paper's ablation.")
+    relation: bool = setting(True, "Use relation-attention; False is the paper's ablation.")
     size: tuple[int, int] = setting(
         (224, 224), "Side of a region at the backbone, pixels.", size=True, flag="region_size"
     )
     trunk: str = setting(
-        "full", "shared: early layers see a face only once.", choices=vocabulary.TRUNKS
+        "full",
+        "full: all layers see each region; shared: early layers see each face once.",
+        choices=vocabulary.TRUNKS,
     )
     split: str | None = setting(
         None,
@@ -233,13 +239,19 @@ class ModelConfig(Checked):
         "Side of a region's feature map in a shared trunk; the face's when absent.",
         size=True,
     )
-    dropout: float = setting(0.0, "On the feature that the classifier reads.", high=0.99)
+    dropout: float = setting(
+        0.0, "Dropout rate on the feature that the classifier reads.", high=0.99
+    )
     preprocessing: str = setting(
         "standard",
-        "Of pixels at the backbone: its usual mean and scale, or unit, 0..1: the authors' weights.",
+        "Pixels: standard (the backbone's mean and scale), or unit (0..1, the authors' weights).",
         choices=vocabulary.PREPROCESSINGS,
     )
-    dtype: str = setting("float32", "Policy of the model.", choices=vocabulary.DTYPES)
+    dtype: str = setting(
+        "float32",
+        "Precision policy of the model, see keras.DTypePolicy.",
+        choices=vocabulary.DTYPES,
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -272,10 +284,10 @@ class TrainConfig(Checked):
     )
     keep: str = setting(
         "best",
-        "Epoch whose weights the run leaves: the best on the validation split, or the last.",
+        "Epoch whose weights are kept: the best on the validation split, or the last.",
         choices=vocabulary.KEEPS,
     )
-    seed: int = setting(0, "Of everything random.", low=0, high=2**31 - 1)
+    seed: int = setting(0, "Seed of everything random.", low=0, high=2**31 - 1)
     deterministic: bool = setting(
         False, "Same seed, same weights, to the last bit, on one device; slower.", identity=False
     )
