@@ -167,6 +167,12 @@ def register_backbone(name: str, build: Callable | None = None) -> Any:
         0..255 to one of shape [b, d], of Keras layers; `synchronized` asks for batch statistics
         over all replicas.
 
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+
     Example:
       >>> @ran_tf.register_backbone("tiny")
       ... def tiny(pixels, *, synchronized):
@@ -190,6 +196,12 @@ def register_attention(name: str, layer: Callable | None = None) -> Any:
         With a method `log_weights`, of the same arguments, that is asked for their logarithms,
         which is more exact where weights are tiny.
 
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+
     Example:
       >>> @ran_tf.register_attention("length")
       ... class Length(keras.layers.Layer):
@@ -211,6 +223,12 @@ def register_augmentation(name: str, function: Callable | None = None) -> Any:
         `draw("chance")` gives f32[b] uniform in 0..1, another for each name and face, and
         `draw("cells", 4)` f32[b, 4]; amount is a number, 1.0 where none is asked for.
 
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+
     Example:
       >>> @ran_tf.register_augmentation("negative")
       ... def negative(image, draw, amount):
@@ -230,6 +248,12 @@ def register_loss(name: str, function: Callable | None = None) -> Any:
       function: `f(outputs, targets, mask) -> f32[b]`, in `keras.ops`: outputs are those of
         `RegionAttentionNetwork`, targets f32[b, n], mask bool[b, k].
 
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+
     Example:
       >>> @ran_tf.register_loss("entropy")
       ... def entropy(outputs, targets, mask):
@@ -246,6 +270,12 @@ def register_optimizer(name: str, make: Callable | None = None) -> Any:
       name: for `OptimizerConfig(name=...)` and `--optimizer`.
       make: `make(config) -> keras.optimizers.Optimizer`, of an `OptimizerConfig`. The loop sets the
         learning rate before every step.
+
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
 
     Example:
       >>> @ran_tf.register_optimizer("lion")
@@ -268,6 +298,12 @@ def register_detector(name: str, make: Callable | None = None) -> Any:
         each photo, u8[H, W, 3] RGB of any size, a list of `ran_tf.faces.Face` of scores of at least
         `config.min_score`; smaller faces than min_sides[i] pixels need not be searched. Padding,
         shrinking and mirroring are done around it.
+
+    Returns:
+      What was registered; without it, a decorator that registers.
+
+    Raises:
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
 
     Example:
       >>> @ran_tf.register_detector("whole")

@@ -107,6 +107,9 @@ class SelfAttention(layers.Layer):
     Returns:
       mu, f32[b, k].
 
+    Raises:
+      InvalidArgument: for another attention.
+
     Example:
       >>> attention = ran_tf.SelfAttention()
       >>> tuple(attention(np.ones((2, 6, 16), np.float32)).shape)

@@ -66,6 +66,9 @@ class RegionBiasedLoss(keras.losses.Loss):
     Args:
       margin: by how much the best region should exceed the whole face.
 
+    Raises:
+      InvalidArgument: for a margin outside of 0..1.
+
     Example:
       >>> loss = ran_tf.RegionBiasedLoss(margin=0.0)
       >>> float(loss(np.ones((1, 3), bool), np.float32([[0.5, 0.75, 0.25]])))

@@ -82,7 +82,14 @@ def boxes_from_draws(draws) -> np.ndarray:
 
 
 def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
-    """The whole face and k-1 random squares: f32[k, 4]. Equal seeds give equal boxes.
+    """The whole face and random squares.
+
+    Args:
+      k: number of regions, the whole face included.
+      seed: equal seeds give equal boxes; None gives others every time.
+
+    Returns:
+      f32[k, 4], `y0, x0, y1, x1` in 0..1.
 
     Raises:
       ValueError: for fewer regions than one, or more than `checks.MAX_REGIONS`.

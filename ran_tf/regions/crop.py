@@ -166,6 +166,9 @@ class RegionCrop(keras.layers.Layer):
       size: (height, width) of a crop in pixels.
       portable: use `crop_with_gather` instead of TensorFlow's kernel.
 
+    Raises:
+      ValueError: in a call, for arguments of another shape.
+
     Example:
       >>> crop = ran_tf.RegionCrop((32, 32))
       >>> tuple(crop(np.zeros((1, 48, 48, 3), np.float32), ran_tf.fixed_boxes(6)[None]).shape)

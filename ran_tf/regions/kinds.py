@@ -47,8 +47,11 @@ def register_regions(
       name: to ask for it by.
       boxes, follows, names: see `RegionKind`; with `follows` there must be names.
 
+    Returns:
+      What was registered; without it, a decorator that registers.
+
     Raises:
-      InvalidArgument: for a name that cannot be one.
+      InvalidArgument: for a name that cannot be one, or is one of the package's own.
 
     Example:
       >>> @ran_tf.register_regions("halves")

@@ -104,7 +104,10 @@ def _with_classes(model, *, num_classes: int | None, labels: Sequence[str] | Non
 
 
 def presets() -> dict[str, str]:
-    """The presets that come with the package: a line on each, by name.
+    """The presets that come with the package.
+
+    Returns:
+      A line on each, by the name that `from_preset` takes.
 
     Example:
       >>> ran_tf.presets()["face_faceres_ferplus"]
