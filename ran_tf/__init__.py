@@ -14,8 +14,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 def _register(_):
     """Makes our classes known to Keras, so that `keras.models.load_model` finds them."""
-    for name in ("ran_tf.models.ran", "ran_tf.models.losses"):
-        importlib.import_module(name)
+    for name in ("models.ran", "models.losses", "training.optimizers"):
+        importlib.import_module(f"ran_tf.{name}")
 
 
 # When Keras is there, or as soon as it is: importing it here would load a backend, for seconds.

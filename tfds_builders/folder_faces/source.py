@@ -164,7 +164,7 @@ def _labels_of(folders: Mapping[str, Sequence[epath.Path]]) -> tuple[str, ...]:
 
 def _check_names(sources: Mapping[str, str]) -> None:
     """Checks names of classes, each with what names it so; people must tell them apart."""
-    alike = {}
+    alike: dict[str, str] = {}
     for name, source in sources.items():
         if not is_label(name):
             raise ValueError(
