@@ -122,17 +122,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             self.info.metadata["landmarks"] = landmarks.summary(face.id for face in faces)
         elif annotations:
             known = sum(face.id in annotations for face in faces)
-            manual = sum(
-                annotations[face.id].parent.name == "manual"
-                for face in faces
-                if face.id in annotations
-            )
             self.info.metadata["landmarks"] = {
                 "known": known,
                 "not_found": 0,
                 "no_row": len(faces) - known,
             }
-            logging.info("raf_db: landmarks: %d manual, %d automatic", manual, known - manual)
         elif self.builder_config.name == "original":
             logging.warning(
                 "raf_db: no landmarks: unpack Annotation/manual.zip to Annotation/manual/ to have "

@@ -75,29 +75,17 @@ def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def assign_variables(
-    variables: Mapping[str, keras.Variable],
-    arrays: Mapping[str, np.ndarray],
-    *,
-    source: Path,
-    allow_partial: bool = False,
+    variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], *, source: Path
 ) -> tuple[str, ...]:
-    """Sets every variable from the array of its name; arrays without elements count as missing.
+    """Sets every variable from the array of its name; those without elements stay as they are.
 
     Returns:
-      The variables that were missing, with `allow_partial`.
+      The variables that do, which `Taken.finish` has let pass.
 
     Raises:
-      ValueError: a variable without array, an array without variable, or another shape; no variable
-        has changed then.
+      ValueError: an array of another shape; no variable has changed then.
     """
     arrays = {name: array for name, array in arrays.items() if array.size}
-    missing = sorted(set(variables) - set(arrays))
-    unused = sorted(set(arrays) - set(variables))
-    if unused or (missing and not allow_partial):
-        raise ValueError(
-            f"{source}: its weights do not cover our model. "
-            f"Received: missing={missing}, unused={unused}"
-        )
     wrong = [
         f"{name} is {array.shape}, the model's {tuple(variables[name].shape)}"
         for name, array in arrays.items()
@@ -107,4 +95,4 @@ def assign_variables(
         raise ValueError(f"{source}: tensors of another shape than in our model. Received: {wrong}")
     for name, array in arrays.items():
         variables[name].assign(array)
-    return tuple(missing)
+    return tuple(sorted(variables.keys() - arrays.keys()))

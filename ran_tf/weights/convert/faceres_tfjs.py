@@ -51,7 +51,5 @@ def convert_file(
         layer = model.get_layer(name.removesuffix("/moving_mean"))
         one = np.full_like(arrays[name], 1.0 - layer.epsilon)  # so that variance + epsilon is 1
         arrays[f"{layer.name}/moving_variance"] = one
-    fresh = assign_variables(
-        variables_of(model), arrays, source=source, allow_partial=allow_partial
-    )
+    fresh = assign_variables(variables_of(model), arrays, source=source)
     return Converted(model=model, arguments=arguments, left_out=left_out, fresh=fresh)

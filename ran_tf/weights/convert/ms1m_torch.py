@@ -29,9 +29,7 @@ def convert_file(
         name: _HEADS[head] for name in file.tensors if (head := name.partition(".")[0]) in _HEADS
     }
     left_out = take.finish(left_out=left_out, allow_partial=allow_partial)
-    fresh = assign_variables(
-        variables_of(model), arrays, source=source, allow_partial=allow_partial
-    )
+    fresh = assign_variables(variables_of(model), arrays, source=source)
     return Converted(
         model=model,
         arguments={"backbone": backbone, "preprocessing": preprocessing},

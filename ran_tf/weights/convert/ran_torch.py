@@ -70,7 +70,7 @@ def convert_file(
         arrays[f"{ours}/bias"] = take(f"{theirs}.bias")
         variables[f"{ours}/kernel"], variables[f"{ours}/bias"] = dense.kernel, dense.bias
     left_out = take.finish(left_out=left_out, allow_partial=allow_partial)
-    fresh = assign_variables(variables, arrays, source=source, allow_partial=allow_partial)
+    fresh = assign_variables(variables, arrays, source=source)
     return Converted(model=network, arguments=arguments, left_out=left_out, fresh=fresh)
 
 
