@@ -21,8 +21,10 @@ from .models.attention import RelationAttention as RelationAttention
 from .models.attention import SelfAttention as SelfAttention
 from .models.losses import RegionBiasedLoss as RegionBiasedLoss
 from .models.losses import region_biased_loss as region_biased_loss
+from .models.losses import visibility_loss as visibility_loss
 from .models.ran import RegionAttentionNetwork as RegionAttentionNetwork
 from .regions.boxes import fixed_boxes as fixed_boxes
+from .regions.boxes import grid_boxes as grid_boxes
 from .regions.boxes import landmark_boxes as landmark_boxes
 from .regions.boxes import random_boxes as random_boxes
 from .regions.crop import RegionCrop as RegionCrop

@@ -6,6 +6,9 @@ from ran_tf import registry, vocabulary
 from ran_tf.checks import MAX_COUNT, MAX_REGIONS, InvalidArgument, check_choice
 from ran_tf.settings import Checked, setting
 
+# Side of the squares of a grid, pixels of a face: smaller ones show nothing.
+_LEAST_SQUARE = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class RegionConfig(Checked):
@@ -44,6 +47,8 @@ class RegionConfig(Checked):
             check_choice("k", self.k, (1, 1 + len(vocabulary.LANDMARKS)))
         elif self.kind == "fixed":
             check_choice("k", self.k, vocabulary.REGION_VARIANTS[self.variant])
+        elif self.kind == "grid":
+            check_choice("k", self.k, vocabulary.GRID_SIZES)
 
     @property
     def follow_landmarks(self) -> bool:
@@ -100,7 +105,18 @@ class AugmentConfig(Checked):
     erase_max: float = setting(
         0.4, "Their largest side, fraction of the face's side.", low=0.01, high=1.0
     )
+    cover: float = setting(
+        0.0,
+        "Probability of a drawn occluder: mask, glasses, hand, hair, hat, phone and others.",
+        high=1.0,
+    )
+    cover_drawings: int = setting(2048, "Such drawings, made when a run begins.", low=1, high=65536)
     degrade: float = setting(0.0, "Probability of blur and noise.", high=1.0)
+    spoil: float = setting(
+        0.0,
+        "Probability of a flaw as photos have them: JPEG, few pixels, fog, light, movement, noise.",
+        high=1.0,
+    )
     light: float = setting(
         0.2, "Largest relative change of contrast, and of brightness (of 255).", high=1.0
     )
@@ -130,6 +146,16 @@ class ObjectiveConfig(Checked):
     region_loss_weight: float = setting(
         1.0, "Weight of the region biased loss (paper: 1).", high=MAX_COUNT
     )
+    visibility_weight: float = setting(
+        0.0,
+        "Weight of the loss that draws the weights of regions to those that nothing covers.",
+        high=MAX_COUNT,
+    )
+    visibility_loss: str = setting(
+        "kl",
+        "That loss: kl, the divergence from visibility^4; rank, the more visible must weigh more.",
+        choices=vocabulary.VISIBILITY_LOSSES,
+    )
     label_smoothing: float = setting(
         0.0, "Share of the target that is spread evenly over the classes.", high=0.99
     )
@@ -155,6 +181,12 @@ class ObjectiveConfig(Checked):
         super().__post_init__()
         if 0.0 < self.mixup < 0.01:
             raise InvalidArgument("mixup", "0, or in 0.01..4", self.mixup)
+        if self.visibility_weight and not (self.augment.cover or self.augment.erase):
+            raise InvalidArgument(
+                "visibility_weight",
+                "0 where nothing covers training faces (augment.cover and augment.erase are 0)",
+                self.visibility_weight,
+            )
         registry.LOSSES.with_numbers(self.losses, argument="losses")
 
 
@@ -300,9 +332,21 @@ class TrainConfig(Checked):
                 f"at most the number of regions, {self.data.regions.k}",
                 self.objective.regions_per_step,
             )
+        if self.data.regions.kind == "grid" and self.data.regions.k > 1:
+            self._check_squares()
         if self.keep == "best" and not self.data.validation_split:
             raise InvalidArgument(
                 "data.validation_split",
                 "the faces that the best epoch is chosen on; keep='last' needs none",
                 self.data.validation_split,
+            )
+
+    def _check_squares(self) -> None:
+        """Of a grid: half the side of what they are cut out of."""
+        shared = self.model.trunk == "shared"
+        name = "model.size" if shared else "data.image_size"
+        size = self.model.size if shared else self.data.image_size
+        if min(size) < 2 * _LEAST_SQUARE:
+            raise InvalidArgument(
+                name, f"at least {2 * _LEAST_SQUARE} pixels a side for regions of a grid", size
             )

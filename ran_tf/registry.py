@@ -132,6 +132,7 @@ REGIONS = Registry(
     "regions",
     {
         "fixed": "ran_tf.regions.kinds:FIXED",
+        "grid": "ran_tf.regions.kinds:GRID",
         "random": "ran_tf.regions.kinds:RANDOM",
         "landmarks": "ran_tf.regions.kinds:LANDMARKS",
     },

@@ -46,7 +46,10 @@ TRUNKS = ("full", "shared")
 PREPROCESSINGS = ("standard", "unit")
 # Numbers of fixed regions that each variant has, the whole face included; 1 is the baseline.
 REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
+# Regions of a grid, those of the paper included, to squares in a row.
+GRID_SIZES = {1: 0, **{6 + n * n: n for n in range(2, 9)}}
 TARGETS = ("votes", "label")
+VISIBILITY_LOSSES = ("kl", "rank")
 SCHEDULES = ("cosine", "step", "constant")
 # Which epoch's weights a run leaves.
 KEEPS = ("best", "last")

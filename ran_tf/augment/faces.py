@@ -1,8 +1,8 @@
 """Augmentation of a batch on the accelerator, a pure function of faces and named draws.
 
 In Keras ops, so that it runs on any backend. Geometry first (one resampling), then light, then
-occluders, then blur and noise over all, then what users registered. Fixed and random regions are
-taken from the augmented face; landmark regions move with it.
+occluders, then blur, noise and flaws over all, then what users registered. Fixed and random regions
+are taken from the augmented face; landmark regions move with it.
 """
 
 import math
@@ -11,14 +11,16 @@ from collections.abc import Callable
 from keras import ops
 
 from ran_tf import registry
-from ran_tf.augment import occlude
+from ran_tf.augment import cover, flaws, occlude
 from ran_tf.config import AugmentConfig
 
 # Occluders that a face may get, each with the probability `erase`.
 _OCCLUDERS = 2
 
 
-def augment(image, boxes, draw: Callable, *, config: AugmentConfig, follows=None):
+def augment(
+    image, boxes, draw: Callable, *, config: AugmentConfig, follows=None, bank: dict | None = None
+):
     """Flips, turns, scales, shifts, relights, covers and degrades faces.
 
     Args:
@@ -27,9 +29,11 @@ def augment(image, boxes, draw: Callable, *, config: AugmentConfig, follows=None
       draw: gives f32[b], uniform in 0..1, for a name, see `draws.make_draw`.
       config: how strongly.
       follows: bool[b, k], regions that move with the face (those round landmarks); None: none.
+      bank: of `bank.of_objective`, for `config.cover`.
 
     Returns:
-      dict: image f32[b, H, W, C] in 0..255, boxes f32[b, k, 4].
+      dict: image f32[b, H, W, C] in 0..255, boxes f32[b, k, 4], opacity f32[b, H, W] in 0..1 of
+      what covers each pixel.
 
     Raises:
       ValueError: for an augmentation that is not registered.
@@ -39,20 +43,34 @@ def augment(image, boxes, draw: Callable, *, config: AugmentConfig, follows=None
     matrix, shift = _face_to_source(draw, config=config)
     image = _resample(image, matrix, shift)
     image = _relight(image, draw, strength=config.light)
+    opacity = ops.zeros_like(image[..., 0])
     if config.erase:
         for i in range(_OCCLUDERS):
-            image = occlude.occlude(
+            done = occlude.occlude(
                 image, _under(draw, f"occluder{i}"), chance=config.erase, largest=config.erase_max
             )
+            image, opacity = done["image"], cover.both(opacity, done["opacity"])
+    if config.cover:
+        done = cover.cover(
+            image,
+            _under(draw, "cover"),
+            bank=bank,
+            chance=config.cover,
+            matrix=matrix,
+            shift=shift,
+        )
+        image, opacity = done["image"], cover.both(opacity, done["opacity"])
     if config.degrade:
         image = occlude.degrade(image, _under(draw, "degrade"), chance=config.degrade)
+    if config.spoil:
+        image = flaws.spoil(image, _under(draw, "spoil"), chance=config.spoil)
     registered = registry.AUGMENTATIONS.with_numbers(config.augmentations, argument="augmentations")
     for name, amount in registered.items():
         image = registry.AUGMENTATIONS.find(name)(image, _under(draw, name), amount)
     if follows is not None:
         moved = _move_boxes(boxes, matrix, shift, aspect=width / height)
         boxes = ops.where(follows[..., None], moved, boxes)
-    return {"image": image, "boxes": boxes}
+    return {"image": image, "boxes": boxes, "opacity": opacity}
 
 
 def _under(draw: Callable, use: str) -> Callable:

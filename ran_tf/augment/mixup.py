@@ -13,7 +13,7 @@ from keras import ops
 _QUANTILES = 4097
 
 
-def mix(image, targets, draws, *, alpha: float) -> dict:
+def mix(image, targets, draws, *, alpha: float, opacity=None) -> dict:
     """Blends face i with face b-1-i: in random order, any fixed partner is a random one.
 
     The batch is that of a replica: on more devices a face has another partner.
@@ -23,15 +23,19 @@ def mix(image, targets, draws, *, alpha: float) -> dict:
       targets: f32[b, n], rows sum to 1.
       draws: f32[b], uniform in 0..1.
       alpha: of the symmetric beta distribution of a face's own share; small: mostly one face.
+      opacity: f32[b, H, W] of what covers the faces, or None.
 
     Returns:
-      dict: image f32[b, H, W, C], targets f32[b, n].
+      dict: image f32[b, H, W, C], targets f32[b, n], and opacity where it was given.
     """
     share = _shares(draws, alpha=alpha)
-    return {
+    mixed = {
         "image": _blend(image, share[:, None, None, None]),
         "targets": _blend(targets, share[:, None]),
     }
+    if opacity is not None:
+        mixed["opacity"] = _blend(opacity, share[:, None, None])
+    return mixed
 
 
 def _blend(values, share):

@@ -29,7 +29,7 @@ def occlude(image, draw: Callable, *, chance: float, largest: float):
       largest: largest side of an occluder, fraction of the face's side; the smallest is 10 %.
 
     Returns:
-      f32[b, H, W, C]
+      dict: image f32[b, H, W, C], opacity f32[b, H, W], 1 where it is covered, else 0.
     """
     _, height, width, _ = image.shape
     smallest = min(0.1, largest)
@@ -46,7 +46,10 @@ def occlude(image, draw: Callable, *, chance: float, largest: float):
         (draw("shape") < 0.5)[:, None, None], ops.maximum(u, v), ops.sqrt(u * u + v * v)
     )
     covered = (distance < 1.0) & (draw("chance") < chance)[:, None, None]
-    return ops.where(covered[..., None], _filling(image, draw), image)
+    return {
+        "image": ops.where(covered[..., None], _filling(image, draw), image),
+        "opacity": ops.cast(covered, "float32"),
+    }
 
 
 def _filling(image, draw: Callable):

@@ -1,12 +1,22 @@
-"""Losses: cross-entropy on labels or votes, and the region biased loss (RAN, section III-C)."""
+"""Losses: cross-entropy on labels or votes, the region biased loss (RAN, section III-C), and one on
+what weights of regions that something covers should be."""
 
 from typing import Any
 
 import keras
 from keras import ops
 
-from ran_tf import checks
+from ran_tf import checks, vocabulary
 from ran_tf.backend import Tensor
+
+# Shares below count for nothing.
+_COVERED = 0.01
+# The power of visibility that weights are drawn to: half covered, a sixteenth.
+_SHARPNESS = 4
+# By how much a region must be more visible than another to outweigh it, and by how much it must.
+_CLEARER, _RANK_MARGIN = 0.1, 0.02
+# Below, float32's logarithm is not exact.
+_LEAST = 1e-30
 
 
 def region_biased_loss(mu: Tensor, *, margin: float = 0.02, mask: Tensor | None = None) -> Tensor:
@@ -57,6 +67,57 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
         targets = targets * (1.0 - label_smoothing) + label_smoothing / targets.shape[-1]
     log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
     return -ops.einsum("bn,bn->b", targets, log_probabilities)
+
+
+def visibility_loss(
+    weights: Tensor, covered: Tensor, *, kind: str = "kl", mask: Tensor | None = None
+) -> Tensor:
+    """Draws the weights of regions to those that are seen, on faces of which something is covered.
+
+    The paper hopes that attention finds these; here it is told.
+
+    Args:
+      weights: f32[b, k], those of `RegionAttentionNetwork`, which sum to 1.
+      covered: f32[b, k] in 0..1, the share of each region that something covers.
+      kind: "kl": the divergence of the weights from visibility^4, which is brought to sum 1;
+        visibility is 1 - covered. "rank": of two regions the more visible (by a tenth) must weigh
+        more by 0.02: the mean over such pairs of `max(0, 0.02 - (w_more - w_less))`.
+      mask: bool[b, k] or None; False regions do not count.
+
+    Returns:
+      f32[b]; 0 for a face of which nothing is covered, or everything.
+
+    Raises:
+      ValueError: for another kind.
+
+    Example:
+      >>> weights, covered = np.float32([[0.5, 0.25, 0.25]]), np.float32([[0.5, 1.0, 0.0]])
+      >>> float(ran_tf.visibility_loss(weights, covered)[0])
+      1.1202...
+    """
+    checks.check_choice("kind", kind, vocabulary.VISIBILITY_LOSSES)
+    weights, covered = (ops.cast(value, "float32") for value in (weights, covered))
+    there = ops.ones_like(weights) if mask is None else ops.cast(mask, "float32")
+    visible = (1.0 - covered) * there
+    loss = (_divergence if kind == "kl" else _disorder)(weights, visible, there)
+    something = ops.max(covered * there, axis=1) > _COVERED
+    return ops.where(something & (ops.max(visible, axis=1) > _COVERED), loss, 0.0)
+
+
+def _divergence(weights, visible, there):
+    wanted = visible**_SHARPNESS
+    wanted = wanted / ops.maximum(ops.sum(wanted, axis=1, keepdims=True), _LEAST)
+    # Of regions with a weight of 0, masked or not, nothing is wanted, or all too much.
+    logs = ops.log(ops.maximum(wanted, _LEAST)) - ops.log(ops.maximum(weights, _LEAST))
+    return ops.sum(wanted * logs * there, axis=1)
+
+
+def _disorder(weights, visible, there):
+    both = there[:, :, None] * there[:, None, :]
+    clearer = visible[:, :, None] - visible[:, None, :] > _CLEARER
+    pairs = ops.cast(clearer, "float32") * both
+    short = ops.relu(_RANK_MARGIN - (weights[:, :, None] - weights[:, None, :]))
+    return ops.sum(short * pairs, axis=(1, 2)) / ops.maximum(ops.sum(pairs, axis=(1, 2)), 1.0)
 
 
 @keras.saving.register_keras_serializable("ran_tf")

@@ -1,7 +1,8 @@
 """What a network is trained for: the one definition, for every backend, `fit` and strategy.
 
     batch -> prepare (augment, mixup, region dropout) -> network
-    -> terms (cross-entropy, region biased loss, registered losses) -> total, mean over the batch
+    -> terms (cross-entropy, region biased loss, visibility, registered losses)
+    -> total, mean over the batch
 
 In `keras.ops`. The TensorFlow step, the JAX step and `RegionAttentionNetwork.fit` call these.
 """
@@ -9,12 +10,12 @@ In `keras.ops`. The TensorFlow step, the JAX step and `RegionAttentionNetwork.fi
 from keras import ops
 
 from ran_tf import registry
-from ran_tf.augment import draws, faces, mixup, region_dropout
+from ran_tf.augment import cover, draws, faces, mixup, region_dropout
 from ran_tf.config import ObjectiveConfig
 from ran_tf.models import losses
 
 
-def prepare(inputs: dict, targets, *, config: ObjectiveConfig) -> dict:
+def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None = None) -> dict:
     """What the network is shown of a batch, and what it should say.
 
     Args:
@@ -23,13 +24,21 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig) -> dict:
         the face.
       targets: f32[b, n].
       config: the objective.
+      bank: of `augment.bank.of_objective`, tensors or arrays; may be left out without
+        `config.augment.cover`.
 
     Returns:
-      dict: inputs {image f32[b, H, W, 3], boxes, mask}, targets f32[b, n].
+      dict: inputs {image f32[b, H, W, 3], boxes, mask, covered f32[b, k], the share of each region
+      that something covers}, targets f32[b, n].
 
     Raises:
-      ValueError: for a batch without keys.
+      ValueError: for a batch without keys, or for occluders that are to be drawn and no bank.
     """
+    if config.augment.cover and not bank:
+        raise ValueError(
+            "`bank` must be that of `augment.bank.of_objective` where `augment.cover` is not 0. "
+            f"Received: bank={bank}"
+        )
     if inputs.get("key") is None:
         raise ValueError(
             '`inputs` must have "key", i32[b], which augmentation draws its numbers from: batches '
@@ -42,12 +51,20 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig) -> dict:
         draw,
         config=config.augment,
         follows=inputs.get("follows"),
+        bank=bank,
     )
     mask = inputs.get("mask")
     shown["mask"] = ops.ones(ops.shape(inputs["boxes"])[:2], "bool") if mask is None else mask
     if config.mixup:
-        mixed = mixup.mix(shown["image"], targets, draw("mixup"), alpha=config.mixup)
-        shown["image"], targets = mixed["image"], mixed["targets"]
+        mixed = mixup.mix(
+            shown["image"],
+            targets,
+            draw("mixup"),
+            alpha=config.mixup,
+            opacity=shown["opacity"],
+        )
+        targets = mixed.pop("targets")
+        shown |= mixed
     if config.regions_per_step:
         k = shown["boxes"].shape[1]
         shown |= region_dropout.choose_regions(
@@ -56,10 +73,11 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig) -> dict:
             draw("region_dropout", k - 1),
             count=config.regions_per_step,
         )
+    shown["covered"] = cover.covered_shares(shown.pop("opacity"), shown["boxes"])
     return {"inputs": shown, "targets": targets}
 
 
-def terms(outputs: dict, targets, mask, *, config: ObjectiveConfig) -> dict:
+def terms(outputs: dict, targets, mask, *, config: ObjectiveConfig, covered=None) -> dict:
     """The losses of each face, by name.
 
     Args:
@@ -67,9 +85,11 @@ def terms(outputs: dict, targets, mask, *, config: ObjectiveConfig) -> dict:
       targets: f32[b, n].
       mask: bool[b, k] or None.
       config: the objective.
+      covered: f32[b, k] of `prepare`, for `config.visibility_weight`.
 
     Returns:
-      dict: cross_entropy, region_loss and the registered losses, each f32[b].
+      dict: cross_entropy, region_loss, with a weight visibility, and the registered losses, each
+      f32[b].
     """
     registered = {
         name: registry.LOSSES.find(name)(outputs, targets, mask) for name in _registered(config)
@@ -79,8 +99,18 @@ def terms(outputs: dict, targets, mask, *, config: ObjectiveConfig) -> dict:
             outputs["logits"], targets, label_smoothing=config.label_smoothing
         ),
         "region_loss": losses.region_biased_loss(outputs["mu"], margin=config.margin, mask=mask),
+        **_visibility(outputs, covered, mask, config=config),
         **registered,
     }
+
+
+def _visibility(outputs: dict, covered, mask, *, config: ObjectiveConfig) -> dict:
+    if not config.visibility_weight:
+        return {}
+    loss = losses.visibility_loss(
+        outputs["weights"], covered, kind=config.visibility_loss, mask=mask
+    )
+    return {"visibility": loss}
 
 
 def weights(config: ObjectiveConfig) -> dict[str, float]:
@@ -88,6 +118,7 @@ def weights(config: ObjectiveConfig) -> dict[str, float]:
     return {
         "cross_entropy": 1.0,
         "region_loss": config.region_loss_weight,
+        **({"visibility": config.visibility_weight} if config.visibility_weight else {}),
         **_registered(config),
     }
 

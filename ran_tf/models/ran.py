@@ -1,6 +1,7 @@
 """The Region Attention Network (Wang et al., TIP 2020, arXiv 1905.04075)."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any, Self
@@ -10,6 +11,7 @@ from keras import layers, ops
 
 import ran_tf
 from ran_tf import checks, vocabulary
+from ran_tf.augment import bank as banks
 from ran_tf.backend import Tensor
 from ran_tf.config import ObjectiveConfig
 from ran_tf.models import attention as region_attention
@@ -191,6 +193,14 @@ class RegionAttentionNetwork(keras.Model):
                 f"`loss` must be None with an objective, which has its own. Received: loss={loss!r}"
             )
         self._objective = objective
+        if objective is not None:
+            bank = banks.of_objective(objective, seed=0)
+            # In a partial, where Keras does not take the bank for a part of the network.
+            self._prepare = functools.partial(
+                objectives.prepare,
+                config=objective,
+                bank={name: ops.convert_to_tensor(array) for name, array in bank.items()},
+            )
         loss = targets.by_output("loss", loss) or targets.paper_losses()
         targets.check_logits_loss(loss.get("logits"))
         metrics = targets.by_output("metrics", metrics)
@@ -220,7 +230,7 @@ class RegionAttentionNetwork(keras.Model):
         *state, data = state_and_data
         if self._objective is not None:
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-            shown = objectives.prepare(x, targets.labels(y), config=self._objective)
+            shown = self._prepare(x, targets.labels(y))
             data = shown["inputs"], shown["targets"], sample_weight
         return super().train_step(*state, data)
 
@@ -234,7 +244,11 @@ class RegionAttentionNetwork(keras.Model):
     ) -> Tensor:
         if self._objective is not None:
             terms = objectives.terms(
-                y_pred, targets.labels(y), x.get("mask"), config=self._objective
+                y_pred,
+                targets.labels(y),
+                x.get("mask"),
+                config=self._objective,
+                covered=self._covered(x),
             )
             total = objectives.total(terms, config=self._objective)
             return targets.mean_over_faces(total, sample_weight=sample_weight)
@@ -243,6 +257,11 @@ class RegionAttentionNetwork(keras.Model):
             *targets.of_outputs(self.loss, x=x, y=y, y_pred=y_pred, sample_weight=sample_weight),
             training=training,
         )
+
+    def _covered(self, x: dict) -> Tensor:
+        """Faces that `fit` did not prepare, those of `evaluate`, are as they are: not covered."""
+        given = x.get("covered")
+        return ops.zeros(ops.shape(x["boxes"])[:2]) if given is None else given
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Tensor | None = None

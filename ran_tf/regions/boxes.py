@@ -58,6 +58,31 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
     return np.asarray(_FIXED[variant][:k], np.float32)
 
 
+def grid_boxes(k: int = 15) -> np.ndarray:
+    """The paper's six regions, and n x n squares of half the face's side: small enough to leave
+    something out.
+
+    Args:
+      k: 6 + n^2 with n from 2 on, such as 10 or 15; 1 is the whole face alone.
+
+    Returns:
+      f32[k, 4], `y0, x0, y1, x1` in 0..1; the squares row by row.
+
+    Raises:
+      ValueError: for another number of regions.
+
+    Example:
+      >>> ran_tf.grid_boxes(15)[10].tolist()
+      [0.25, 0.25, 0.75, 0.75]
+    """
+    checks.check_choice("k", k, vocabulary.GRID_SIZES)
+    if k == 1:
+        return fixed_boxes(1)
+    places = np.linspace(0.0, 0.5, vocabulary.GRID_SIZES[k])
+    squares = [(y, x, y + 0.5, x + 0.5) for y in places for x in places]
+    return np.concatenate([fixed_boxes(6), np.asarray(squares, np.float32)])
+
+
 def boxes_from_draws(draws) -> np.ndarray:
     """Square regions of random size and place, after the whole face.
 

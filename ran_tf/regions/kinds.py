@@ -130,7 +130,12 @@ def region_names(config) -> list[str]:
     kind = find_kind(config)
     if kind.names is not None and config.k > 1:
         return ["whole face", *kind.names(config.k)]
-    return [describe_region(box) for box in serving_boxes(config)]
+    found: list[str] = []
+    for box in serving_boxes(config):
+        words = describe_region(box)
+        again = sum(name.partition(" no. ")[0] == words for name in found)
+        found.append(f"{words} no. {again + 1}" if again else words)
+    return found
 
 
 def _random(config, landmarks, draw):
@@ -149,6 +154,7 @@ def _landmarks(config, landmarks, draw):
 FIXED = RegionKind(
     lambda config, landmarks, draw: region_boxes.fixed_boxes(config.k, variant=config.variant)
 )
+GRID = RegionKind(lambda config, landmarks, draw: region_boxes.grid_boxes(config.k))
 RANDOM = RegionKind(_random, names=lambda k: tuple(f"random {i}" for i in range(1, k)))
 LANDMARKS = RegionKind(
     _landmarks,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ran_tf.augment import bank as banks
 from ran_tf.config import TrainConfig
 from ran_tf.data.prefetch import prefetch
 from ran_tf.models import losses, objective
@@ -40,6 +41,9 @@ class JaxEngine:
         self._copied = jax.sharding.NamedSharding(devices, jax.sharding.PartitionSpec())
         # Buffers are given back on accelerators alone: on a CPU JAX warns that it cannot.
         donated = () if jax.default_backend() == "cpu" else (0,)
+        # An argument of the step, and not a constant in it.
+        bank = banks.of_objective(config.objective, seed=config.seed)
+        self._bank = jax.device_put(bank, self._copied)
         self._step = jax.jit(_make_step(self.state, config), donate_argnums=donated)
         self._sums = jax.jit(_make_validation_step(self.state))
         self._arrays: Any = None
@@ -57,7 +61,9 @@ class JaxEngine:
 
     def step(self, batch, *, number, rate):
         batch = {name: batch[name] for name in _INPUTS if name in batch}
-        self._arrays, sums = self._step(self._arrays, batch, jnp.float32(rate), jnp.int32(number))
+        self._arrays, sums = self._step(
+            self._arrays, self._bank, batch, jnp.float32(rate), jnp.int32(number)
+        )
         return sums
 
     def validate(self, make, *, stop: Callable[[int], bool]):
@@ -122,12 +128,14 @@ def _make_step(state: TrainState, config: TrainConfig):
 
     def loss(trained, others, inputs, targets):
         outputs, others = model.stateless_call(trained, others, inputs, training=True)
-        terms = objective.terms(outputs, targets, inputs["mask"], config=config.objective)
+        terms = objective.terms(
+            outputs, targets, inputs["mask"], config=config.objective, covered=inputs["covered"]
+        )
         total = jnp.mean(objective.total(terms, config=config.objective))
         return total, (others, objective.sums(outputs, targets, terms))
 
-    def step(arrays, batch, rate, number):
-        shown = objective.prepare(batch, batch["labels"], config=config.objective)
+    def step(arrays, bank, batch, rate, number):
+        shown = objective.prepare(batch, batch["labels"], config=config.objective, bank=bank)
         slopes, (others, sums) = jax.grad(loss, has_aux=True)(
             arrays["trained"], arrays["others"], shown["inputs"], shown["targets"]
         )

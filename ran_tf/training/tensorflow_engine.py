@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import backend
+from ran_tf.augment import bank as banks
 from ran_tf.config import TrainConfig
 from ran_tf.models import losses, objective
 from ran_tf.training import optimizers, workers
@@ -104,15 +105,23 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
     uneven last batch weighs its examples as one device would.
     """
 
-    def replica_step(batch):
-        shown = objective.prepare(batch, batch["labels"], config=config.objective)
+    bank = _bank_on_each_device(config, strategy=strategy)
+
+    def replica_step(batch, bank):
+        shown = objective.prepare(batch, batch["labels"], config=config.objective, bank=bank)
         inputs, targets = shown["inputs"], shown["targets"]
         faces = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, tf.cast(tf.shape(targets)[0], tf.float32)
         )
         with tf.GradientTape() as tape:
             outputs = state.model(inputs, training=True)
-            terms = objective.terms(outputs, targets, inputs["mask"], config=config.objective)
+            terms = objective.terms(
+                outputs,
+                targets,
+                inputs["mask"],
+                config=config.objective,
+                covered=inputs["covered"],
+            )
             loss = tf.reduce_sum(objective.total(terms, config=config.objective)) / faces
         variables = state.model.trainable_variables
         gradients = tape.gradient(loss, [v.value for v in variables])
@@ -130,7 +139,7 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
     # The last batch of an epoch is smaller: without relaxed shapes it would be traced again.
     @tf.function(reduce_retracing=True)
     def step(batch, number):
-        sums = strategy.run(replica_step, args=(batch,))
+        sums = strategy.run(replica_step, args=(batch, bank))
         if state.ema is not state.model:
             update_average(number)
         return {
@@ -139,6 +148,20 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
         }
 
     return step
+
+
+def _bank_on_each_device(config: TrainConfig, *, strategy: tf.distribute.Strategy):
+    """The drawn occluders, once a device: no part of the graph, nor of a checkpoint."""
+    arrays = banks.of_objective(config.objective, seed=config.seed)
+    if not arrays:
+        return arrays
+    devices = strategy.extended.worker_devices
+
+    def place(context):
+        with tf.device(devices[context.replica_id_in_sync_group % len(devices)]):
+            return {name: tf.constant(array) for name, array in arrays.items()}
+
+    return strategy.experimental_distribute_values_from_function(place)
 
 
 def make_validation_step(model, *, strategy: tf.distribute.Strategy):

@@ -81,3 +81,57 @@ def test_cross_entropy_on_votes(smoothing):
 def test_weights_of_one_face_alone_are_refused():
     with pytest.raises(ValueError, match=r"`mu` must be f32\[b, k\]. Received: mu.shape=\(3,\)"):
         losses.region_biased_loss(np.float32([0.1, 0.2, 0.3]))
+
+
+def visibility_oracle(weights, covered, mask, kind):
+    out = []
+    for w, c, there in zip(weights, covered, mask, strict=True):
+        w, v = w[there].astype(float), 1.0 - c[there].astype(float)
+        if not (len(v) and c[there].max() > 0.01 and v.max() > 0.01):
+            out.append(0.0)
+        elif kind == "kl":
+            wanted = v**4 / (v**4).sum()
+            out.append(sum(t * np.log(t / x) for t, x in zip(wanted, w, strict=True) if t))
+        else:
+            pairs = [(i, j) for i in range(len(v)) for j in range(len(v)) if v[i] - v[j] > 0.1]
+            short = [max(0.0, 0.02 - (w[i] - w[j])) for i, j in pairs]
+            out.append(np.mean(short) if short else 0.0)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("kind", ["kl", "rank"])
+def test_visibility_loss(kind):
+    rng = np.random.default_rng(0)
+    mask = rng.uniform(size=(50, 6)) < 0.7
+    mask[:, 0] = True
+    weights = rng.dirichlet(np.ones(6), size=50).astype(np.float32)
+    covered = rng.uniform(size=(50, 6)).astype(np.float32)
+    covered[0], covered[1], covered[2, 1:] = 0.0, 1.0, 0.0
+    got = losses.visibility_loss(weights, covered, kind=kind, mask=mask)
+    np.testing.assert_allclose(got, visibility_oracle(weights, covered, mask, kind), atol=1e-5)
+    got = losses.visibility_loss(weights, covered, kind=kind)
+    everything = np.ones_like(mask)
+    np.testing.assert_allclose(
+        got, visibility_oracle(weights, covered, everything, kind), atol=1e-5
+    )
+    assert got[0] == got[1] == 0
+
+
+@pytest.mark.parametrize("kind", ["kl", "rank"])
+def test_visibility_moves_weights_away_from_what_is_covered(kind):
+    """Also where the covered region has all the weight, and others none that float32 knows."""
+    scores = tf.Variable([[0.0, 30.0, -30.0]])
+    covered = np.float32([[0.4, 1.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.visibility_loss(tf.nn.softmax(scores), covered, kind=kind)
+    slope = tape.gradient(loss, scores).numpy()[0]
+    assert np.isfinite(slope).all()
+    if kind == "kl":  # what ranks do is flat there
+        assert slope[1] > 0.5 and slope[2] < -0.5
+    scores.assign([[0.0, 0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.visibility_loss(tf.nn.softmax(scores), covered, kind=kind)
+    slope = tape.gradient(loss, scores).numpy()[0]
+    assert slope[1] > 0 > slope[2]
+    with pytest.raises(ValueError, match="`kind` must be one of .* Received: kind='mse'"):
+        losses.visibility_loss(scores, covered, kind="mse")

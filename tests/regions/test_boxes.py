@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf.regions import boxes
+from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
+from ran_tf.regions import boxes, kinds
 
 
 def test_paper_regions():
@@ -121,3 +122,39 @@ def test_a_landmark_far_away_is_one_at_the_edge():
         found, mask = ran_tf.landmark_boxes(np.full((5, 2), far))
         assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
         assert mask[0] and found.dtype == np.float32
+
+
+def test_a_grid_is_the_papers_regions_and_squares_that_cover_the_face():
+    found = ran_tf.grid_boxes(15)
+    np.testing.assert_array_equal(found[:6], ran_tf.fixed_boxes(6))
+    squares = found[6:]
+    np.testing.assert_array_equal(squares[:, 2:] - squares[:, :2], 0.5)
+    corners = {tuple(box[:2].tolist()) for box in squares}
+    assert corners == {(y, x) for y in (0.0, 0.25, 0.5) for x in (0.0, 0.25, 0.5)}
+    assert ran_tf.grid_boxes(1).tolist() == [[0, 0, 1, 1]]
+    config = RegionConfig(kind="grid", k=15)
+    np.testing.assert_array_equal(kinds.serving_boxes(config), found)
+    names = kinds.region_names(config)
+    assert len(set(names)) == 15 and names[6] == "top left 50%" and names[10] == "centre 50%"
+    assert len(set(kinds.region_names(RegionConfig(kind="grid", k=22)))) == 22
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ran_tf.grid_boxes(9), "`k` must be one of .*10, 15, .* Received: k=9"),
+        (lambda: RegionConfig(kind="grid", k=6), "`k` must be one of .*10, 15, .* Received: k=6"),
+        (lambda: grid_run(image_size=(15, 48)), "`data.image_size` must be at least 16 pixels"),
+        (lambda: grid_run(trunk="shared", size=(14, 14)), "`model.size` must be at least 16"),
+    ],
+)
+def test_grids_that_cannot_be_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def grid_run(image_size=(48, 48), **model):
+    regions = RegionConfig(kind="grid", k=15)
+    return TrainConfig(
+        data=DataConfig(image_size=image_size, regions=regions), model=ModelConfig(**model)
+    )

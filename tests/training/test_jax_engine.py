@@ -20,8 +20,9 @@ from tests.fixtures import tiny_backbone as tiny_backbone  # registers "tiny"
 STEPS = 10
 CONFIG = TrainConfig(
     objective=ObjectiveConfig(
-        augment=AugmentConfig(erase=0.5, degrade=0.5),
+        augment=AugmentConfig(erase=0.5, degrade=0.5, cover=0.5, cover_drawings=16, spoil=0.5),
         margin=0.3,
+        visibility_weight=0.3,
         mixup=0.2,
         regions_per_step=3,
         label_smoothing=0.1,
@@ -112,7 +113,7 @@ def test_the_losses_are_those_of_tensorflow_step_by_step(trained):
     on_jax = json.loads((trained["folder"] / "sums.json").read_text())
     for number, (got, want) in enumerate(zip(on_jax, trained["sums"], strict=True)):
         assert got.keys() == want.keys()
-        for name in ("cross_entropy", "region_loss"):
+        for name in ("cross_entropy", "region_loss", "visibility"):
             # Batch norm over few faces amplifies rounding from step to step.
             assert got[name] == pytest.approx(want[name], rel=1e-4 * 2**number, abs=1e-3), number
     assert trained["sums"][-1]["cross_entropy"] < 0.99 * trained["sums"][0]["cross_entropy"]

@@ -123,7 +123,7 @@ def _as_in_training(images, rngs, *, kind: str) -> np.ndarray:
         for place in ("y", "x"):
             draw[place] = 0.2 + 0.6 * draw[place]
         draw |= {n: np.full_like(draw["y"], v) for n, v in _SEEN_OCCLUDERS[kind].items()}
-        done = occlude.occlude(faces, draw.__getitem__, chance=2.0, largest=_LARGEST)
+        done = occlude.occlude(faces, draw.__getitem__, chance=2.0, largest=_LARGEST)["image"]
     else:
         draw |= {n: np.full_like(draw["blur"], v) for n, v in _SEEN_DEGRADATIONS[kind].items()}
         done = occlude.degrade(faces, draw.__getitem__, chance=2.0)

@@ -1,0 +1,142 @@
+"""Drawn occluders on training faces, and how much of every region they cover.
+
+A pure function of faces, of a bank (`ran_tf.augment.bank`) and of named draws, in Keras ops. A
+drawing sits where such things sit on a face, moves as the face was moved, and wanders a little.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from keras import ops
+
+
+# How far a drawing reaches beyond the face on all sides, fraction of the face's side.
+MARGIN = 0.25
+# Largest relative change of a drawing's size, and of its brightness.
+_RESIZE, _GAIN = 0.15, 0.3
+# Colours differ by less than this in a face that is grey, of 255.
+_GREY = 3.0
+_LUMINANCE = np.float32([0.299, 0.587, 0.114])
+# The colour of skin in drawings that take a face's own: `drawings.SKIN`.
+_SKIN = 128.0
+
+
+def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shift=None) -> dict:
+    """Lays a drawing of the bank over some faces.
+
+    Args:
+      image: f32[b, H, W, C] in 0..255, C 1 or 3. Grey faces get grey occluders.
+      draw: gives f32[b] in 0..1 for a name: chance, which, mirror, shift_x, shift_y, size, angle,
+        gain.
+      bank: of `Bank.arrays`.
+      chance: probability that a face is covered.
+      matrix, shift: f32[b, 2, 2] and f32[b, 2], how the face was moved: from a place on it, x and y
+        about its centre in pixels, to that on its source, which is `matrix place + shift sides`;
+        None: not at all.
+
+    Returns:
+      dict: image f32[b, H, W, C], opacity f32[b, H, W] in 0..1 of what covers the face.
+    """
+    count, side = bank["pixels"].shape[:2]
+    which = ops.minimum(ops.cast(draw("which") * count, "int32"), count - 1)
+    facts = ops.take(ops.convert_to_tensor(bank["facts"]), which, axis=0)
+    x, y = _places(image.shape[1:3], draw, facts=facts, side=side, matrix=matrix, shift=shift)
+    painted = _sample(bank["pixels"], which, x, y, side=side)
+    there = ops.cast(draw("chance") < chance, "float32")[:, None, None, None]
+    opacity = painted[..., 3:] / 255.0 * there
+    colour = _in_colours_of(image, painted, skin=facts[:, 5])
+    gain = (1.0 + _signed(draw("gain")) * _GAIN)[:, None, None, None]
+    colour = ops.minimum(colour * gain * there, 255.0 * opacity)
+    return {"image": image * (1.0 - opacity) + colour, "opacity": opacity[..., 0]}
+
+
+def _signed(draw):
+    return 2.0 * draw - 1.0
+
+
+def _places(sides, draw: Callable, *, facts, side: int, matrix, shift):
+    """Where each pixel of the face lies on its drawing's sheet, in pixels: x, y f32[b, H, W]."""
+    height, width = sides
+    y = (ops.arange(height, dtype="float32") - (height - 1) / 2.0)[None, :, None]
+    x = (ops.arange(width, dtype="float32") - (width - 1) / 2.0)[None, None, :]
+    if matrix is not None:
+        m = [[matrix[:, i, j, None, None] for j in range(2)] for i in range(2)]
+        x, y = m[0][0] * x + m[0][1] * y, m[1][0] * x + m[1][1] * y
+        x, y = x + shift[:, 0, None, None] * width, y + shift[:, 1, None, None] * height
+    centre_x, centre_y, wander_x, wander_y, turn = (facts[:, i, None, None] for i in range(5))
+
+    def drawn(name):
+        return _signed(draw(name))[:, None, None]
+
+    # From the point that the drawing turns about, in fractions of the face.
+    x = x / width + 0.5 - centre_x - drawn("shift_x") * wander_x
+    y = y / height + 0.5 - centre_y - drawn("shift_y") * wander_y
+    angle, size = drawn("angle") * turn, 1.0 + drawn("size") * _RESIZE
+    cos, sin = ops.cos(angle) / size, ops.sin(angle) / size
+    x, y = cos * x + sin * y + centre_x, cos * y - sin * x + centre_y
+    x = ops.where(draw("mirror")[:, None, None] < 0.5, 1.0 - x, x)
+    scale = side / (1.0 + 2.0 * MARGIN)
+    return (x + MARGIN) * scale - 0.5, (y + MARGIN) * scale - 0.5
+
+
+def _sample(pixels, which, x, y, *, side: int):
+    """Bilinear samples of drawings, f32[b, H, W, 4]; nothing is beyond their edges."""
+    flat = ops.reshape(pixels, (-1, pixels.shape[-1]))
+    first = which[:, None, None] * (side * side)
+    left, top = ops.floor(x), ops.floor(y)
+    to_right, to_bottom = x - left, y - top
+    total = 0.0
+    for row, by_row in ((top, 1.0 - to_bottom), (top + 1.0, to_bottom)):
+        for column, by_column in ((left, 1.0 - to_right), (left + 1.0, to_right)):
+            inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
+            place = ops.clip(row, 0, side - 1) * side + ops.clip(column, 0, side - 1)
+            found = ops.take(flat, first + ops.cast(place, "int32"), axis=0)
+            weight = by_row * by_column * ops.cast(inside, "float32")
+            total = total + weight[..., None] * ops.cast(found, "float32")
+    return total
+
+
+def _in_colours_of(image, painted, *, skin):
+    """Colour times opacity, f32[b, H, W, C], as it is on these faces."""
+    colour = painted[..., :3]
+    grey = ops.sum(colour * _LUMINANCE, axis=-1, keepdims=True)
+    if image.shape[-1] == 1:
+        colour = grey
+    else:
+        spread = ops.max(image, axis=-1) - ops.min(image, axis=-1)
+        is_grey = ops.max(spread, axis=(1, 2)) < _GREY
+        colour = ops.where(is_grey[:, None, None, None], grey, colour)
+    _, height, width, _ = image.shape
+    rows, columns = (slice(side // 4, side - side // 4) for side in (height, width))
+    own = ops.mean(image[:, rows, columns], axis=(1, 2), keepdims=True)
+    return ops.where(skin[:, None, None, None] > 0.5, grey * own / _SKIN, colour)
+
+
+def covered_shares(opacity, boxes):
+    """How much of every region is covered: the mean opacity over its area inside of the face.
+
+    Args:
+      opacity: f32[b, H, W] in 0..1, that of a pixel over all of its area.
+      boxes: f32[b, k, 4], `y0, x0, y1, x1` as fractions of the face.
+
+    Returns:
+      f32[b, k] in 0..1; 0 of a region that has no area there.
+    """
+    _, height, width = opacity.shape
+    rows = _overlap(boxes[..., 0], boxes[..., 2], count=height)
+    columns = _overlap(boxes[..., 1], boxes[..., 3], count=width)
+    inside = ops.einsum("bkh,bhw->bkw", rows, opacity)
+    total = ops.sum(rows, axis=-1) * ops.sum(columns, axis=-1)
+    return ops.sum(inside * columns, axis=-1) / ops.maximum(total, 1e-9)
+
+
+def _overlap(low, high, *, count: int):
+    """How much of each of `count` pixels lies between two fractions: f32[b, k, count] in 0..1."""
+    first = ops.arange(count, dtype="float32")
+    low, high = low[..., None] * count, high[..., None] * count
+    return ops.maximum(ops.minimum(high, first + 1.0) - ops.maximum(low, first), 0.0)
+
+
+def both(first, second):
+    """The opacity of two things over each other."""
+    return 1.0 - (1.0 - first) * (1.0 - second)
