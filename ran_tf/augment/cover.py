@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-
 # How far a drawing reaches beyond the face on all sides, fraction of the face's side.
 MARGIN = 0.25
 # Largest relative change of a drawing's size, and of its brightness.

@@ -1,8 +1,8 @@
 """Things that people wear and hold before their faces, drawn for training.
 
 Each function paints on a `Sheet`, where such things sit on a usual face, from a
-`numpy.random.Generator`. Evaluation has drawings of its own (`evaluation.robustness.occluders`), by
-another renderer, and kinds that are not here (its `KEPT_OUT`): what is learned here must hold there.
+`numpy.random.Generator`. Evaluation has drawings of its own, by another renderer
+(`evaluation.robustness.occluders`), and kinds that are not here (its `KEPT_OUT`).
 """
 
 import dataclasses
@@ -133,7 +133,7 @@ def _glasses(sheet: Sheet, rng) -> None:
 
 
 def _one_hand(sheet: Sheet, rng, *, palm, towards: float) -> None:
-    """A palm, its arm and fingers that lie side by side; `towards` (radians) is where they point."""
+    """A palm, its arm and fingers side by side, which point `towards`, in radians."""
     skin = SKIN * rng.uniform(0.75, 1.2)
     along = np.array([np.cos(towards), np.sin(towards)])
     across = np.array([-along[1], along[0]]) * rng.choice([-1.0, 1.0])

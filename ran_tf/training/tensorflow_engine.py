@@ -153,8 +153,8 @@ def make_train_step(state: TrainState, *, config: TrainConfig, strategy: tf.dist
 def _bank_on_each_device(config: TrainConfig, *, strategy: tf.distribute.Strategy):
     """The drawn occluders, once a device: no part of the graph, nor of a checkpoint."""
     arrays = banks.of_objective(config.objective, seed=config.seed)
-    if not arrays:
-        return arrays
+    if strategy.num_replicas_in_sync == 1:
+        return {name: tf.constant(array) for name, array in arrays.items()}
     devices = strategy.extended.worker_devices
 
     def place(context):

@@ -106,9 +106,11 @@ def test_sgd_is_pytorchs():
 
 
 def test_two_replicas_equal_one_device(two_replicas):
-    """Masks, region loss, weight decay, clipping, EMA and an uneven batch (4 + 3 faces)."""
+    """Masks, losses, occluders, weight decay, clipping, EMA, and an uneven batch (4 + 3 faces)."""
     optimizer = OptimizerConfig(learning_rate=0.01, weight_decay=0.05, clip_norm=0.5, ema=0.9)
-    config = TrainConfig(model=TINY, optimizer=optimizer, objective=ObjectiveConfig(margin=0.3))
+    covered = AugmentConfig(cover=0.8, cover_drawings=8)
+    shown = ObjectiveConfig(margin=0.3, visibility_weight=0.5, augment=covered)
+    config = TrainConfig(model=TINY, optimizer=optimizer, objective=shown)
     start = ran_tf.RegionAttentionNetwork(**MODEL).get_weights()
     batches = [make_batch(faces=7, seed=s) for s in (0, 1)]
     one, one_sums = run_steps(config, tf.distribute.get_strategy(), batches, start)
