@@ -15,7 +15,7 @@ MARGIN = 0.25
 _RESIZE, _GAIN = 0.15, 0.3
 # Colours differ by less than this in a face that is grey, of 255.
 _GREY = 3.0
-_LUMINANCE = np.float32([0.299, 0.587, 0.114])
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 # The colour of skin in drawings that take a face's own: `drawings.SKIN`.
 _SKIN = 128.0
 

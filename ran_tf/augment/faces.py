@@ -51,6 +51,7 @@ def augment(
             )
             image, opacity = done["image"], cover.both(opacity, done["opacity"])
     if config.cover:
+        assert bank is not None  # `objective.prepare` has said so
         done = cover.cover(
             image,
             _under(draw, "cover"),
