@@ -19,7 +19,7 @@ import tensorflow as tf
 from ran_tf.data import pipeline, prepared
 from ran_tf.evaluation import metrics
 from ran_tf.evaluation.robustness import corruptions
-from ran_tf.exports import export
+from ran_tf.exports import signatures
 from ran_tf.models import attention
 from ran_tf.safety import files
 from ran_tf.weights import sources
@@ -70,7 +70,7 @@ def summarise(read: dict[str, np.ndarray], labels: np.ndarray) -> dict:
         "faces": len(labels),
         "own_weights": float(own.mean()),
         "equal_weights": float(equal.mean()),
-        "own_less_equal_ci95": difference.ci95.ends,
+        "own_less_equal_ci95": difference.ci95,
         "whole_face": float(whole.mean()),
         "own_less_whole": float(own.mean() - whole.mean()),
         "single_regions": single.mean(axis=0).tolist(),
@@ -108,7 +108,7 @@ def main() -> None:
     )
     features_of = tf.function(
         lambda image, boxes: model.region_features(
-            export.prepare_faces(image, card=card), boxes, training=False
+            signatures.prepare_faces(image, card=card), boxes, training=False
         ),
         reduce_retracing=True,
     )

@@ -15,9 +15,10 @@ import pathlib
 import numpy as np
 
 from ran_tf import vocabulary
-from ran_tf.evaluation import classifier, metrics, predictions
+from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation.predictions import Predictions
 from ran_tf.evaluation.split import open_split
+from ran_tf.inference import runner
 from ran_tf.safety import files
 
 
@@ -40,7 +41,7 @@ def differences(models: list[Predictions], baselines: list[Predictions]) -> dict
         return {
             "count": int(faces.sum()),
             "accuracy": found.mean,
-            "accuracy_ci95": found.ci95.ends,
+            "accuracy_ci95": found.ci95,
         }
 
     subsets = {name: first.subset(name) for name in vocabulary.SUBSETS}
@@ -49,7 +50,7 @@ def differences(models: list[Predictions], baselines: list[Predictions]) -> dict
 
 def predict(path: str, *, dataset: str | None, data_dir: str, split: str) -> Predictions:
     """What a model says of every face of a split, averaged with its mirror image."""
-    loaded = classifier.load(path)
+    loaded = runner.load(path)
     opened = open_split(
         loaded,
         dataset=dataset or loaded.card.dataset,

@@ -14,10 +14,11 @@ from PIL import Image
 
 import ran_tf
 from ran_tf.config import TrainConfig
-from ran_tf.evaluation import classifier
 from ran_tf.exports import export
 from ran_tf.faces import detect
+from ran_tf.inference import runner
 from ran_tf.training.tensorflow_engine import TensorFlowEngine
+from ran_tf.weights import export_folder
 
 PRESET = "face_faceres_ferplus"
 TINY = {"backbone": "tiny", "num_classes": 5, "size": (32, 32)}
@@ -83,13 +84,13 @@ NEEDS_TENSORFLOW = {
     "Predictor": lambda folder: ran_tf.Predictor(PRESET),
     "export": lambda folder: export.write_export(None, None, export_dir=folder),
     "train": lambda folder: TensorFlowEngine(TrainConfig(), TINY),
-    "evaluate an export": lambda folder: classifier.load(empty_export(folder)),
+    "evaluate an export": lambda folder: runner.load(empty_export(folder)),
 }
 
 
 def empty_export(folder):
     (folder / "1").mkdir(exist_ok=True)
-    (folder / "1" / export.SAVED_MODEL).touch()
+    (folder / "1" / export_folder.SAVED_MODEL).touch()
     return folder
 
 

@@ -9,7 +9,6 @@ import pytest
 from ran_tf import checks, config, registry, vocabulary
 from ran_tf.config import DataConfig, OptimizerConfig, RegionConfig, TrainConfig
 from ran_tf.data import ops
-from ran_tf.evaluation import metrics
 from ran_tf.faces import align
 from ran_tf.models.backbones import build_backbone
 from ran_tf.models.ran import RegionAttentionNetwork
@@ -69,10 +68,6 @@ def test_a_label_that_is_no_line_of_text_is_refused_in_any_card(label):
         (
             lambda: align.align_face(np.zeros((9, 9, 3), np.uint8), align.TEMPLATE, size=100.5),
             "`size` must be an integer. Received: size=100.5",
-        ),
-        (
-            lambda: metrics.expected_calibration_error([[0.5, 0.5]], [0], bins=1.5),
-            "`bins` must be an integer",
         ),
         (
             lambda: ModelCard.from_json(CARD.replace('"crop_drop": 0.0', '"crop_drop": true')),

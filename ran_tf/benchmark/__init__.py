@@ -1,6 +1,5 @@
-"""How fast each part is, and how far that is from what the machine can do.
+"""How fast each part is, as times and ratios on one machine.
 
-One file a suite (`step`, `input`, `crop`, `serve`); each has a frozen plan and `measure(plan)`
-(`step` and `serve` take the machine's `peak` too), which returns a list of rows: dicts of plain
-values, ready for JSON.
+One file a suite (`step`, `input`, `crop`, `serve`), whose `measure(plan)` takes its plan of `plans`
+and returns rows: dicts of plain values, ready for JSON.
 """

@@ -1,4 +1,4 @@
-"""What the machine is, what it can do, and how much of its memory is in use."""
+"""What the machine is, and how much of its memory is in use."""
 
 import pathlib
 import platform
@@ -8,12 +8,9 @@ from importlib import metadata
 
 import tensorflow as tf
 
-from ran_tf.benchmark import timing
 from ran_tf.faces.processes import available_cpus
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime", "openvino")
-# Of the matrices whose product is timed.
-_SIDE = 2048
 # Processor features that decide how fast matrix products are.
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -32,34 +29,10 @@ def describe() -> dict:
     }
 
 
-def matrix_peak() -> dict[str, float]:
-    """The fastest matrix product seen, in FLOP/s, by dtype: the limit that shares refer to.
-
-    The fastest and not the median, because a limit is never exceeded.
-    """
-    return {name: _peak(name) for name in ("float32", "bfloat16")}
-
-
-def _peak(dtype: str) -> float:
-    matrix = tf.cast(tf.random.stateless_normal([_SIDE, _SIDE], seed=[0, 0]), dtype)
-    product = tf.function(lambda a: tf.linalg.matmul(a, a))
-    # Reading one element waits for the product.
-    taken = timing.time_call(lambda: product(matrix)[0, 0].numpy(), warmup=3, repeats=7)
-    return 2.0 * _SIDE**3 / min(taken.seconds)
-
-
 def peak_memory() -> float:
     """The most memory that this process has held so far, GiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def memory_now() -> float | None:
-    """Memory that this process holds, GiB; None where the system does not say (not Linux)."""
-    path = pathlib.Path("/proc/self/statm")
-    if not path.exists():
-        return None
-    return int(path.read_text().split()[1]) * resource.getpagesize() / 2**30
 
 
 def _cpu_field(name: str) -> str:

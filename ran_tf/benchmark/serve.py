@@ -3,8 +3,8 @@
 Timed is the signature `regions`, the network alone: it is what every runtime can take.
 """
 
-import dataclasses
 import functools
+import importlib.util
 import pathlib
 import tempfile
 from typing import Any
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.benchmark import flops, machine, runtimes, timing
+from ran_tf.benchmark import machine, plans, timing
 from ran_tf.config import RegionConfig
 from ran_tf.exports import export, portable, signatures
 from ran_tf.faces.processes import available_cpus
@@ -29,62 +29,32 @@ _PAUSE = 0.05
 # Calls of a turn, for small batches.
 _IN_A_ROW = 10
 _POLICIES = {"float32": "f32", "mixed_bfloat16": "bf16"}
+# Packages that each other runtime takes, converters included.
+NEEDS = {"onnxruntime": portable.NEEDS["onnx"], "openvino": ("openvino",)}
 
 
-@dataclasses.dataclass(frozen=True)
-class ServePlan:
-    """What is served.
-
-    Attributes:
-      workdir: training run whose kept weights are served; None is a network with random weights, of
-        the next four.
-      backbone: name.
-      size: side of a region, pixels.
-      image_size: side of the faces that regions are cut from, pixels.
-      k: regions.
-      batches: faces in a call.
-      dtypes: policies of the export.
-      repeats: calls that are counted, of one face; fewer of large batches.
-    """
-
-    workdir: str | None = None
-    backbone: str = "mobilenet_v1"
-    size: int = 128
-    image_size: int = 48
-    k: int = 6
-    batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    dtypes: tuple[str, ...] = ("float32", "mixed_bfloat16")
-    repeats: int = 100
-
-
-def measure(plan: ServePlan, *, peak: dict[str, float]) -> list[dict]:
+def measure(plan: plans.Serve) -> list[dict]:
     """A row for each runtime, precision and batch; runtimes take turns, call by call.
 
     A runtime that is not installed has one row with "absent": the packages that it needs.
-
-    Args:
-      plan: what is timed.
-      peak: from `machine.matrix_peak`, in the same process.
     """
     model, card = _subject(plan)
     rows = [
-        {"runtime": name, "absent": list(packages)}
-        for name in runtimes.NEEDS
-        if (packages := runtimes.missing(name))
+        {"runtime": name, "absent": list(packages)} for name in NEEDS if (packages := missing(name))
     ]
     with tempfile.TemporaryDirectory() as folder:
         served = _load_all(plan, model, card, folder=pathlib.Path(folder))
-        for batch in plan.batches:
-            rows.extend(_measure_batch(plan, model, card, served=served, batch=batch, peak=peak))
+        for batch in plan.batch_size:
+            rows.extend(_measure_batch(plan, model, card, served=served, batch=batch))
     return rows
 
 
-def _subject(plan: ServePlan):
+def _subject(plan: plans.Serve):
     """The network and its card."""
     if plan.workdir:
         trained = sources.load_trained(plan.workdir)
         return trained.model, trained.card
-    side = (plan.size, plan.size)
+    side = (plan.region_size, plan.region_size)
     labels = LABELS[_DATASET]
     arguments: dict[str, Any] = {
         "backbone": plan.backbone,
@@ -95,7 +65,7 @@ def _subject(plan: ServePlan):
         dataset=_DATASET,
         labels=labels,
         image_size=(plan.image_size, plan.image_size),
-        regions=RegionConfig(kind="random", k=plan.k),
+        regions=RegionConfig(kind="random", k=plan.num_regions),
         model=arguments,
     )
     model = RegionAttentionNetwork(**arguments)
@@ -117,25 +87,25 @@ def _settle(model, card: ModelCard) -> None:
     model({"image": faces, "boxes": boxes}, training=True)
 
 
-def _load_all(plan: ServePlan, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
+def _load_all(plan: plans.Serve, model, card: ModelCard, *, folder: pathlib.Path) -> dict:
     """(runtime, policy) -> `regions f32[b, k, h, w, 3] -> probabilities f32[b, n]`."""
     threads = available_cpus()
     served = {}
-    for policy in plan.dtypes:
+    for policy in plan.dtype:
         written = export.write_export(
             model, card, export_dir=folder / policy, check=False, dtype=policy
         )
-        loaded = export.load_saved_model(written.path)
+        loaded = signatures.load_saved_model(written.path)
         served["SavedModel", policy] = _signature(loaded)
     function = portable.make_classifier(model, card).regions
-    if not runtimes.missing("onnxruntime"):
+    if not missing("onnxruntime"):
         # Its CPU kernels compute in float32 alone.
-        served["onnxruntime", "float32"] = runtimes.load_onnxruntime(
+        served["onnxruntime", "float32"] = _load_onnxruntime(
             function, folder=folder, threads=threads
         )
-    if not runtimes.missing("openvino"):
-        for policy in plan.dtypes:
-            served["openvino", policy] = runtimes.load_openvino(
+    if not missing("openvino"):
+        for policy in plan.dtype:
+            served["openvino", policy] = _load_openvino(
                 function, folder=folder, threads=threads, precision=_POLICIES[policy]
             )
     return served
@@ -146,7 +116,7 @@ def _signature(loaded):
     return lambda regions: call(regions=tf.constant(regions))["probabilities"].numpy()
 
 
-def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -> list[dict]:
+def _measure_batch(plan, model, card, *, served: dict, batch: int) -> list[dict]:
     rng = np.random.default_rng(batch)
     faces = rng.integers(0, 256, (batch, *card.image_size, 3), np.uint8)
     shape = signatures.regions_shape(model, card)
@@ -161,12 +131,10 @@ def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -
         in_a_row=in_a_row,
         pause=_PAUSE if batch <= 8 else 0.0,
     )
-    reference = served["SavedModel", plan.dtypes[0]](regions)
-    work = batch * flops.face_flops(model, k=card.regions.k)
+    reference = served["SavedModel", plan.dtype[0]](regions)
     rows = []
     for (runtime, policy), times in taken.items():
         answers = served[runtime, policy](regions)
-        limit = peak["bfloat16" if "bfloat16" in policy else "float32"]
         rows.append(
             {
                 "runtime": runtime,
@@ -177,10 +145,40 @@ def _measure_batch(plan, model, card, *, served: dict, batch: int, peak: dict) -
                 "ms_p50": 1e3 * times.quantile(0.5),
                 "ms_p99": 1e3 * times.quantile(0.99),
                 "faces_per_s": batch / times.median,
-                "share_of_peak": work / times.median / limit,
                 "difference": float(np.abs(answers - reference).max()),
                 "same_label": float((answers.argmax(-1) == reference.argmax(-1)).mean()),
                 "peak_memory_gib": machine.peak_memory(),
             }
         )
     return rows
+
+
+def missing(runtime: str) -> list[str]:
+    """Packages that `runtime` needs and that are not installed."""
+    return [name for name in NEEDS[runtime] if importlib.util.find_spec(name) is None]
+
+
+def _load_onnxruntime(function, *, folder: pathlib.Path, threads: int):
+    """`regions f32[b, k, h, w, 3] -> probabilities f32[b, n]` of `FaceClassifier.regions`."""
+    path = folder / portable.FILES["onnx"]
+    portable.write_onnx(function, path, notes={})
+    run = portable.load(path, threads=threads)
+    return lambda regions: run(regions)["probabilities"]
+
+
+def _load_openvino(function, *, folder: pathlib.Path, threads: int, precision: str):
+    """As `_load_onnxruntime`; `precision` is "f32" or "bf16"."""
+    import openvino
+
+    module = tf.Module()
+    module.function = function
+    path = str(folder / "portable")
+    tf.saved_model.save(module, path, signatures=function)
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        # By itself it takes bfloat16 where the processor has it.
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    compiled = openvino.Core().compile_model(openvino.convert_model(path), "CPU", settings)
+    return lambda regions: compiled(regions)["probabilities"]

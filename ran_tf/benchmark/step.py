@@ -1,11 +1,9 @@
 """The training step: what one step costs, by network, size, regions, batch and precision."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.benchmark import flops, machine, timing
+from ran_tf.benchmark import machine, plans, timing
 from ran_tf.config import DataConfig, RegionConfig, TrainConfig
 from ran_tf.regions import boxes
 from ran_tf.training.state import create_state
@@ -14,46 +12,13 @@ from ran_tf.training.tensorflow_engine import make_train_step
 _CLASSES = 8
 
 
-@dataclasses.dataclass(frozen=True)
-class StepPlan:
-    """Which steps are timed: every combination of the lists.
-
-    Attributes:
-      backbone: name of the backbone.
-      size: side of a region, pixels.
-      image_size: side of the whole face, pixels.
-      regions: numbers of regions.
-      batches: global batch sizes.
-      dtypes: policies.
-      replicas: logical devices of a MirroredStrategy; 1 is no strategy.
-      sync_batch_norm: batch statistics of all replicas together.
-      warmup, repeats: steps that are not counted, and that are.
-    """
-
-    backbone: str = "resnet18"
-    size: int = 224
-    image_size: int = 224
-    regions: tuple[int, ...] = (6,)
-    batches: tuple[int, ...] = (8,)
-    dtypes: tuple[str, ...] = ("mixed_bfloat16",)
-    replicas: int = 1
-    sync_batch_norm: bool = True
-    warmup: int = 3
-    repeats: int = 10
-
-
-def measure(plan: StepPlan, *, peak: dict[str, float]) -> list[dict]:
-    """One row for each combination.
-
-    Args:
-      plan: what is timed.
-      peak: from `machine.matrix_peak`, in the same process.
-    """
+def measure(plan: plans.Step) -> list[dict]:
+    """One row for each combination."""
     return [
-        _measure_one(plan, k=k, batch=batch, dtype=dtype, peak=peak)
-        for dtype in plan.dtypes
-        for batch in plan.batches
-        for k in plan.regions
+        _measure_one(plan, k=k, batch=batch, dtype=dtype)
+        for dtype in plan.dtype
+        for batch in plan.batch_size
+        for k in plan.num_regions
     ]
 
 
@@ -80,7 +45,8 @@ def make_step(
         "dtype": dtype,
         "synchronized": sync_batch_norm and strategy.num_replicas_in_sync > 1,
     }
-    config = TrainConfig(data=_data(k=k, image_size=image_size))
+    regions = RegionConfig(kind="random", k=k)
+    config = TrainConfig(data=DataConfig(image_size=(image_size, image_size), regions=regions))
     with strategy.scope():
         state = create_state(arguments, config=config)
     # Random weights must survive a few steps on noise.
@@ -100,16 +66,12 @@ def random_batch(*, faces: int, k: int, image_size: int) -> dict[str, np.ndarray
     }
 
 
-def _data(*, k: int, image_size: int) -> DataConfig:
-    return DataConfig(image_size=(image_size, image_size), regions=RegionConfig(kind="random", k=k))
-
-
-def time_step(plan: StepPlan, *, k: int, batch: int, dtype: str):
+def time_step(plan: plans.Step, *, k: int, batch: int, dtype: str):
     """Times the step of one combination: (state, Timing)."""
     strategy = _strategy(plan.replicas)
     state, step = make_step(
         backbone=plan.backbone,
-        size=plan.size,
+        size=plan.region_size,
         image_size=plan.image_size,
         k=k,
         dtype=dtype,
@@ -126,14 +88,11 @@ def time_step(plan: StepPlan, *, k: int, batch: int, dtype: str):
     return state, taken
 
 
-def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) -> dict:
-    state, taken = time_step(plan, k=k, batch=batch, dtype=dtype)
-    work = flops.TRAINING * batch * flops.face_flops(state.model, k=k)
-    rate = work / taken.median
-    limit = peak["bfloat16" if "bfloat16" in dtype else "float32"]
+def _measure_one(plan: plans.Step, *, k: int, batch: int, dtype: str) -> dict:
+    _, taken = time_step(plan, k=k, batch=batch, dtype=dtype)
     return {
         "backbone": plan.backbone,
-        "size": plan.size,
+        "size": plan.region_size,
         "regions": k,
         "batch": batch,
         "dtype": dtype,
@@ -141,9 +100,6 @@ def _measure_one(plan: StepPlan, *, k: int, batch: int, dtype: str, peak: dict) 
         **taken.summary(),
         "faces_per_s": batch / taken.median,
         "crops_per_s": batch * k / taken.median,
-        "gflop": work / 1e9,
-        "tflop_per_s": rate / 1e12,
-        "share_of_peak": rate / limit,
         "peak_memory_gib": machine.peak_memory(),
     }
 

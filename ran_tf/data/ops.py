@@ -3,7 +3,6 @@
 import tensorflow as tf
 
 from ran_tf.augment import draws
-from ran_tf.checks import unknown
 from ran_tf.config import RegionConfig
 from ran_tf.images import resampling
 from ran_tf.regions import kinds
@@ -28,9 +27,7 @@ def to_target(example, *, target: str, num_classes: int):
     """What the classifier should say: f32[b, n], rows of votes or one-hot labels."""
     if target == "votes":
         return tf.cast(example["votes"], tf.float32)
-    if target == "label":
-        return tf.one_hot(example["label"], num_classes)
-    raise unknown("data.target", target)
+    return tf.one_hot(example["label"], num_classes)
 
 
 def face_keys(positions, *, seed: int):

@@ -21,7 +21,7 @@ def pack(
     *,
     data_dir: str | None = None,
     splits: Sequence[str] = (),
-    image_size: tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
 ) -> str:
     """Writes a prepared dataset as plain files, to train on where there is no TensorFlow.
 
@@ -30,8 +30,8 @@ def pack(
       out: folder to write, which must not hold packed faces yet; made if absent.
       data_dir: TFDS directory; TFDS' default when None.
       splits: names of those to write; all when empty.
-      image_size: (height, width) to bring faces to; their own when None, which must be the same for
-        all.
+      image_size: side in pixels to bring faces to, or (height, width); their own when None, which
+        must be the same for all.
 
     Returns:
       One line that says what was written.
@@ -42,6 +42,11 @@ def pack(
       FileExistsError: if `out` holds packed faces.
       FileNotFoundError: if the dataset is not prepared.
       DamagedDatasetError: if a file of it is damaged.
+
+    Example:
+      >>> said = ran_tf.prepare("synthetic_faces")
+      >>> ran_tf.pack("synthetic_faces", "faces", splits=["validation"]).partition(":")[0]
+      'synthetic_faces/1.0.0'
     """
     out = pathlib.Path(out).expanduser()
     files.check_folder("out", out)
@@ -59,7 +64,7 @@ def pack(
             f"`image_size` is needed for {opened.full_name}, whose faces may differ in size. "
             "Received: image_size=None"
         )
-    size = image_size or own
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size or own
     written, size_of_all = {}, 0
     # A split of no faces is none.
     for name in [name for name in splits or known if known[name].num_examples]:

@@ -10,10 +10,11 @@ import tensorflow as tf
 
 from ran_tf.data import damage
 from ran_tf.data.share import Share
-from ran_tf.evaluation import classifier, explain, joined, predictions
+from ran_tf.evaluation import explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.results import Report
+from ran_tf.inference import runner
 from ran_tf.inference.predictor import Predictor
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import workers
@@ -70,7 +71,7 @@ def evaluate(
     """
     strategy = strategy or tf.distribute.get_strategy()
     share = Share(first=workers.index(strategy), total=workers.count(strategy))
-    classifiers = [_classifier(one, data) for one in (model, baseline) if one is not None]
+    classifiers = [classifier_of(one, data) for one in (model, baseline) if one is not None]
     asked = {"dataset": dataset or classifiers[0].card.dataset, "data_dir": data_dir}
     opened = [
         splits.open_faces(one, data, **asked, batch_size=batch_size, share=share)
@@ -116,14 +117,14 @@ def _predict(opened: splits.Split, strategy, *, batch_size, flip_average, on_fac
     return joined.join(strategy, own, faces=opened.faces, batch_size=batch_size)
 
 
-def _classifier(model: Any, data: Any) -> classifier.Classifier:
+def classifier_of(model: Any, data: Any) -> runner.Classifier:
     """What is evaluated; a network's card is that of the data it is shown."""
     if isinstance(model, keras.Model):
-        return classifier.from_network(model, splits.card_on(model, data), name=model.name)
+        return runner.from_network(model, splits.card_on(model, data), name=model.name)
     source = model.source if isinstance(model, Predictor) else model
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             "`model` must be a RegionAttentionNetwork, a Predictor, or the name or path of a "
             f"trained model. Received: {type(model).__name__}"
         )
-    return classifier.load(source)
+    return runner.load(source)

@@ -134,5 +134,5 @@ def _share(which: np.ndarray) -> dict:
     return {
         "count": count,
         "share": float(which.mean()),
-        "share_ci95": metrics.wilson_interval(int(which.sum()), count).ends,
+        "share_ci95": metrics.wilson_interval(int(which.sum()), count),
     }

@@ -5,24 +5,28 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ran_tf import settings
-from ran_tf.evaluation import classifier, model_card, rounding, split
+from ran_tf.evaluation import model_card, predictions, split
 from ran_tf.evaluation.results import Report
+from ran_tf.inference import runner
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
-from ran_tf.weights import preset_file, presets
+from ran_tf.weights import preset_file, presets, records
 from ran_tf.weights.card import ModelCard, card_for
 
 # That the README is made of.
 _REPORT_KEYS = ("dataset", "split", "labels", "flip_average", "model", "subsets")
 # Arguments of a network in which an evaluation may differ from the run.
 _HOW_IT_IS_COMPUTED = ("dtype", "synchronized", "portable")
+# More than this is no rounding: weights out of range, or another network.
+_MOST_CHANGED = 0.005
+_MEAN_DIFFERENCE = 2e-3
 
 
 def save_to_preset(
@@ -36,14 +40,13 @@ def save_to_preset(
     data_dir: str | None = None,
     report: Report | str | os.PathLike | None = None,
     backbone_origin: str | None = None,
-    starts: Sequence[dict] = (),
 ) -> dict:
     """Writes a network as a preset; it appears whole or not at all.
 
     `ran_tf.from_preset`, `ran_tf.Predictor` and the commands take it by its path.
 
     Args:
-      model: `RegionAttentionNetwork`.
+      model: `RegionAttentionNetwork`, or the work directory of a training run, for what it keeps.
       path: folder to write.
       data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
       overwrite: replace what is there.
@@ -52,13 +55,13 @@ def save_to_preset(
       dataset, data_dir: of a split expression in `measure`.
       report: of this network, from `ran_tf.evaluate`, or its report.json: for the README.
       backbone_origin: whose weights training started from, and their terms: for the README.
-      starts: of the training run, see `training.records.read_starts`: for the README.
 
     Returns:
       The contents of known_output.json.
 
     Raises:
       FileExistsError: if `path` exists, unless `overwrite`.
+      FileNotFoundError: for a run without a finished epoch.
       ValueError: for a network without a card and no `data`, with landmark regions, or with weights
         that float16 cannot hold; if rounding changes it too much; for a report of another network,
         or a `path` that cannot be written.
@@ -75,6 +78,11 @@ def save_to_preset(
             f"`path` exists; overwrite=True (--overwrite) replaces it. Received: path={str(path)!r}"
         )
     files.check_folder("path", target.parent)
+    starts = []
+    if isinstance(model, (str, os.PathLike)):
+        workdir = pathlib.Path(model).expanduser()
+        model = records.load_workdir(workdir, dtype="float32").model
+        starts = records.read_starts(workdir)
     card = card_for(model, data)
     arguments = {**card.model, "synchronized": False, "dtype": "float32"}
     card = dataclasses.replace(card, model=arguments)
@@ -84,12 +92,11 @@ def save_to_preset(
     with files.partial_folder(target.parent) as folder:
         (folder / preset_file.WEIGHTS).write_bytes(packed)
         rounded = presets.load_preset(folder).model
-        rounded = classifier.from_network(rounded, card, name=target.name)
+        rounded = runner.from_network(rounded, card, name=target.name)
         if measure is not None:
-            exact = classifier.from_network(model, card, name=model.name)
+            exact = runner.from_network(model, card, name=model.name)
             faces = split.open_faces(exact, measure, dataset=dataset, data_dir=data_dir)
-            found = rounding.compare(exact, rounded, batches=faces.batches)
-            made |= {"split": faces.split, **vars(found)}
+            made |= {"split": faces.split, **_compare(exact, rounded, batches=faces.batches)}
         made |= _known_output(rounded)
         text = json.dumps(made, indent=2) + "\n"
         (folder / preset_file.KNOWN).write_text(text, encoding="utf-8")
@@ -97,7 +104,7 @@ def save_to_preset(
             target.name,
             card=card,
             made=made,
-            starts=list(starts),
+            starts=starts,
             report=numbers,
             backbone_origin=backbone_origin,
         )
@@ -106,7 +113,34 @@ def save_to_preset(
     return made
 
 
-def _known_output(rounded: classifier.Classifier) -> dict:
+def _compare(exact: runner.Classifier, rounded: runner.Classifier, *, batches: Iterable) -> dict:
+    """What rounding its weights does to a network's answers on evaluation batches.
+
+    Returns:
+      {"count", "changed": faces whose class differs, "mean_difference" of a probability, "correct":
+      faces that the rounded network is right on}.
+
+    Raises:
+      ValueError: if they differ by more than rounding can explain.
+    """
+    before, after = (predictions.collect(one, batches) for one in (exact, rounded))
+    found = {
+        "count": len(before.id),
+        "changed": int((before.predicted != after.predicted).sum()),
+        "mean_difference": float(np.abs(before.probabilities - after.probabilities).mean()),
+        "correct": int((after.predicted == after.label).sum()),
+    }
+    # One face more: a share of few faces would allow none.
+    most = 1 + _MOST_CHANGED * found["count"]
+    if found["changed"] > most or not found["mean_difference"] <= _MEAN_DIFFERENCE:
+        raise ValueError(
+            f"float16 must change the class of at most {most:.0f} faces and probabilities by at "
+            f"most {_MEAN_DIFFERENCE} on average; nothing was written. Received: {found}"
+        )
+    return found
+
+
+def _known_output(rounded: runner.Classifier) -> dict:
     faces, boxes = presets.known_faces(), serving_boxes(rounded.card.regions)
     boxes = np.tile(boxes, (len(faces), 1, 1))
     said = rounded.predict({"image": faces, "boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)})

@@ -1,6 +1,6 @@
 """report.md: the report of an evaluation as a person reads it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ran_tf.safety.escaping import for_markdown
 from ran_tf.weights.card import describe_model
@@ -20,36 +20,30 @@ def render(report: dict, *, figures: Sequence[str] = ()) -> str:
       report: from `report.build_report`.
       figures: file names of PNGs beside the report, shown at the end.
     """
-    return "\n".join(
-        [
-            f"# Evaluation of {for_markdown(report['model']['path'])}",
-            "",
-            *_facts(report),
-            "",
-            "## Accuracy",
-            "",
-            *table(subset_rows(report["subsets"])),
-            "",
-            ABOUT_SUBSETS + _empty(report["subsets"]),
-            "",
-            "Intervals of accuracies are Wilson's. The class mean is the mean recall of the "
-            "classes present; ECE is the calibration error of the top probability (15 bins), NLL "
-            "the mean negative log-likelihood in nats.",
-            "",
-            *_baseline(report),
-            "## Recall by class",
-            "",
-            "Per cent of the faces of a class (number of faces).",
-            "",
-            *table(_recall_rows(report)),
-            "",
-            *_occlusions(report),
-            *_regions(report),
-            *_attention(report),
-            *_disagreements(report),
-            *_figures(figures),
-        ]
+    return document(
+        f"# Evaluation of {for_markdown(report['model']['path'])}",
+        _facts(report),
+        "## Accuracy",
+        table(subset_rows(report["subsets"])),
+        ABOUT_SUBSETS + _empty(report["subsets"]),
+        "Intervals of accuracies are Wilson's. The class mean is the mean recall of the classes "
+        "present; ECE is the calibration error of the top probability (15 bins), NLL the mean "
+        "negative log-likelihood in nats.",
+        *_baseline(report),
+        "## Recall by class",
+        "Per cent of the faces of a class (number of faces).",
+        table(_recall_rows(report)),
+        *_occlusions(report),
+        *_regions(report),
+        *_attention(report),
+        *_disagreements(report),
+        *_figures(figures),
     )
+
+
+def document(*blocks: str) -> str:
+    """Headings, paragraphs, lists and tables with a line between them."""
+    return "\n\n".join(blocks) + "\n"
 
 
 def percent(fraction: float | None) -> str:
@@ -112,14 +106,11 @@ def difference_rows(report: dict) -> list[list[str]]:
     return rows
 
 
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table of plain text, the head first; all columns but the first are set right."""
-    head, *body = ([for_markdown(cell) for cell in row] for row in rows)
-    return [
-        "| " + " | ".join(head) + " |",
-        "|---" + "|---:" * (len(head) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in body),
-    ]
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A table of plain text, the head first; all columns but the first are set right."""
+    head, *body = ("| " + " | ".join(map(for_markdown, row)) + " |" for row in rows)
+    columns = len(rows[0]) - 1
+    return "\n".join([head, "|---" + "|---:" * columns + "|", *body])
 
 
 def name_model(model: dict) -> str:
@@ -132,7 +123,7 @@ def code(text: str) -> str:
     return for_markdown(text, code=True)
 
 
-def _facts(report: dict) -> list[str]:
+def _facts(report: dict) -> str:
     flips = (
         "yes: probabilities are means over each face and its mirror image"
         if report["flip_average"]
@@ -144,7 +135,8 @@ def _facts(report: dict) -> list[str]:
     ]
     if "baseline" in report:
         lines.append(f"- Baseline: {name_model(report['baseline']['model'])}")
-    return [*lines, f"- Flip averaging: {flips}", f"- Command: {code(report['command'])}"]
+    lines += [f"- Flip averaging: {flips}", f"- Command: {code(report['command'])}"]
+    return "\n".join(lines)
 
 
 def _empty(subsets: dict) -> str:
@@ -157,17 +149,12 @@ def _baseline(report: dict) -> list[str]:
         return []
     return [
         "## Against the baseline",
-        "",
-        *table(difference_rows(report)),
-        "",
+        table(difference_rows(report)),
         "Difference: accuracy of the model minus accuracy of the baseline, in points, on the same "
         "faces; its interval is a paired bootstrap over faces. An interval without zero is "
         "evidence of a difference.",
-        "",
         "The baseline by itself:",
-        "",
-        *table(subset_rows(report["baseline"]["subsets"])),
-        "",
+        table(subset_rows(report["baseline"]["subsets"])),
     ]
 
 
@@ -200,7 +187,7 @@ def _occlusions(report: dict) -> list[str]:
                 interval(row["accuracy_ci95"]),
             ]
         )
-    return ["## By kind of occlusion", "", *table(rows), ""]
+    return ["## By kind of occlusion", table(rows)]
 
 
 def _regions(report: dict) -> list[str]:
@@ -213,12 +200,9 @@ def _regions(report: dict) -> list[str]:
             rows.append([name, *(f"{100 * weight:.1f}" for weight in weights)])
     return [
         "## Region weights",
-        "",
         "Mean share of each region in the prediction, per cent, by kind of occlusion and by pose "
         "(`unturned`: on none of the pose lists).",
-        "",
-        *table(rows),
-        "",
+        table(rows),
     ]
 
 
@@ -237,14 +221,11 @@ def _attention(report: dict) -> list[str]:
         rows.append([name, *cells])
     return [
         "## Best crop against whole face",
-        "",
         "Self-attention `mu` of the whole face and the largest of the other regions; then, per "
         "cent of the faces of each subset on which the best crop is ahead by at least the margin "
         "of the region biased loss that the model was trained with (95 % interval). Faces of which "
         "only the whole face is known are left out.",
-        "",
-        *table(rows),
-        "",
+        table(rows),
     ]
 
 
@@ -257,11 +238,8 @@ def _disagreements(report: dict) -> list[str]:
         rows.append([face["id"], face["truth"], *said, f"{face['distance']:.2f}"])
     return [
         "## Largest disagreements",
-        "",
         "Distance: half the sum of absolute differences of the probabilities.",
-        "",
-        *table(rows),
-        "",
+        table(rows),
     ]
 
 
@@ -270,8 +248,6 @@ def _figures(figures: Sequence[str]) -> list[str]:
         return []
     return [
         "## Figures",
-        "",
         "Rows of a confusion matrix are the truth; colours are shares of a row.",
-        "",
-        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})\n" for name in figures),
+        *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in figures),
     ]

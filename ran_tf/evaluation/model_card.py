@@ -48,57 +48,38 @@ def render(
       backbone_origin: whose weights training started from, with licence and data.
     """
     height, width = card.image_size
-    start = starts[-1] if starts else None
-    described = for_markdown(describe_model(dataclasses.asdict(card)))
-    return "\n".join(
-        [
-            f"# {for_markdown(name)}",
-            "",
-            f"Facial expression recognition: {described}.",
-            "",
-            "```python",
-            "import ran_tf",
-            "",
-            "# align=False for face crops",
-            f"predictor = ran_tf.Predictor({json.dumps(name)}, align=True)",
-            "```",
-            "",
-            f"- Classes, in order: {', '.join(map(for_markdown, card.labels))}.",
-            f"- Input: RGB faces of any size; brought to {height}x{width} px, colour "
-            + ("taken out" if card.colour == "grey" else "kept")
-            + " by the predictor and by exports (whose signature `regions`, ONNX and TFLite take "
-            "crops of such faces).",
-            f"- Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
-            f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
-            f"- Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
-            f"`{made['weights_sha256']}`." + _rounding(made),
-            "",
-            "## Data and protocol",
-            "",
-            f"Trained on {markdown.code(start['dataset'] if start else card.dataset)}"
-            + (
-                f", split {markdown.code(start['flags']['train_split'])}; "
-                f"{_chosen(start['flags'])}."
-                if start
-                else "."
-            ),
-            "",
-            *(_numbers(report) if report else []),
-            "## Origin of the backbone",
-            "",
-            backbone_origin or _origin(starts),
-            "",
-            "## Terms",
-            "",
-            _TERMS.get(card.family, f"Those of the dataset {markdown.code(card.dataset)}."),
-            "Use the weights for research only; see NOTICE in the repository of ran_tf.",
-            "",
-            "## Not for",
-            "",
-            "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, "
-            "border control, surveillance. " + _ABOUT.get(card.family, _ABOUT_ANY),
-            "",
-        ]
+    data = f"Trained on {markdown.code(starts[-1]['dataset'] if starts else card.dataset)}"
+    if starts:
+        flags = starts[-1]["flags"]
+        data += f", split {markdown.code(flags['train_split'])}; {_chosen(flags)}"
+    colour = "taken out" if card.colour == "grey" else "kept"
+    facts = (
+        f"Classes, in order: {', '.join(map(for_markdown, card.labels))}.",
+        f"Input: RGB faces of any size; brought to {height}x{width} px, colour {colour} by the "
+        "predictor and by exports (whose signature `regions`, ONNX and TFLite take crops of such "
+        "faces).",
+        f"Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
+        f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
+        f"Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
+        f"`{made['weights_sha256']}`.{_rounding(made)}",
+    )
+    return markdown.document(
+        f"# {for_markdown(name)}",
+        f"Facial expression recognition: {for_markdown(describe_model(dataclasses.asdict(card)))}.",
+        "```python\nimport ran_tf\n\n# align=False for face crops\n"
+        f"predictor = ran_tf.Predictor({json.dumps(name)}, align=True)\n```",
+        "\n".join(f"- {fact}" for fact in facts),
+        "## Data and protocol",
+        f"{data}.",
+        *(_numbers(report) if report else []),
+        "## Origin of the backbone",
+        backbone_origin or _origin(starts),
+        "## Terms",
+        _TERMS.get(card.family, f"Those of the dataset {markdown.code(card.dataset)}.")
+        + "\nUse the weights for research only; see NOTICE in the repository of ran_tf.",
+        "## Not for",
+        "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, border "
+        "control, surveillance. " + _ABOUT.get(card.family, _ABOUT_ANY),
     )
 
 
@@ -134,23 +115,13 @@ def _origin(starts: list[dict]) -> str:
 
 def _numbers(report: dict) -> list[str]:
     flips = "averaged over each face and its mirror image" if report["flip_average"] else "as is"
+    recalls = zip(report["labels"], report["subsets"]["all"]["class_recall"], strict=True)
+    by_class = (f"{for_markdown(label)} {markdown.percent(recall)}" for label, recall in recalls)
     return [
         "## Numbers",
-        "",
         f"{markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, faces "
         f"{flips}; before the weights were rounded; written by `ran_tf.launch.evaluate`.",
-        "",
-        *markdown.table(markdown.subset_rows(report["subsets"])),
-        "",
+        markdown.table(markdown.subset_rows(report["subsets"])),
         markdown.ABOUT_SUBSETS,
-        "",
-        "Recall by class: "
-        + ", ".join(
-            f"{for_markdown(label)} {markdown.percent(recall)}"
-            for label, recall in zip(
-                report["labels"], report["subsets"]["all"]["class_recall"], strict=True
-            )
-        )
-        + " %.",
-        "",
+        f"Recall by class: {', '.join(by_class)} %.",
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ran_tf import vocabulary
-from ran_tf.evaluation.classifier import Classifier
+from ran_tf.inference.runner import Classifier
 
 
 @dataclasses.dataclass(frozen=True)

@@ -175,7 +175,7 @@ def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:
     return {
         "count": count,
         "accuracy": correct / count,
-        "accuracy_ci95": metrics.wilson_interval(correct, count).ends,
+        "accuracy_ci95": metrics.wilson_interval(correct, count),
     }
 
 
@@ -222,7 +222,7 @@ def paired_difference(model: np.ndarray, baseline: np.ndarray) -> dict:
     found = metrics.paired_bootstrap(model, baseline)
     return {
         "accuracy": found.mean,
-        "accuracy_ci95": found.ci95.ends,
+        "accuracy_ci95": found.ci95,
         "only_model_right": found.wins,
         "only_baseline_right": found.losses,
     }

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import figure
-from rich import console
+from rich import box, console, table, text
 
 from ran_tf.checks import check_choice
-from ran_tf.evaluation import markdown, plots, report, tables
+from ran_tf.evaluation import markdown, plots, report
 from ran_tf.evaluation.report import Evaluated
+from ran_tf.safety.escaping import for_terminal
 
 # Columns of the table against a baseline for which a terminal has room; report.md has the rest.
 _COLUMNS = 6
@@ -171,12 +172,12 @@ class Report:
 
     def __rich_console__(self, screen, options):
         for title, rows in self._grids().items():
-            yield tables.make_table(rows, title=title)
+            yield make_table(rows, title=title)
 
     def __repr__(self):
-        text = io.StringIO()
-        console.Console(file=text, width=100, color_system=None).print(self)
-        return text.getvalue().rstrip()
+        shown = io.StringIO()
+        console.Console(file=shown, width=100, color_system=None).print(self)
+        return shown.getvalue().rstrip()
 
     def _repr_html_(self):
         return "".join(_html_table(rows, title=title) for title, rows in self._grids().items())
@@ -191,3 +192,20 @@ def _html_table(rows: Sequence[Sequence[str]], *, title: str) -> str:
         f"<table><caption>{html.escape(title)}</caption><thead>{line(head, 'th')}</thead>"
         f"<tbody>{''.join(line(row, 'td') for row in body)}</tbody></table>"
     )
+
+
+def make_table(rows: Sequence[Sequence[str]], *, title: str | None = None) -> table.Table:
+    """A table of plain text, the head first; its first column is names, the rest are numbers."""
+    head, *body = rows
+    name = None if title is None else _cell(title)
+    grid = table.Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(head):
+        grid.add_column(_cell(column), justify="left" if i == 0 else "right", no_wrap=True)
+    for row in body:
+        grid.add_row(*map(_cell, row))
+    return grid
+
+
+def _cell(words: str) -> text.Text:
+    # Rich takes a string's brackets for markup.
+    return text.Text(for_terminal(words))

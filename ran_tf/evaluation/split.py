@@ -12,7 +12,7 @@ from ran_tf.checks import InvalidArgument
 from ran_tf.config import RegionConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.data.share import WHOLE, Share
-from ran_tf.evaluation.classifier import Classifier
+from ran_tf.inference.runner import Classifier
 from ran_tf.weights.card import ModelCard, card_for
 
 # What a report calls batches of a user's.
@@ -114,24 +114,18 @@ def open_faces(
       dataset, data_dir, batch_size: of a split expression.
       share: this worker's; batches cannot be shared out.
     """
+    known = known_split(data)
+    if known is not None:
+        source, data = known
+        dataset, data_dir = source.dataset.name, source.config.data_dir
+        batch_size = source.batch_size
     if isinstance(data, str):
-        name = dataset or classifier.card.dataset
         return open_split(
             classifier,
-            dataset=name,
+            dataset=dataset or classifier.card.dataset,
             data_dir=data_dir,
             split=data,
             batch_size=batch_size,
-            share=share,
-        )
-    if (known := known_split(data)) is not None:
-        source, split = known
-        return open_split(
-            classifier,
-            dataset=source.dataset.name,
-            data_dir=source.config.data_dir,
-            split=split,
-            batch_size=source.batch_size,
             share=share,
         )
     first_batch(data)

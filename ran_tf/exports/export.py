@@ -4,18 +4,17 @@
         saved_model.pb  variables/
         assets/labels.txt             class names, one a line, in index order
         assets/card.json              `ModelCard`
-        assets.extra/                 warm-up requests, see `serving.warmup`
+        assets.extra/                 warm-up requests, see `warmup`
 
 Signatures (b faces, n classes, k regions; every b is allowed):
     serving_default   image_bytes string[b]: JPEG, PNG, BMP or GIF (first frame) of any size
     images            images u8[b, H, W, 3]: RGB faces of any size
     regions           regions f32[b, k, h, w, 3]: RGB crops in 0..255 of the model's size, for
-                      runtimes that can neither decode nor cut, see `serving.signatures`
+                      runtimes that can neither decode nor cut, see `signatures`
 All return probabilities f32[b, n], label i64[b], weights f32[b, k]; the first two also boxes
 f32[b, k, 4].
 
-The graph holds constants, with batch normalisation folded into convolutions (see
-`serving.freeze`).
+The graph holds constants, with batch normalisation folded into convolutions (see `freeze`).
 
 `format="onnx"` or "tflite" writes the signature `regions` alone, in float32, as
 EXPORT_DIR/<version>/model.onnx or model.tflite (the layout of Triton and OpenVINO Model Server),
@@ -24,7 +23,7 @@ with labels, card and boxes in the file, and the first two in `assets`.
 Faces are resized as in training and evaluation, see `resampling`; a JPEG has the pixels that
 `images.decode_image` gives it.
 `serving_default` takes files of at most 2^24 bytes and 2^24 pixels (GIF: 2^18 bytes), which is
-checked before anything is decoded; see `serving.decode` for the formats. EXIF orientation is not
+checked before anything is decoded; see `decode` for the formats. EXIF orientation is not
 applied. Bytes that are no such image, or end too early, fail the whole request with a message that
 names the item; so do damaged ones, with TensorFlow's own message.
 """
@@ -41,34 +40,25 @@ from ran_tf import backend, settings
 from ran_tf.checks import check_choice
 from ran_tf.exports import check as export_check
 from ran_tf.exports import portable, warmup
-from ran_tf.exports.signatures import FaceClassifier, load_saved_model, prepare_faces
+from ran_tf.exports.signatures import FaceClassifier
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.safety import files
+from ran_tf.weights import sources
 from ran_tf.weights.card import ModelCard, card_for
 from ran_tf.weights.export_folder import (
     ASSETS,
     CARD,
     LABELS,
-    SAVED_MODEL,
     find_version,
     read_card,
     version_numbers,
 )
-
-__all__ = [
-    "SAVED_MODEL",
-    "Export",
-    "FaceClassifier",
-    "check_export",
-    "export",
-    "find_version",
-    "load_saved_model",
-    "prepare_faces",
-    "read_card",
-    "write_export",
-]
+from ran_tf.weights.records import BEST_WEIGHTS
 
 FORMATS = ("saved_model", "onnx", "tflite")
+
+# In a version: the checksum of the weights of the run that it was made of.
+_MADE_OF = "assets.extra/weights.sha256"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +69,12 @@ class Export:
       path: EXPORT_DIR/<version>.
       difference: largest absolute difference of an output between the model and the export,
         reloaded in a process without Keras, or in the format's runtime; None if not checked.
+      policy: that it computes in, such as "mixed_bfloat16"; "" if that is not known.
     """
 
     path: pathlib.Path
     difference: float | None
+    policy: str = ""
 
 
 def export(
@@ -98,7 +90,7 @@ def export(
     """Writes a network for serving: as EXPORT_DIR/<version>/, whole or not at all.
 
     Args:
-      model: `RegionAttentionNetwork`.
+      model: `RegionAttentionNetwork`, or where a trained one is: a preset or a work directory.
       export_dir: made if absent.
       data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
       version, check, dtype, format: see `write_export`.
@@ -108,6 +100,7 @@ def export(
 
     Raises:
       FileExistsError: if that version exists.
+      FileNotFoundError: if there is no such preset, or a run has no finished epoch.
       ValueError: for a network without a card and no `data`, or one that cannot be exported.
       RuntimeError: if the export does not agree with the model; nothing is written then.
 
@@ -117,15 +110,30 @@ def export(
       >>> ran_tf.Predictor("export").labels[0]
       'neutral'
     """
-    return write_export(
-        model,
-        card_for(model, data),
+    network, source = model, None
+    if isinstance(model, (str, os.PathLike)):
+        source = sources.resolve(model)
+        network = sources.load_trained(source).model
+    written = write_export(
+        network,
+        card_for(network, data),
         export_dir=export_dir,
         version=version,
         check=check,
         dtype=dtype,
         format=format,
     )
+    if source is not None and source.kind == "workdir":
+        files.write_text(written.path / _MADE_OF, files.sha256(source.path / BEST_WEIGHTS))
+    return written
+
+
+def is_exported(workdir: str | os.PathLike, export_dir: str | os.PathLike) -> bool:
+    """Whether the newest version in `export_dir` is of the weights that a run keeps."""
+    version, weights = find_version(export_dir), pathlib.Path(workdir) / BEST_WEIGHTS
+    if version is None or not (version / _MADE_OF).is_file() or not weights.is_file():
+        return False
+    return (version / _MADE_OF).read_text(encoding="utf-8") == files.sha256(weights)
 
 
 def write_export(
@@ -179,24 +187,34 @@ def write_export(
             if check:
                 difference = export_check.compare_with_model(partial, model=model, card=card)
         path = _publish(partial, export_dir=export_dir, version=version)
-    return Export(path=path, difference=difference)
+    policy = model.dtype_policy.name if format == "saved_model" else "float32"
+    return Export(path=path, difference=difference, policy=policy)
 
 
-def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | None = None):
+def check_export(
+    directory: str | os.PathLike, *, model=None, data=None, dtype: str | None = None
+) -> Export:
     """Reloads an export in a process without Keras and compares.
 
     Args:
       directory: EXPORT_DIR (its newest version) or one version in it.
-      model, card: that it was made of; it is compared with it in the precision of the model.
-        Without them its signatures are compared with each other.
+      model: that it was made of, or where that is, as in `ran_tf.export`. None: the signatures of
+        the export are compared with each other.
+      data: as in `ran_tf.export`.
+      dtype: policy that it was made in, if not the model's.
 
     Returns:
       `Export`.
 
     Raises:
-      FileNotFoundError: if there is no export.
+      FileNotFoundError: if there is no export, or no such model.
       ValueError: if it was made of another model card.
       RuntimeError: if it cannot be loaded, or something differs by more than rounding.
+
+    Example:
+      >>> written = ran_tf.export("ran_faceres_shared_ferplus", "export", check=False)
+      >>> ran_tf.check_export("export").difference < 1e-4
+      True
     """
     version = find_version(directory)
     if version is None:
@@ -205,17 +223,19 @@ def check_export(directory: str | os.PathLike, *, model=None, card: ModelCard | 
             f"Received: directory={str(directory)!r}"
         )
     stored = read_card(version)
-    if model is None or card is None:
-        difference = export_check.compare_signatures(version, card=stored)
-    else:
-        there, here = map(settings.fingerprint, (stored, card))
-        if different := settings.differences(there, here):
-            raise ValueError(
-                "the export must be of this model. Received: one whose card differs: "
-                f"{settings.describe(different)}"
-            )
-        difference = export_check.compare_with_model(version, model=model, card=card)
-    return Export(path=version, difference=difference)
+    if model is None:
+        return Export(version, export_check.compare_signatures(version, card=stored))
+    if isinstance(model, (str, os.PathLike)):
+        model = sources.load_trained(model).model
+    card = card_for(model, data)
+    there, here = map(settings.fingerprint, (stored, card))
+    if different := settings.differences(there, here):
+        raise ValueError(
+            "the export must be of this model. Received: one whose card differs: "
+            f"{settings.describe(different)}"
+        )
+    model = model.twin(dtype=dtype) if dtype else model
+    return Export(version, export_check.compare_with_model(version, model=model, card=card))
 
 
 def _check_portable(format: str, *, dtype: str | None) -> None:

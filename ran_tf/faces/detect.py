@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from ran_tf import registry
-from ran_tf.checks import check_choice, check_range, check_whole
+from ran_tf.checks import check_choice
+from ran_tf.settings import Checked, setting
 
 CHOICES = ("largest", "centre")
 
@@ -37,39 +38,38 @@ class Face:
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(Checked):
     """How faces are searched.
 
-    Attributes:
-      name: "mtcnn", which brings its weights, "retinaface", which is the more accurate one, or what
-        `register_detector` knows.
-      pad: the photo is extended by this fraction of its height and width on every side, by
-        repeating its border: 0.25 for tight crops, which detectors otherwise miss.
-      min_face: smallest face that is searched, as a fraction of the photo's shorter side. Raising
-        it saves time: 0.5 suits photos that are one face. Where three faces or more are less than
-        twice as large, the photo is searched once more for those down to 0.3 of it. Below 20
-        pixels, of the photo at `max_side`, mtcnn searches for none.
-      min_score: lowest confidence of a face, 0..1; mtcnn's own is 0.8, but see
-        tests/faces/test_photos.py.
-      max_side: photos whose longer side exceeds this many pixels are searched at this size.
-      retry_mirrored: a photo without a face is searched once more in the mirror.
-      upscale: retinaface enlarges small photos to 1,024 pixels before it searches; False is faster.
+    Example:
+      >>> ran_tf.DetectorConfig(min_face=0.5).max_side
+      1600
     """
 
-    name: str = "mtcnn"
-    pad: float = 0.0
-    min_face: float = 0.05
-    min_score: float = 0.9
-    max_side: int = 1600
-    retry_mirrored: bool = False
-    upscale: bool = True
-
-    def __post_init__(self):
-        registry.DETECTORS.check(self.name, argument="detector")
-        check_range("pad", self.pad, low=0.0, high=2.0)
-        check_range("min_face", self.min_face, low=0.0, high=1.0)
-        check_range("min_score", self.min_score, low=0.0, high=1.0)
-        check_whole("max_side", self.max_side, low=32)
+    # mtcnn brings its weights; retinaface is the more accurate one.
+    name: str = setting("mtcnn", "Detector.", choices=registry.DETECTORS, flag="detector")
+    # Repeats the border; detectors miss tight crops otherwise.
+    pad: float = setting(
+        0.0,
+        "Extend photos by this fraction on every side before the search: 0.25 for tight crops.",
+        high=2.0,
+    )
+    # Where three faces or more are less than twice as large, the photo is searched once more for
+    # those down to 0.3 of it. Below 20 pixels, of the photo at `max_side`, mtcnn searches for none.
+    min_face: float = setting(
+        0.05,
+        "Smallest face searched, as a fraction of the photo's shorter side; 0.5 for face crops.",
+        high=1.0,
+    )
+    # mtcnn's own is 0.8, but see tests/faces/test_photos.py.
+    min_score: float = setting(0.9, "Lowest confidence of a face, 0..1.", high=1.0)
+    max_side: int = setting(
+        1600, "Larger photos are searched at this size, and cut from the original.", low=32
+    )
+    retry_mirrored: bool = setting(False, "Search photos without a face once more in the mirror.")
+    upscale: bool = setting(
+        True, "Let retinaface enlarge small photos (to 1,024 pixels); faster without."
+    )
 
 
 # From photos to the faces of each, see `create_detector`.

@@ -87,6 +87,12 @@ def align_folder(
       ValueError: two photos, or faces, might get the same id; `output_dir` was begun with other
         settings, or is `input_dir`.
       RuntimeError: processes die at each of three photos in a row.
+
+    Example:
+      >>> ran_tf.align_folder(input_dir="no", output_dir="out", config=ran_tf.AlignConfig())
+      Traceback (most recent call last):
+        ...
+      FileNotFoundError: ...
     """
     check_whole("processes", processes, low=1)
     started = time.monotonic()

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from ran_tf import registry
-from ran_tf.checks import check_choice, check_framing, check_whole
 from ran_tf.faces.align import align_face, centre_square, to_unit
 from ran_tf.faces.detect import (
     CHOICES,
@@ -19,47 +18,55 @@ from ran_tf.faces.detect import (
 )
 from ran_tf.images import decoding, photos
 from ran_tf.safety.files import atomic_path
+from ran_tf.settings import Checked, setting
 
-NO_FACE = ("skip", "keep")
-MANY_FACES = ("choose", "skip", "all")
-FORMATS = ("png", "jpg")
 STATUSES = ("ok", "no_face", "many_faces", "unreadable", "crashed")
 
 _JPEG_QUALITY = 95
 
 
 @dataclasses.dataclass(frozen=True)
-class AlignConfig:
+class AlignConfig(Checked):
     """What is made of a folder of photos.
 
-    Attributes:
-      detector: how faces are searched.
-      landmarks_only: write no images, only landmarks in 0..1 of the upright photos.
-      size: side of the aligned faces, pixels.
-      margin, drop: see `align_face`.
-      choose: of many faces, take the "largest" or the one nearest to the "centre".
-      no_face: "skip" a photo without a face, or "keep" its centre square, with landmarks unknown.
-      many_faces: "choose" one, "skip" the photo, or write "all" faces, largest first.
-      format: "png" or "jpg".
+    Example:
+      >>> ran_tf.AlignConfig(size=112, format="jpg").detector.name
+      'mtcnn'
     """
 
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
-    landmarks_only: bool = False
-    size: int = 224
-    margin: float = 0.0
-    drop: float = 0.0
-    choose: str = "largest"
-    no_face: str = "skip"
-    many_faces: str = "choose"
-    format: str = "png"
+    landmarks_only: bool = setting(
+        False, "Write no images, only landmarks.csv, in 0..1 of the whole photos."
+    )
+    size: int = setting(224, "Side of the faces, pixels.", low=8)
+    margin: float = setting(
+        0.0,
+        "Added on every side of a square from fringe to chin, as a fraction of its side: 0.15 "
+        "shows the whole head, -0.05 with --drop=0.07 cuts like FERPlus.",
+        low=-0.4,
+        high=4.0,
+    )
+    drop: float = setting(
+        0.0,
+        "How far below that square the face is cut, as a fraction of its side.",
+        low=-1.0,
+        high=1.0,
+    )
+    choose: str = setting("largest", "Which of many faces is taken.", choices=CHOICES)
+    no_face: str = setting(
+        "skip",
+        "Skip photos without a face, or keep their centre square with landmarks nan.",
+        choices=("skip", "keep"),
+    )
+    many_faces: str = setting(
+        "choose",
+        "Choose one of many faces, skip such photos, or write all faces (NAME_face0, ...).",
+        choices=("choose", "skip", "all"),
+    )
+    format: str = setting("png", "Of the written faces.", choices=("png", "jpg"))
 
     def __post_init__(self):
-        check_whole("size", self.size, low=8)
-        check_framing(self.margin, self.drop)
-        check_choice("choose", self.choose, CHOICES)
-        check_choice("no_face", self.no_face, NO_FACE)
-        check_choice("many_faces", self.many_faces, MANY_FACES)
-        check_choice("format", self.format, FORMATS)
+        super().__post_init__()
         if self.landmarks_only and self.many_faces == "all":
             raise ValueError(
                 "`many_faces` must be 'choose' or 'skip' with landmarks_only, which writes one row "

@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import backend, checks, registry
-from ran_tf.exports import export
+from ran_tf.exports import signatures
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images.decoding import decode_image, read_image
 from ran_tf.images.photos import group
+from ran_tf.inference import runner
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
-from ran_tf.weights import sources
+from ran_tf.regions import kinds
 
 Item = np.ndarray | bytes | str | os.PathLike
 
@@ -75,17 +76,9 @@ class Predictor:
             "detector": detector,
             "batch_size": batch_size,
         }
-        source = sources.resolve(name_or_dir)
-        if source.kind == "export":
-            self.card = export.read_card(source.path)
-            # The signature lives only as long as what it was loaded with.
-            self._loaded = export.load_saved_model(source.path)
-            self._classify = self._loaded.signatures["images"]
-        else:
-            trained = sources.load_trained(source)
-            self.card = trained.card
-            self._loaded = export.FaceClassifier(trained.model, trained.card)
-            self._classify = self._loaded.images
+        classifier = runner.load(name_or_dir, served=True)
+        self.card, self._classify = classifier.card, classifier.predict
+        self._boxes = kinds.serving_boxes(self.card.regions)
         self._batch_size = batch_size
         self._align = align
         self._detector = detector
@@ -256,19 +249,19 @@ class Predictor:
             # Each at the model's size, so that faces of all sizes share a batch.
             batch = tf.stack(
                 [
-                    export.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
+                    signatures.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
                     for face in faces[start : start + self._batch_size]
                 ]
             )
-            out = {name: value.numpy() for name, value in self._classify(images=batch).items()}
+            out = self._classify({"image": batch})
             predictions += [
                 Prediction(
-                    label=self.labels[out["label"][i]],
-                    probabilities=out["probabilities"][i],
-                    weights=out["weights"][i],
-                    boxes=out["boxes"][i],
+                    label=self.labels[probabilities.argmax()],
+                    probabilities=probabilities,
+                    weights=weights,
+                    boxes=self._boxes,
                 )
-                for i in range(len(batch))
+                for probabilities, weights in zip(out["probabilities"], out["weights"], strict=True)
             ]
         return predictions
 

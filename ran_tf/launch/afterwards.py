@@ -5,11 +5,13 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 from absl import flags
 
 from ran_tf.config import TrainConfig
 from ran_tf.data import packed
+from ran_tf.launch import command, evaluate, export
 
 
 def check(config: TrainConfig, values: flags.FlagValues) -> None:
@@ -32,48 +34,40 @@ def check(config: TrainConfig, values: flags.FlagValues) -> None:
         )
 
 
-def finish(workdir: pathlib.Path, values: flags.FlagValues, *, strategy) -> None:
-    """Evaluates and exports, if the flags ask for it; by all workers, of which the chief writes."""
-    if strategy is None:
-        _in_processes(workdir, values)
-        return
-    from ran_tf.launch import evaluate, export
-    from ran_tf.training import workers
+def finish(workdir: pathlib.Path, values: flags.FlagValues, *, strategy: Any) -> None:
+    """Evaluates and exports, if the flags ask for it; by all workers, of which the chief writes.
 
+    After training on JAX in new processes: Keras can do it on TensorFlow alone.
+    """
     if values.evaluate:
-        evaluate.evaluate_workdir(
-            workdir,
-            out=workdir / "report",
-            dataset=values.dataset,
-            data_dir=values.data_dir,
-            strategy=strategy,
-        )
+        asked = {"out": workdir / "report", "dataset": values.dataset, "data_dir": values.data_dir}
+        given = [f"--{name}={value}" for name, value in asked.items() if value is not None]
+        given.insert(0, f"--workdir={workdir}")
+        if strategy is None:
+            _run("evaluate", given, values)
+        else:
+            said = command.invocation("evaluate", given)
+            evaluate.evaluate(workdir, strategy=strategy, command=said, **asked)
     export_dir = workdir / "export"
-    if (
-        values.export
-        and workers.is_chief(strategy)
-        and not export.is_exported(workdir, export_dir=export_dir)
-    ):
-        export.export_model(workdir, export_dir=export_dir)
+    if not values.export:
+        return
+    if strategy is None:
+        _run("export", [f"--workdir={workdir}", f"--export_dir={export_dir}"], values)
+    else:
+        from ran_tf.exports import export as exports
+        from ran_tf.training import workers
+
+        if workers.is_chief(strategy) and not exports.is_exported(workdir, export_dir):
+            export.export(workdir, export_dir)
 
 
-def _in_processes(workdir: pathlib.Path, values: flags.FlagValues) -> None:
-    """After training on JAX: Keras can evaluate and export on TensorFlow alone."""
-    at = [f"--workdir={workdir}"]
-    commands = {
-        "evaluate": [*at, f"--out={workdir / 'report'}", f"--dataset={values.dataset}"],
-        "export": [*at, f"--export_dir={workdir / 'export'}"],
-    }
-    if values.data_dir:
-        commands["evaluate"].append(f"--data_dir={values.data_dir}")
-    for name, arguments in commands.items():
-        if values[name].value:
-            if values["import"].value:
-                arguments.append(f"--import={','.join(values['import'].value)}")
-            done = subprocess.run(
-                [sys.executable, "-m", f"ran_tf.launch.{name}", *arguments],
-                env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-                check=False,
-            )
-            if done.returncode:
-                sys.exit(done.returncode)
+def _run(name: str, arguments: list[str], values: flags.FlagValues) -> None:
+    if values["import"].value:
+        arguments = [*arguments, f"--import={','.join(values['import'].value)}"]
+    done = subprocess.run(
+        [sys.executable, "-m", f"ran_tf.launch.{name}", *arguments],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(done.returncode)

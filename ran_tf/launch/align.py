@@ -25,7 +25,6 @@ Retinaface is the more accurate detector; it needs its weights, which you downlo
 error without them says from where and to where.
 """
 
-import dataclasses
 import os
 import pathlib
 
@@ -33,81 +32,18 @@ from absl import flags
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ran_tf.faces import journal
-from ran_tf.faces.detect import CHOICES, DetectorConfig
 from ran_tf.faces.folder import Summary, align_folder
 from ran_tf.faces.processes import available_cpus
-from ran_tf.faces.worker import FORMATS, MANY_FACES, NO_FACE, AlignConfig
+from ran_tf.faces.worker import AlignConfig
 from ran_tf.images import photos
 from ran_tf.launch import command, terminal
+from ran_tf.launch import flags as launch_flags
 
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    default, search = AlignConfig(), DetectorConfig()
     flags.DEFINE_string("input_dir", None, "Folder of photos, searched in depth.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for what is made.", required=True)
-    command.define_detector_flag("Detector.")
-    flags.DEFINE_bool(
-        "landmarks_only",
-        default.landmarks_only,
-        "Write no images, only landmarks.csv, in 0..1 of the whole photos.",
-    )
-    flags.DEFINE_integer("size", default.size, "Side of the faces, pixels.")
-    flags.DEFINE_float(
-        "margin",
-        default.margin,
-        "Added on every side of a square from fringe to chin, as a fraction of its side: 0.15 "
-        "shows the whole head, -0.05 with --drop=0.07 cuts like FERPlus.",
-    )
-    flags.DEFINE_float(
-        "drop",
-        default.drop,
-        "How far below that square the face is cut, as a fraction of its side.",
-    )
-    flags.DEFINE_enum("choose", default.choose, CHOICES, "Which of many faces is taken.")
-    flags.DEFINE_enum(
-        "no_face",
-        default.no_face,
-        NO_FACE,
-        "Skip photos without a face, or keep their centre square with landmarks nan.",
-    )
-    flags.DEFINE_enum(
-        "many_faces",
-        default.many_faces,
-        MANY_FACES,
-        "Choose one of many faces, skip such photos, or write all faces (NAME_face0, ...).",
-    )
-    flags.DEFINE_enum("format", default.format, FORMATS, "Of the written faces.")
-    flags.DEFINE_float(
-        "pad",
-        search.pad,
-        "Extend photos by this fraction on every side before the search: 0.25 for tight crops.",
-    )
-    flags.DEFINE_float(
-        "min_face",
-        search.min_face,
-        "Smallest face searched, as a fraction of the photo's shorter side; 0.5 for face crops.",
-    )
-    flags.DEFINE_float(
-        "min_score",
-        search.min_score,
-        "Lowest confidence of a face, 0..1.",
-    )
-    flags.DEFINE_integer(
-        "max_side",
-        search.max_side,
-        "Larger photos are searched at this size, and cut from the original.",
-    )
-    flags.DEFINE_bool(
-        "retry_mirrored",
-        search.retry_mirrored,
-        "Search photos without a face once more in the mirror.",
-    )
-    flags.DEFINE_bool(
-        "upscale",
-        search.upscale,
-        "Let retinaface enlarge small photos; faster without.",
-    )
     flags.DEFINE_integer(
         "processes",
         available_cpus(),
@@ -115,15 +51,9 @@ def define_flags() -> None:
         "none, which is faster for a few hundred photos.",
         lower_bound=1,
     )
-
-
-def align_config(values: flags.FlagValues) -> AlignConfig:
-    """What the flags ask for. Raises ValueError for what makes no sense."""
-    given = values.flag_values_dict()
-    names = {field.name for field in dataclasses.fields(DetectorConfig)} - {"name"}
-    detector = DetectorConfig(name=values.detector, **{x: given[x] for x in names})
-    names = {field.name for field in dataclasses.fields(AlignConfig)} - {"detector"}
-    return AlignConfig(detector=detector, **{x: given[x] for x in names})
+    launch_flags.define_training_flags(AlignConfig)
+    # So that --help lists them.
+    flags.adopt_module_key_flags(launch_flags)
 
 
 def align(
@@ -179,7 +109,7 @@ def main() -> None:
     align(
         values.input_dir,
         output_dir=values.output_dir,
-        config=align_config(values),
+        config=launch_flags.train_config(values, AlignConfig),
         processes=values.processes,
     )
 

@@ -3,6 +3,7 @@
 TF_CONFIG is read here first: a mistake in it makes TensorFlow wait without a word.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -59,7 +60,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
         known = known and all(isinstance(a, str) and _ADDRESS.fullmatch(a) for a in addresses)
         in_job = 0 <= index < len(jobs[kind])
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text[:500]!r}") from e
     if not known or unknown or not in_job or len(set(addresses)) != len(addresses):
         raise ValueError(
@@ -82,14 +83,28 @@ def define_flags() -> None:
     )
 
 
-def start(*, restarts: int = 0, backend: str = "tensorflow"):
-    """Makes this process a worker, or the only one, and returns its tf.distribute strategy.
+@contextlib.contextmanager
+def worker(*, restarts: int = 0, backend: str = "tensorflow"):
+    """Makes this process a worker, or the only one; yields its tf.distribute strategy.
 
-    None on JAX, which trains in one process.
+    None on JAX, which trains in one process. At the end every worker waits for the others: to them
+    leaving early would look like a death.
 
     With several workers, or restarts, this process becomes the parent of the worker and never
     returns from here. To be called before TensorFlow is imported.
     """
+    strategy = _start(restarts=restarts, backend=backend)
+    if strategy is None:
+        yield None
+        return
+    from ran_tf.training import workers
+
+    with workers.explain_loss(several=workers.count(strategy) > 1):
+        yield strategy
+        workers.wait_for_all(strategy)
+
+
+def _start(*, restarts: int, backend: str):
     cluster = read_cluster()
     if backend == "jax" and cluster.several:
         raise ValueError(

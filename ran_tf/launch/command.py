@@ -11,14 +11,13 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
 from ran_tf import registry
 from ran_tf.launch import startup, stop, terminal
 
-_RECIPE_FLAG = "--flagfile="
 _IMPORT = "Modules with what you register: backbones, regions, losses and so on."
 # Flags that ask for a form of what is printed; people give them a file.
 _PRINTED = ("csv", "json")
@@ -26,8 +25,6 @@ _PRINTED = ("csv", "json")
 _DASHES = "-\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Characters before what was received that people read without looking for it.
 _LONG = 200
-# Of a flagfile: ours have less than two thousand.
-_MAX_BYTES = 2**20
 # How errors of AutoGraph and of graphs begin, and what stands before what was raised.
 _FRAMED = ("in user code:", "Graph execution error:")
 _FRAMES = (*_FRAMED, 'File "', "Detected at node ")
@@ -122,6 +119,8 @@ def _parse(argv: list[str]) -> list[str]:
     except SystemExit:  # of a flag such as --help, which has been answered
         sys.stdout.flush()
         sys.exit(0)
+    except UnicodeDecodeError as error:
+        _fail(f"--flagfile must be UTF-8 text: {error}")
     except flags.Error as error:
         _fail(_mistake(error))
 
@@ -164,7 +163,8 @@ def _read_early(arguments: list[str]) -> flags.FlagValues:
     early.set_gnu_getopt(True)  # wherever they stand
     flags.DEFINE_list("import", [], _IMPORT, flag_values=early)
     flags.DEFINE_string("backend", "tensorflow", "Of Keras.", flag_values=early)
-    with contextlib.suppress(flags.Error):  # told when all flags are read
+    # Told when all flags are read.
+    with contextlib.suppress(flags.Error, UnicodeDecodeError):
         early(arguments, known_only=True)
     return early
 
@@ -211,10 +211,15 @@ def invocation(command: str, arguments: Sequence[str] | None = None) -> str:
     return f"python -m ran_tf.launch.{command} {shlex.join(given)}"
 
 
-def expand_arguments(arguments: list[str]) -> list[str]:
-    """Finds the recipes that arguments name, and checks them: absl reads what it can of anything.
+def chosen(*names: str) -> dict[str, Any]:
+    """Values of flags by name: arguments of the function that they are named after."""
+    return {name: flags.FLAGS[name].value for name in names}
 
-    Exits with one line for a flagfile that is none.
+
+def expand_arguments(arguments: list[str]) -> list[str]:
+    """Puts the packaged recipes that arguments name in the place of their names.
+
+    Exits with one line for a flagfile that is not there.
     """
     found: list[str] = []
     rest = list(arguments)
@@ -222,55 +227,16 @@ def expand_arguments(arguments: list[str]) -> list[str]:
         argument = rest.pop(0)
         if argument == "--":
             return [*found, argument, *rest]
-        if argument.lstrip("-") == "flagfile" and argument.startswith("-") and rest:
+        if argument in ("-flagfile", "--flagfile") and rest:
             argument = f"{argument}={rest.pop(0)}"
-        if argument.startswith("-flagfile="):
-            argument = f"-{argument}"
-        argument = find_recipe(argument)
-        if argument.startswith(_RECIPE_FLAG):
-            try:
-                check_flagfile(pathlib.Path(argument.removeprefix(_RECIPE_FLAG)).expanduser())
-            except (ValueError, OSError) as error:
-                _fail(str(error))
-        found.append(argument)
+        found.append(find_recipe(argument))
     return found
-
-
-def check_flagfile(path: pathlib.Path) -> None:
-    """Checks what a file of flags is, not its flags.
-
-    Raises:
-      ValueError: if it is no file, is long, is no UTF-8 text, or names another flagfile.
-      OSError: if it cannot be read.
-    """
-    if not path.is_file():
-        raise ValueError(f"--flagfile must be a file. Received: {str(path)!r}")
-    with path.open("rb") as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError(
-            f"--flagfile must have at most {_MAX_BYTES:,} bytes. Received: {str(path)!r}"
-        )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--flagfile must be UTF-8 text. Received: {str(path)!r}, byte {error.start}: "
-            f"{data[error.start : error.start + 1]!r}"
-        ) from error
-    for number, line in enumerate(text.splitlines(), 1):
-        # It would be looked for in the working directory, wherever this one lies.
-        if re.match(r"--?flagfile\b", line.strip()):
-            raise ValueError(
-                "a flagfile must not name another: put its flags into this one. "
-                f"Received: {str(path)!r}, line {number}: {line.strip()[:200]!r}"
-            )
 
 
 def find_recipe(argument: str) -> str:
     """Turns `--flagfile=launch/x.flags` into the packaged recipe when no such file is on disk."""
-    name = argument.removeprefix(_RECIPE_FLAG)
-    if name == argument or pathlib.Path(name).expanduser().exists():
+    flag, _, name = argument.partition("=")
+    if flag not in ("-flagfile", "--flagfile") or pathlib.Path(name).expanduser().is_file():
         return argument
     recipes = recipe_folder()
     recipe = recipes / pathlib.Path(name).name
@@ -279,7 +245,7 @@ def find_recipe(argument: str) -> str:
         _fail(
             f"--flagfile must be a file or one of the packaged recipes: {known}. Received: {name!r}"
         )
-    return f"{_RECIPE_FLAG}{recipe}"
+    return f"--flagfile={recipe}"
 
 
 def recipe_folder():

@@ -8,10 +8,8 @@ of their own machine and to https, not to plain http from elsewhere. Behind a pr
 names the page as browsers see it, and the proxy hands on their Host or X-Forwarded-Host.
 """
 
-import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
 
@@ -47,10 +45,11 @@ def main() -> None:
     values = flags.FLAGS
     # Imported here: the flags of a mistyped command are checked without Gradio and TensorFlow.
     from ran_tf.demo import hosts, uploads
+    from ran_tf.serving.listen import listen
 
     names = hosts.find_hosts(values.host, allowed=values.allowed_hosts)
     # Before anything is loaded, which takes ten seconds.
-    listening = _listen(values.host, values.port)
+    listening = listen(host=values.host.strip("[]"), port=values.port, flag="--port")
     # Otherwise the end of the process would leave the folder behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="ran_tf_demo_") as folder:
@@ -79,26 +78,6 @@ def main() -> None:
             raise RuntimeError("the page's server has ended; the lines above say why")
         except KeyboardInterrupt:
             terminal.say("stopped")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """An open socket; browsers that ask early wait."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with contextlib.ExitStack() as stack:
-            listening = stack.enter_context(socket.socket(family, kind, protocol))
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(128)
-            stack.pop_all()
-    except OSError as error:
-        raise OSError(
-            "--host and --port must be an address of this machine and a free port. Received: "
-            f"--host={host} --port={port}: {error.strerror}"
-        ) from error
-    return listening
 
 
 def _address(host: str, port: int) -> str:

@@ -12,16 +12,12 @@ with an export that is there; without its model, its signatures are compared wit
 """
 
 import os
-import pathlib
 
 from absl import flags
 
 from ran_tf import vocabulary
 from ran_tf.launch import command, terminal
-from ran_tf.safety import files
 
-# Of a run, see `training.records`; and the checksum of those that a version was made of.
-_WEIGHTS, _MADE_OF = "best.weights.h5", "assets.extra/weights.sha256"
 _RELOADED = {
     "saved_model": "reloaded without Keras",
     "onnx": "in ONNX Runtime",
@@ -52,98 +48,38 @@ def define_flags() -> None:
     )
 
 
-def export_model(
-    source: str | os.PathLike,
-    *,
-    export_dir: str | os.PathLike,
-    version: int | None = None,
-    dtype: str | None = None,
-    format: str = "saved_model",
-) -> None:
-    """Exports a preset or what a run keeps, and says how far the export is from the model.
-
-    Raises:
-      FileNotFoundError: if there is no such preset or run, or the run has no finished epoch.
-      FileExistsError: if `version` exists.
-    """
-    import ran_tf
-    from ran_tf.weights import sources
-
-    model = sources.load_trained(source).model
-    written = ran_tf.export(model, export_dir, version=version, dtype=dtype, format=format)
-    if pathlib.Path(source).is_dir():
-        weights = pathlib.Path(source, _WEIGHTS)
-        if weights.is_file():
-            files.write_text(written.path / _MADE_OF, files.sha256(weights))
-    terminal.say(f"export: {written.path}")
-    terminal.say(
-        f"{_RELOADED[format]}, it differs from the model by at most "
-        f"{written.difference:.1e} on random faces"
-    )
-    policy = dtype or model.dtype_policy.name
-    if format == "saved_model" and policy != "float32":
-        terminal.say(
-            f"it computes in {policy}: exports in float32 (--dtype=float32, onnx, tflite) may "
-            "differ from it by a few hundredths"
-        )
-
-
-def is_exported(workdir: pathlib.Path, *, export_dir: pathlib.Path) -> bool:
-    """Whether the newest version in `export_dir` is of the weights that a run keeps."""
-    from ran_tf.exports import export
-
-    version, weights = export.find_version(export_dir), workdir / _WEIGHTS
-    if version is None or not (version / _MADE_OF).is_file() or not weights.is_file():
-        return False
-    return (version / _MADE_OF).read_text(encoding="utf-8") == files.sha256(weights)
-
-
-def check_export(
-    directory: str | os.PathLike, *, source: str | None, dtype: str | None = None
-) -> None:
-    """Says how far an export is from its model, or its signatures from each other.
-
-    Args:
-      directory: EXPORT_DIR or one version in it.
-      source: the preset or work directory that it was made of.
-      dtype: policy that it was made in, if not the model's.
-
-    Raises:
-      FileNotFoundError: if there is no such export, preset or run.
-      RuntimeError: if it is further than rounding.
-    """
-    from ran_tf.exports import export
-    from ran_tf.weights import sources
-
-    if source is None:
-        checked = export.check_export(directory)
-        compared = "its signatures differ"
-    else:
-        trained = sources.load_trained(source)
-        model = trained.model.twin(dtype=dtype) if dtype else trained.model
-        checked = export.check_export(directory, model=model, card=trained.card)
-        compared = "it differs from the model"
-    terminal.say(f"export: {checked.path}")
-    terminal.say(
-        f"reloaded without Keras, {compared} by at most {checked.difference:.1e} on random faces"
-    )
-
-
 def main() -> None:
     values = flags.FLAGS
     source = values.workdir or values.model
-    if values.check is not None:
-        check_export(values.check, source=source, dtype=values.dtype)
-        return
-    if source is None:
+    if values.check is None and source is None:
         raise ValueError("--workdir or --model must say what is exported. Received: neither")
-    export_model(
-        source,
-        export_dir=values.export_dir,
-        version=values.version,
-        dtype=values.dtype,
-        format=values.format,
-    )
+    if values.check is None:
+        export(source, values.export_dir, **command.chosen("version", "dtype", "format"))
+        return
+    import ran_tf
+
+    checked = ran_tf.check_export(values.check, model=source, dtype=values.dtype)
+    _say(checked, differs="it differs from the model" if source else "its signatures differ")
+
+
+def export(
+    source: str | os.PathLike, export_dir: str | os.PathLike, *, format="saved_model", **options
+) -> None:
+    """`ran_tf.export` of a preset or a run; says how far the export is from the model."""
+    import ran_tf
+
+    written = ran_tf.export(source, export_dir, format=format, **options)
+    _say(written, how=_RELOADED[format])
+    if written.policy != "float32":
+        terminal.say(
+            f"it computes in {written.policy}: exports in float32 (--dtype=float32, onnx, tflite) "
+            "may differ from it by a few hundredths"
+        )
+
+
+def _say(export, *, how: str = _RELOADED["saved_model"], differs="it differs from the model"):
+    terminal.say(f"export: {export.path}")
+    terminal.say(f"{how}, {differs} by at most {export.difference:.1e} on random faces")
 
 
 if __name__ == "__main__":

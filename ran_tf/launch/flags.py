@@ -16,8 +16,8 @@ from ran_tf.config import TrainConfig
 from ran_tf.settings import Setting, settings_of, table
 
 
-def define_training_flags(cls: type[TrainConfig] = TrainConfig) -> None:
-    """Defines a flag for every setting of a run; defaults are those of the dataclasses."""
+def define_training_flags(cls: type = TrainConfig) -> None:
+    """Defines a flag for every setting of a dataclass, a run; defaults are those of its fields."""
     for setting in settings_of(cls):
         if setting.flag:
             _define(setting)
@@ -57,11 +57,11 @@ def _value(setting: Setting, values: flags.FlagValues) -> Any:
     return None if value == "" and setting.optional else value
 
 
-def train_config(values: flags.FlagValues, cls: type[TrainConfig] = TrainConfig) -> TrainConfig:
-    """The run that the flags of `define_training_flags` describe.
+def train_config(values: flags.FlagValues, cls: type = TrainConfig) -> Any:
+    """What the flags of `define_training_flags` describe.
 
     Raises:
-      InvalidArgument: naming the flag, for a run that makes no sense.
+      InvalidArgument: naming the flag, for what makes no sense.
     """
     by_path = {setting.path: setting for setting in settings_of(cls)}
 
@@ -73,7 +73,7 @@ def train_config(values: flags.FlagValues, cls: type[TrainConfig] = TrainConfig)
                 chosen[name] = make(hint, f"{path}.")
             elif path in by_path and by_path[path].flag:
                 chosen[name] = _value(by_path[path], values)
-        if part is cls and chosen["data"].regions.k == 1:
+        if part is cls and issubclass(cls, TrainConfig) and chosen["data"].regions.k == 1:
             # So that --num_regions=1 alone makes the whole-face baseline of any recipe.
             objective = dataclasses.replace(chosen["objective"], regions_per_step=0)
             chosen["objective"] = objective
@@ -94,7 +94,7 @@ _WORDS_FOR = {
 }
 
 
-def flag_of(path: str, cls: type[TrainConfig] = TrainConfig) -> str:
+def flag_of(path: str, cls: type = TrainConfig) -> str:
     """The flag of a setting of a run by its path: of "data.name" it is "--dataset".
 
     Of what `OtherRunError` compares beside these: words, as no flag says it.
@@ -105,7 +105,7 @@ def flag_of(path: str, cls: type[TrainConfig] = TrainConfig) -> str:
     return f"--{flags_of.get(path, path)}"
 
 
-def document(cls: type[TrainConfig] = TrainConfig) -> str:
+def document(cls: type = TrainConfig) -> str:
     """docs/settings.md."""
     return f"""# Settings of a run
 

@@ -5,13 +5,9 @@ README. It is loaded again and compared on --split before it appears. To ship on
 write it to ran_tf/presets/NAME. Its model.safetensors alone can be loaded, too: as URL#sha256=HEX.
 """
 
-import os
-import pathlib
-
 from absl import flags
 
 from ran_tf.launch import command, terminal
-from ran_tf.safety import files
 
 
 def define_flags() -> None:
@@ -26,57 +22,12 @@ def define_flags() -> None:
     flags.DEFINE_string("backbone_origin", None, "Whose weights training started from, and terms.")
 
 
-def make_preset(
-    workdir: str | os.PathLike,
-    *,
-    preset_dir: str | os.PathLike,
-    overwrite: bool = False,
-    split: str = "validation",
-    dataset: str | None = None,
-    data_dir: str | None = None,
-    report: str | os.PathLike | None = None,
-    backbone_origin: str | None = None,
-) -> dict:
-    """Packs a training run; see the flags, and `ran_tf.save_to_preset`.
-
-    Raises:
-      FileNotFoundError: if the run has no finished epoch, or the report is not there.
-    """
-    import ran_tf
-    from ran_tf.weights import records
-
-    target, workdir = (pathlib.Path(path).expanduser() for path in (preset_dir, workdir))
-    if target.exists() and not overwrite:
-        raise FileExistsError(
-            f"`preset_dir` exists; see --overwrite. Received: preset_dir={str(preset_dir)!r}"
-        )
-    files.check_folder("preset_dir", target.parent)
-    model = records.load_workdir(workdir, dtype="float32").model
-    return ran_tf.save_to_preset(
-        model,
-        target,
-        overwrite=overwrite,
-        measure=split,
-        dataset=dataset,
-        data_dir=data_dir,
-        report=report,
-        backbone_origin=backbone_origin,
-        starts=records.read_starts(workdir),
-    )
-
-
 def main() -> None:
     values = flags.FLAGS
-    made = make_preset(
-        values.workdir,
-        preset_dir=values.preset_dir,
-        overwrite=values.overwrite,
-        split=values.split,
-        dataset=values.dataset,
-        data_dir=values.data_dir,
-        report=values.report,
-        backbone_origin=values.backbone_origin,
-    )
+    import ran_tf
+
+    options = command.chosen("overwrite", "dataset", "data_dir", "report", "backbone_origin")
+    made = ran_tf.save_to_preset(values.workdir, values.preset_dir, measure=values.split, **options)
     terminal.say(f"preset: {values.preset_dir}, weights of {made['weights_bytes'] / 1e6:.1f} MB")
     terminal.say(
         f"float16 changed the class of {made['changed']} of {made['count']} faces of "

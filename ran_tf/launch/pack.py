@@ -10,12 +10,12 @@ trains on the same faces in the same order, and the run can go on here, and ther
 
 from absl import flags
 
-from ran_tf.data.pack import pack
-from ran_tf.launch import command
+import ran_tf
+from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
-    """Defines the flags of this command."""
+    """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string("dataset", "ferplus", "A TFDS name, perhaps with a /config.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
     flags.DEFINE_string("out", None, "Folder to write.", required=True)
@@ -26,16 +26,9 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    values = flags.FLAGS
-    side = values.image_size
-    line = pack(
-        values.dataset,
-        values.out,
-        data_dir=values.data_dir,
-        splits=values.splits,
-        image_size=side and (side, side),
+    terminal.say(
+        ran_tf.pack(**command.chosen("dataset", "out", "data_dir", "splits", "image_size"))
     )
-    print(line)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from ran_tf.launch import command, terminal
+from ran_tf.safety import files
 
 
 def define_flags() -> None:
@@ -40,34 +41,20 @@ def main(arguments: Sequence[str]) -> None:
             f"Received: --detector={values.detector} without --align"
         )
     from ran_tf.images import photos
-    from ran_tf.launch import predict_files, predict_output
-    from ran_tf.safety import files
+    from ran_tf.inference.files import find_files
+    from ran_tf.launch import predict_output
 
     check_annotate(values.annotate, arguments)
-    if values.annotate:
-        files.check_folder("annotate", values.annotate)
-    paths, failures, left_out = predict_files.find_files(arguments)
+    paths, failures, left_out = find_files(arguments)
     if left_out:
         terminal.say(f"left out: {photos.describe_left_out(left_out)}", error=True)
     import ran_tf
 
-    predictor = ran_tf.Predictor(
-        values.model, detector=values.detector, batch_size=values.batch_size
+    predictor = ran_tf.Predictor(values.model, **command.chosen("detector", "batch_size"))
+    rows = ran_tf.predict_files(
+        predictor, paths, **command.chosen("align", "every", "annotate", "batch_size")
     )
-    rows = predict_files.predict_files(
-        predictor,
-        paths,
-        align=values.align,
-        every=values.every,
-        annotate=values.annotate,
-        batch_size=values.batch_size,
-    )
-    if values.json:
-        form = "json"
-    elif values.csv:
-        form = "csv"
-    else:
-        form = "table"
+    form = "json" if values.json else "csv" if values.csv else "table"
     counts = predict_output.print_rows(
         rows,
         failures,
@@ -84,9 +71,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:
-    """Refuses a folder within one that is searched: the next call would find what this one drew."""
-    if not folder:
+    """Refuses what cannot be written, or lies within what is searched and would be found again."""
+    if folder is None:
         return
+    files.check_folder("annotate", folder)
     for argument in arguments:
         path = pathlib.Path(argument).expanduser()
         target = pathlib.Path(folder).expanduser().resolve()

@@ -15,13 +15,13 @@ beside the landmarks).
 
 from absl import flags
 
+import ran_tf
 import tfds_builders
-from ran_tf.data.prepare import prepare
 from ran_tf.launch import command, terminal
 
 
 def define_flags() -> None:
-    """Defines the flags of this command."""
+    """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string("dataset", "ferplus", f"One of {', '.join(tfds_builders.DATASETS)}.")
     flags.DEFINE_string("manual_dir", None, "Folder of the raw files.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
@@ -29,14 +29,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    values = flags.FLAGS
-    line = prepare(
-        values.dataset,
-        manual_dir=values.manual_dir,
-        data_dir=values.data_dir,
-        landmarks=values.landmarks,
-    )
-    terminal.say(line)
+    terminal.say(ran_tf.prepare(**command.chosen("dataset", "manual_dir", "data_dir", "landmarks")))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The progress display of training."""
+"""What training shows: its progress, and what it leaves."""
 
 import contextlib
+import importlib.util
+import shlex
 import time
 
 from rich import progress
@@ -11,6 +13,7 @@ from ran_tf.training import loop, meter
 
 # Between two lines about a running epoch where the output is a file.
 _LOG_SECONDS = 60.0
+_GET_TENSORBOARD = ' (pip install "ran_tf[tensorboard]")'
 
 
 @contextlib.contextmanager
@@ -56,3 +59,14 @@ def training_display():
     hooks = loop.Hooks(on_step=on_step, on_epoch=on_epoch, on_message=say)
     with bar if out.is_terminal else contextlib.nullcontext():
         yield hooks
+
+
+def say_kept(run: loop.TrainedRun, *, keep: str) -> None:
+    """What a finished run leaves, and how its curves are shown."""
+    accuracy = run.metrics.get("validation_accuracy")
+    validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
+    terminal.say(f"{keep} epoch {run.metrics['epoch']}: {validated}")
+    terminal.say(f"weights: {run.weights}")
+    if (scalars := run.workdir / "tensorboard").exists():
+        get = "" if importlib.util.find_spec("tensorboard") else _GET_TENSORBOARD
+        terminal.say(f"curves: tensorboard --logdir={shlex.quote(str(scalars))}{get}")

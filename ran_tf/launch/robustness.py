@@ -4,20 +4,12 @@ Accuracy under occluders and degradations, some of which training never shows: r
 robustness.md and a plot. One pass over the split for each condition, so --limit saves time.
 """
 
-import functools
-import os
 import pathlib
-from collections.abc import Sequence
 
 from absl import flags
-from rich import console
 
-from ran_tf import checks
-from ran_tf.evaluation import tables
-from ran_tf.launch import command as launch_command
-from ran_tf.launch import terminal
+from ran_tf.launch import command, terminal
 from ran_tf.safety import files
-from ran_tf.safety.escaping import for_terminal
 
 
 def define_flags() -> None:
@@ -33,108 +25,25 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
 
 
-def robustness(
-    model: str | os.PathLike,
-    *,
-    baseline: str | os.PathLike | None = None,
-    out: str | os.PathLike,
-    split: str = "validation",
-    limit: int | None = None,
-    kinds: Sequence[str] | None = None,
-    dataset: str | None = None,
-    data_dir: str | None = None,
-    batch_size: int = 64,
-    command: str,
-) -> dict:
-    """Tries a model, writes the report to `out` and prints its tables; see the flags.
-
-    Returns:
-      The report, as in robustness.json.
-
-    Raises:
-      FileNotFoundError: for a model or dataset that is not there.
-      DamagedDatasetError: for a dataset that is not whole.
-      ValueError: for models whose labels are not those of the dataset, unknown kinds, or `out` that
-        cannot be written.
-    """
-    from ran_tf.data import damage, pipeline, prepared
-    from ran_tf.evaluation import classifier
-    from ran_tf.evaluation import split as splits
-    from ran_tf.evaluation.robustness import corruptions, robustness_report, trials
-
-    files.check_folder("out", out)
-    kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
-    for kind in kinds:
-        checks.check_choice("kinds", kind, corruptions.KINDS)
-    classifiers = [classifier.load(p) for p in (model, baseline) if p is not None]
-    name = dataset or classifiers[0].card.dataset
-    data = pipeline.data_config_of(classifiers[0].card, name=name, data_dir=data_dir)
-    if limit is not None and limit < prepared.open_dataset(data).size(split):
-        if not split.isidentifier():
-            raise ValueError(
-                "`limit` goes with the plain name of a split, such as 'test'. "
-                f"Received: limit={limit}, split={split!r}"
-            )
-        # Examples lie in an order that was drawn when the dataset was built: any part is a sample.
-        split = f"{split}[:{limit}]"
-    screen = terminal.open_console()
-    tried = []
-    for one in classifiers:
-        opened = splits.open_split(
-            one, dataset=name, data_dir=data_dir, split=split, batch_size=batch_size
-        )
-        bar = terminal.faces_bar(screen)
-        total = (opened.faces or 0) * len(trials.conditions(kinds))
-        task = bar.add_task(for_terminal(one.name), total=total)
-        with bar, damage.explained(opened.builder):
-            tried.append(
-                trials.run(
-                    one,
-                    opened.batches,
-                    kinds=kinds,
-                    on_faces=functools.partial(bar.advance, task),
-                )
-            )
-    report = trials.build_report(
-        tried[0],
-        baseline=tried[1] if baseline is not None else None,
-        dataset=opened.full_name,
-        split=split,
-        command=command,
-    )
-    robustness_report.write(report, out := pathlib.Path(out).expanduser())
-    _print(report, screen=screen)
-    terminal.say(f"report: {out / robustness_report.MARKDOWN}")
-    return report
-
-
-def _print(report: dict, *, screen: console.Console) -> None:
-    from ran_tf.evaluation.robustness import robustness_report
-
-    # As many columns as a terminal of usual width has room for; robustness.md has the intervals.
-    rows = [
-        [row[i] for i in (0, 2, 4, 5, 6, 7) if i < len(row)]
-        for row in robustness_report.rows(report)
-    ]
-    for grid in (rows, robustness_report.mean_rows(report)):
-        screen.print(tables.make_table(grid))
-
-
 def main() -> None:
     values = flags.FLAGS
-    robustness(
-        values.model,
-        baseline=values.baseline,
-        out=values.out,
-        split=values.split,
-        limit=values.limit,
-        kinds=values.kinds,
-        dataset=values.dataset,
-        data_dir=values.data_dir,
-        batch_size=values.batch_size,
-        command=launch_command.invocation("robustness"),
-    )
+    files.check_folder("out", values.out)
+    # Heavy imports wait until the flags are known to be good.
+    import ran_tf
+
+    screen = terminal.open_console()
+    with terminal.faces_bars(screen) as on_faces:
+        report = ran_tf.robustness(
+            values.model,
+            values.split,
+            on_faces=on_faces,
+            command=command.invocation("robustness"),
+            **command.chosen("baseline", "limit", "kinds", "dataset", "data_dir", "batch_size"),
+        )
+    report.save(values.out)
+    screen.print(report)
+    terminal.say(f"report: {pathlib.Path(values.out).expanduser() / 'robustness.md'}")
 
 
 if __name__ == "__main__":
-    launch_command.run(main, define_flags=define_flags)
+    command.run(main, define_flags=define_flags)

@@ -1,5 +1,6 @@
 """What commands show: none of it is markup, and what others have named is escaped."""
 
+import contextlib
 import select
 import sys
 
@@ -23,12 +24,13 @@ def say(line: str, *, error: bool = False) -> None:
     print(escaping.for_terminal(line), file=sys.stderr if error else sys.stdout, flush=True)
 
 
-def faces_bar(screen: console.Console) -> progress.Progress:
-    """A bar of the faces that are done by task.
+@contextlib.contextmanager
+def faces_bars(screen: console.Console):
+    """Yields `on_faces(name, count, total)`, which draws a bar of faces for each name.
 
-    Where the output is no terminal it is not shown: it would leave its last state in a log file.
+    Where the output is no terminal nothing is shown: a bar would leave its last state in a log.
     """
-    return progress.Progress(
+    bar = progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
@@ -37,6 +39,15 @@ def faces_bar(screen: console.Console) -> progress.Progress:
         console=screen,
         disable=not screen.is_terminal,
     )
+    tasks = {}
+
+    def on_faces(name: str, count: int, total: float | None) -> None:
+        if name not in tasks:
+            tasks[name] = bar.add_task(escaping.for_terminal(name), total=total)
+        bar.advance(tasks[name], count)
+
+    with bar:
+        yield on_faces
 
 
 def reader_is_gone() -> bool:

@@ -6,8 +6,6 @@ an export at the end. Where TF_CONFIG names several workers, the same command ru
 """
 
 import dataclasses
-import importlib.util
-import shlex
 import signal
 import sys
 
@@ -24,7 +22,6 @@ _NO_RECIPE = (
     "no recipe was given: this trains ResNet-18 on regions of 224 pixels of drawn faces, about one "
     "face a second on a CPU. A recipe for minutes: --flagfile=launch/quickstart.flags"
 )
-_GET_TENSORBOARD = ' (pip install "ran_tf[tensorboard]")'
 
 
 def define_flags() -> None:
@@ -61,24 +58,15 @@ def main() -> None:
     config = launch_flags.train_config(values)
     # Heavy imports wait until the flags are known to be good.
     afterwards.check(config, values)
-    strategy = cluster.start(restarts=values.restarts, backend=values.backend)
-    if strategy is None:
-        _run(config, None)
-        return
-    from ran_tf.training import workers
-
-    with workers.explain_loss(several=workers.count(strategy) > 1):
-        _run(config, strategy)
-        # Nobody leaves early: to the others that would look like a death.
-        workers.wait_for_all(strategy)
+    with cluster.worker(restarts=values.restarts, backend=values.backend) as strategy:
+        _train(config, values, strategy)
 
 
-def _run(config, strategy) -> None:
+def _train(config: TrainConfig, values: flags.FlagValues, strategy) -> None:
     from ran_tf.launch import progress
     from ran_tf.training import checkpoints, loop
     from ran_tf.training.engine import is_writer
 
-    values = flags.FLAGS
     chief = is_writer(strategy)
     if chief and fingerprint(config) == fingerprint(TrainConfig()):
         terminal.say(_NO_RECIPE)
@@ -90,11 +78,10 @@ def _run(config, strategy) -> None:
                 config,
                 values.workdir,
                 strategy=strategy,
-                init_weights=values.init_weights,
                 hooks=hooks,
-                checkpoint_seconds=values.checkpoint_seconds,
                 framing=framing_given(values),
                 tested=values.evaluate,
+                **command.chosen("init_weights", "checkpoint_seconds"),
             )
         except checkpoints.OtherRunError as error:
             raise error.renamed(launch_flags.flag_of) from error
@@ -107,18 +94,8 @@ def _run(config, strategy) -> None:
             # Perhaps it was another worker that was asked.
             sys.exit(stop.exit_code(asked() or signal.SIGTERM))
     if chief:
-        _print_kept(run, keep=config.keep)
+        progress.say_kept(run, keep=config.keep)
     afterwards.finish(run.workdir, values, strategy=strategy)
-
-
-def _print_kept(run, *, keep: str) -> None:
-    accuracy = run.metrics.get("validation_accuracy")
-    validated = "not validated" if accuracy is None else f"validation accuracy {accuracy:.2%}"
-    terminal.say(f"{keep} epoch {run.metrics['epoch']}: {validated}")
-    terminal.say(f"weights: {run.weights}")
-    if (scalars := run.workdir / "tensorboard").exists():
-        get = "" if importlib.util.find_spec("tensorboard") else _GET_TENSORBOARD
-        terminal.say(f"curves: tensorboard --logdir={shlex.quote(str(scalars))}{get}")
 
 
 def framing_given(values: flags.FlagValues) -> Framing | None:

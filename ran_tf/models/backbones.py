@@ -62,10 +62,8 @@ def build_backbone(
 
 
 def _standardize(inputs, preprocessing: str, *, usual: dict):
-    scalings = {"standard": usual, "unit": _UNIT}
-    if preprocessing not in scalings:
-        raise checks.unknown("preprocessing", preprocessing)
-    return preprocess.Standardize(name="preprocess", **scalings[preprocessing])(inputs)
+    scaling = {"standard": usual, "unit": _UNIT}[preprocessing]
+    return preprocess.Standardize(name="preprocess", **scaling)(inputs)
 
 
 def resnet18(pixels, *, preprocessing: str, synchronized: bool):

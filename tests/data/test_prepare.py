@@ -5,15 +5,14 @@ import subprocess
 import sys
 import threading
 import time
-import types
 
 import pytest
 import tensorflow_datasets as tfds
-from absl import flags
 
 from ran_tf import config
 from ran_tf.data import prepared
-from ran_tf.launch.prepare import main, prepare
+from ran_tf.data.prepare import prepare
+from ran_tf.launch import prepare as command
 from tests.fixtures import ferplus_files
 from tfds_builders.ferplus import votes
 from tfds_builders.synthetic_faces import synthetic_faces_dataset_builder
@@ -144,10 +143,10 @@ def test_an_empty_folder_is_named(tmp_path):
         prepare(dataset="ferplus", manual_dir=str(tmp_path / "raw"), data_dir=str(tmp_path / "out"))
 
 
-def test_the_command_prints_the_line(tmp_path, raw, monkeypatch, capsys, caplog):
-    values = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out"), "landmarks": None}
-    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(dataset="ferplus", **values))
-    main()
+def test_the_command_prints_the_line(tmp_path, raw, parse, capsys, caplog):
+    where = (f"--manual_dir={raw}", f"--data_dir={tmp_path / 'out'}")
+    parse("--dataset=ferplus", *where, command=command)
+    command.main()
     assert capsys.readouterr().out.splitlines()[-1].startswith("ferplus/majority/1.1.0: train 2")
     assert "Variant folder" not in caplog.text
 

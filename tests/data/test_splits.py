@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from ran_tf import vocabulary
 from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import damage, prepared, reader
-from ran_tf.evaluation import classifier
 from ran_tf.evaluation import split as evaluation_split
+from ran_tf.inference import runner
 from ran_tf.launch import train as train_command
 from ran_tf.training import loop, splits
 from ran_tf.weights import records
@@ -150,7 +150,7 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
     (tmp_path / records.CARD).write_text(json.dumps(card))
     with pytest.raises(ValueError, match="none of the 4 faces of 'test'"):
         evaluation_split.open_split(
-            classifier.load(tmp_path),
+            runner.load(tmp_path),
             dataset="folder_faces",
             data_dir=config.data.data_dir,
             split="test",

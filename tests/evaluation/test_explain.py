@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from ran_tf.evaluation import explain, explain_plots, markdown, report
+from ran_tf.evaluation import explain, markdown, plots, report
 from tests.evaluation.test_report import (
     LABELS,
     TEN_WRONG,
@@ -160,7 +160,7 @@ def test_the_contact_sheet(count):
         }
         for i in range(count)
     ]
-    figure = explain_plots.contact_sheet(said, faces)
+    figure = plots.contact_sheet(said, faces)
     shown = [axis for axis in figure.axes if axis.images]
     assert [int(axis.images[0].get_array()[0, 0, 0]) for axis in shown] == list(range(count))
     for axis in shown:

@@ -10,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 
+import ran_tf
 from ran_tf.data import damage
-from ran_tf.evaluation.classifier import Classifier
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials, turns
-from ran_tf.launch import robustness as launch_robustness
+from ran_tf.inference.runner import Classifier
 from ran_tf.weights import records
 from tests.exports.test_export import make_card, make_model
 
@@ -220,19 +220,18 @@ def saved(tmp_path):
 
 
 def try_robustness(saved, *, data_dir, **changes):
-    return launch_robustness.robustness(
-        saved, out=saved.parent / "out", kinds=[], data_dir=str(data_dir), command="c", **changes
-    )
+    changes = {"data": "validation", **changes}
+    return ran_tf.robustness(saved, kinds=[], data_dir=str(data_dir), **changes).numbers
 
 
 def test_a_limit_beyond_the_split_is_the_split(synthetic_dir, saved):
-    report = try_robustness(saved, data_dir=synthetic_dir, split="validation[:8]", limit=1000)
+    report = try_robustness(saved, data_dir=synthetic_dir, data="validation[:8]", limit=1000)
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
 
 
 def test_a_limit_goes_with_a_plain_split(synthetic_dir, saved):
     with pytest.raises(ValueError, match=r"plain name.*split='validation\[:4\]\+test\[:4\]'"):
-        try_robustness(saved, data_dir=synthetic_dir, split="validation[:4]+test[:4]", limit=2)
+        try_robustness(saved, data_dir=synthetic_dir, data="validation[:4]+test[:4]", limit=2)
 
 
 def test_a_damaged_dataset_is_named(synthetic_dir, saved, tmp_path):

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import ran_tf
 from ran_tf.config import RegionConfig
-from ran_tf.exports import check, export
+from ran_tf.exports import check, export, signatures
 from ran_tf.exports.signatures import SIGNATURES
 from ran_tf.weights.card import ModelCard
 
@@ -119,7 +119,7 @@ def test_every_signature_agrees_with_the_model(small_export):
 
 def test_a_shared_trunk_takes_the_whole_face_as_its_region():
     model = ran_tf.RegionAttentionNetwork(**make_card().model, trunk="shared")
-    classifier = export.FaceClassifier(model, make_card())
+    classifier = signatures.FaceClassifier(model, make_card())
     assert classifier.regions.input_signature[0].shape == (None, 1, 32, 32, 3)
     faces = random_faces(2, 32, 32)
     expected = expected_outputs(model, faces, ran_tf.fixed_boxes(6))
@@ -134,9 +134,10 @@ def test_a_process_without_keras_gave_the_same(small_export):
 
 
 def test_an_export_can_be_checked_again(small_export):
-    card = make_card(colour="grey")
+    model = make_model()
+    model.card = make_card(colour="grey")
     with pytest.raises(ValueError, match="card differs: colour is 'rgb' there and 'grey' here"):
-        export.check_export(small_export.path.parent, model=make_model(), card=card)
+        export.check_export(small_export.path.parent, model=model)
     with pytest.raises(FileNotFoundError, match="must hold an export"):
         export.check_export(small_export.path / "assets")
     assert export.check_export(small_export.path).difference < 1e-4
@@ -144,6 +145,7 @@ def test_an_export_can_be_checked_again(small_export):
 
 def test_signatures_that_disagree_are_noticed(small_export, monkeypatch):
     model, card = make_model(), make_card()
+    model.card = card
     answers = {}
 
     def answer(version_dir, *, inputs):
@@ -156,7 +158,7 @@ def test_signatures_that_disagree_are_noticed(small_export, monkeypatch):
     with pytest.raises(RuntimeError, match=r"signatures of the export differ by 0\.05"):
         export.check_export(small_export.path)
     with pytest.raises(RuntimeError, match=r"differs from the model by 0\.05 \(allowed: 1\.0e-04"):
-        export.check_export(small_export.path, model=model, card=card)
+        export.check_export(small_export.path, model=model)
 
 
 def test_warm_up_requests_are_those_of_tensorflow_serving(small_export):
@@ -211,7 +213,7 @@ def test_label_indexes_the_labels_file():
     card, model = make_card(), LinearModel()
     model.classifier.kernel.assign(np.zeros((3, 8)))
     model.classifier.bias.assign(np.eye(8)[5])
-    out = export.FaceClassifier(model, card).images(random_faces(2, 8, 8))
+    out = signatures.FaceClassifier(model, card).images(random_faces(2, 8, 8))
     assert out["label"].numpy().tolist() == [5, 5]
     assert card.labels[5] == "disgust"
     np.testing.assert_allclose(out["probabilities"].numpy().sum(-1), 1.0, atol=1e-6)
@@ -228,19 +230,19 @@ def test_label_indexes_the_labels_file():
 )
 def test_regions_of_the_card(regions, boxes):
     model, faces = make_model(), random_faces(2, 32, 32)
-    classifier = export.FaceClassifier(model, make_card(regions=regions))
+    classifier = signatures.FaceClassifier(model, make_card(regions=regions))
     out = classifier.images(images=tf.constant(faces))
     check_outputs(out, expected_outputs(model, faces, boxes))
 
 
 def test_grey_cards_take_colour_out():
     card = make_card(colour="grey")
-    classifier = export.FaceClassifier(LinearModel(), card)
+    classifier = signatures.FaceClassifier(LinearModel(), card)
     faces = random_faces(2, 32, 32)
     luma = np.round(faces @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     grey = np.repeat(luma[..., np.newaxis], 3, axis=-1)
-    np.testing.assert_array_equal(export.prepare_faces(tf.constant(faces), card=card), grey)
-    np.testing.assert_array_equal(export.prepare_faces(tf.constant(grey), card=card), grey)
+    np.testing.assert_array_equal(signatures.prepare_faces(tf.constant(faces), card=card), grey)
+    np.testing.assert_array_equal(signatures.prepare_faces(tf.constant(grey), card=card), grey)
     np.testing.assert_allclose(
         classifier.images(faces)["probabilities"], classifier.images(grey)["probabilities"]
     )
@@ -252,7 +254,7 @@ def test_bfloat16_models_give_float32():
     allowed = check.tolerance(model, card, faces=faces, outputs=expected)
     # As far as bfloat16 is from float32, which random weights make much of.
     assert 1e-3 < allowed < 0.25
-    out = export.FaceClassifier(model, card).images(tf.constant(faces))
+    out = signatures.FaceClassifier(model, card).images(tf.constant(faces))
     check_outputs(out, expected, atol=allowed)
 
 
@@ -314,7 +316,7 @@ def test_an_export_that_disagrees_is_not_published(tmp_path, monkeypatch):
     card, model = make_card(), LinearModel()
 
     def spoiled(version_dir, *, inputs):
-        out = export.FaceClassifier(model, card).images(tf.constant(inputs["images"]))
+        out = signatures.FaceClassifier(model, card).images(tf.constant(inputs["images"]))
         answers = {f"{s}/{name}": out[name].numpy() for s in SIGNATURES for name in out}
         answers["serving_default/weights"][0, 0] += 0.1
         return answers

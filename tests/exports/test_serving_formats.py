@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.exports import check, export, portable
+from ran_tf.exports import check, export, portable, signatures
 from ran_tf.weights import presets
 from tests.exports.test_export import LinearModel
 from tests.exports.test_export import make_card as make_real_card
 from tests.fixtures import real_data
 
-FORMATS = sorted(portable.MODULES)
+FORMATS = sorted(portable.FILES)
 
 
 def make_card():
@@ -79,9 +79,8 @@ def test_the_file_agrees_with_the_model_on_faces(folder, faces, name):
     assert portable.compare_file(path, model=model, card=card, format=name, faces=faces) < 1e-4
     want = check.model_outputs(model, card, faces=faces)
     assert np.ptp(want["probabilities"]) > 1e-3, "equal outputs would hide a mistake"
-    module = portable.MODULES[name]
-    run = module.load(path / module.FILE)
-    prepared = export.prepare_faces(tf.constant(faces), card=card)
+    run = portable.load(path / portable.FILES[name])
+    prepared = signatures.prepare_faces(tf.constant(faces), card=card)
     regions = ran_tf.crop_regions(prepared, ran_tf.fixed_boxes(6), size=(32, 32)).numpy()
     for batch in (1, 3):
         answer = run(regions[:batch])
@@ -162,8 +161,8 @@ def test_a_file_that_disagrees_is_not_published(tmp_path, monkeypatch):
     def load(path):
         return lambda regions: {"probabilities": np.zeros((len(regions), 8), np.float32)}
 
-    monkeypatch.setattr(portable.onnx_format, "write", write)
-    monkeypatch.setattr(portable.onnx_format, "load", load)
+    monkeypatch.setattr(portable, "write_onnx", write)
+    monkeypatch.setattr(portable, "load", load)
     with pytest.raises(RuntimeError, match="differs from the model by"):
         export.write_export(make_model(), make_card(), export_dir=tmp_path, format="onnx")
     assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from ran_tf.faces.folder import align_folder
 from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.launch import align as align_command
+from ran_tf.launch import flags as launch_flags
 from tests.fixtures.align_files import COLUMNS, TIGHT, points, read_rows, write, write_tight_faces
 
 
@@ -174,13 +175,13 @@ def test_the_flags_say_what_is_made(flat, tmp_path, parse, capsys):
     folder, _ = flat
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     arguments += [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}", "--processes=1"]
-    assert align_command.align_config(parse(*arguments, command=align_command)) == given
+    assert launch_flags.train_config(parse(*arguments, command=align_command), AlignConfig) == given
     align_command.main()
     assert (tmp_path / "out" / "a.jpg").is_file()
     assert f"wrote {tmp_path / 'out' / 'landmarks.csv'}" in capsys.readouterr().out
     places = (f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}")
     values = parse(*places, "--landmarks_only", command=align_command)
-    assert align_command.align_config(values) == AlignConfig(landmarks_only=True)
+    assert launch_flags.train_config(values, AlignConfig) == AlignConfig(landmarks_only=True)
 
 
 def test_what_changed_is_done_again(flat, tmp_path):

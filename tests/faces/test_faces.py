@@ -162,7 +162,7 @@ def test_alignment_repeats_the_border_and_clips_landmarks():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "haar"}, "detector='haar'"),
+        ({"name": "haar"}, "name='haar'"),
         ({"pad": -1}, "pad=-1"),
         ({"min_face": 2.0}, "min_face=2.0"),
         ({"min_score": 7}, "min_score=7"),

@@ -13,12 +13,12 @@ import tensorflow as tf
 import ran_tf
 from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import prepared
+from ran_tf.data.prepare import prepare
 from ran_tf.faces import align, detect, framing
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.framing import Framing
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.launch import train as train_command
-from ran_tf.launch.prepare import prepare
 from ran_tf.training import checkpoints, loop, run
 from ran_tf.weights import records
 from tests.exports.test_export import make_card, make_model, random_faces

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf.data import ops
-from ran_tf.exports import export
+from ran_tf.exports import export, signatures
 from ran_tf.faces import align
 from ran_tf.images import decoding, resampling
 from tests.exports.test_export import LinearModel, make_card, random_faces
@@ -79,7 +79,7 @@ def turned(points: np.ndarray, *, degrees: float) -> np.ndarray:
 
 
 SHRUNK = {
-    "export and Predictor": lambda x: export.prepare_faces(
+    "export and Predictor": lambda x: signatures.prepare_faces(
         tf.constant(x[None]), card=make_card(image_size=(48, 48))
     ).numpy()[0],
     "centre square": lambda x: align.centre_square(x, size=48),

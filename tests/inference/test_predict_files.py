@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ran_tf
 from ran_tf.images import decoding
 from ran_tf.inference import video
+from ran_tf.inference.files import find_files
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
-from ran_tf.launch import predict, predict_files, predict_output
+from ran_tf.launch import predict, predict_output
 
 LABELS = ("dark", "light")
 BOXES = np.float32([(0, 0, 1, 1), (0, 0, 0.75, 0.75)])
@@ -82,7 +84,7 @@ def write_video(path, values, *, rate=10, size=(64, 48), codec="MJPG"):
 
 def run(paths, **options):
     predictor = Brightness()
-    rows = list(predict_files.predict_files(predictor, paths, **options))
+    rows = list(ran_tf.predict_files(predictor, paths, **options))
     for row in rows:
         row["path"] = row["path"].rpartition("/")[2]
     return rows, predictor
@@ -93,20 +95,20 @@ def test_what_paths_mean(tmp_path):
     for name in ("b.PNG", "more/a.jpg", "more/clip.mp4", *hidden, "d.png/x.txt", "c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_bytes(b"")
-    found, failures, left_out = predict_files.find_files([str(tmp_path)])
+    found, failures, left_out = find_files([str(tmp_path)])
     assert left_out == {"of another kind": 2}
     assert [str(p.relative_to(tmp_path)) for p in found] == ["b.PNG", "more/a.jpg", "more/clip.mp4"]
     assert failures == []
-    named, *_ = predict_files.find_files([str(tmp_path / ".thumbnails")])
+    named, *_ = find_files([str(tmp_path / ".thumbnails")])
     assert [p.name for p in named] == ["a.jpg"]
     arguments = ["**/*.jpg", "b.PNG", "c.txt", "no*.png", "gone.png", "d.png"]
-    found, failures, _ = predict_files.find_files([str(tmp_path / a) for a in arguments])
+    found, failures, _ = find_files([str(tmp_path / a) for a in arguments])
     names = ["more/a.jpg", "b.PNG", "c.txt", "gone.png"]
     assert [str(p.relative_to(tmp_path)) for p in found] == names, "a named file is always tried"
     assert [f["path"].rpartition("/")[2] for f in failures] == ["no*.png", "d.png"]
     assert failures[0]["error"] == "no file matches"
     assert failures[1]["error"] == "no image or video in this folder"
-    twice, *_ = predict_files.find_files([str(tmp_path / "b.PNG")] * 2)
+    twice, *_ = find_files([str(tmp_path / "b.PNG")] * 2)
     assert len(twice) == 1
 
 
@@ -277,7 +279,7 @@ def test_a_name_that_is_no_utf8_is_answered_and_kept(tmp_path, monkeypatch):
     name = os.fsdecode(b"Jos\xe9")
     clip = write_video(tmp_path / "clip.avi", [0] * 3).rename(tmp_path / f"{name}.avi")
     photo = write_image(tmp_path / f"{name}.png", 200)
-    rows = list(predict_files.predict_files(Brightness(), [photo, clip], annotate=tmp_path / "o"))
+    rows = list(ran_tf.predict_files(Brightness(), [photo, clip], annotate=tmp_path / "o"))
     drawn = sorted(os.listdir(os.fsencode(tmp_path / "o")))
     assert drawn == [b"Jos\xe9.png", b"Jos\xe9_0.000s.png"]
     printed = {}

@@ -17,7 +17,6 @@ import ran_tf
 from ran_tf.exports import export
 from ran_tf.images import decoding
 from ran_tf.inference import video
-from ran_tf.launch import predict_files
 from tests.exports.test_export import LinearModel, make_card
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -75,7 +74,7 @@ def test_faces_are_followed(clip, tmp_path):
     export.write_export(LinearModel(), make_card(), export_dir=tmp_path / "export", check=False)
     predictor = ran_tf.Predictor(tmp_path / "export")
     rows = list(
-        predict_files.predict_files(
+        ran_tf.predict_files(
             predictor, [clip], align=True, every=0.75, annotate=tmp_path / "faces", batch_size=2
         )
     )

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ran_tf.inference import video
-from ran_tf.launch import predict_files
+from ran_tf.inference.files import find_files
 from tests.fixtures.video_files import set_matrix, trim, write_clip
 
 # Six seconds at ten frames a second; brighter by four with each.
@@ -292,7 +292,7 @@ def test_a_folders_videos_are_found_whatever_they_are_called(tmp_path):
         write_clip(tmp_path / name, VALUES, codec="mpeg2video", container="mpegts")
     (tmp_path / "a.mp4").rename(tmp_path / "nameless")
     (tmp_path / "program.ts").write_text("import { a } from 'b';\n" * 30)
-    found, failures, left_out = predict_files.find_files([str(tmp_path)])
+    found, failures, left_out = find_files([str(tmp_path)])
     assert [path.name for path in found] == ["b.MTS", "c.ts", "nameless"]
     assert failures == [] and sum(left_out.values()) == 1
 

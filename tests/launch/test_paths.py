@@ -12,19 +12,17 @@ import tensorflow as tf
 from PIL import Image
 from skimage.data import astronaut
 
+import ran_tf
 import tests.fixtures.tiny_backbone  # noqa: F401, registers it
 from ran_tf.exports import export as exports
 from ran_tf.faces.worker import AlignConfig
+from ran_tf.inference.files import find_files
 from ran_tf.launch import (
     align,
     command,
     evaluate,
     export,
-    make_preset,
     predict,
-    predict_files,
-    prepare,
-    robustness,
 )
 from ran_tf.launch import flags as launch_flags
 from ran_tf.safety import files
@@ -73,8 +71,8 @@ def test_what_tensorflow_reads_by_pattern(odd, small_export):
 
 
 def test_prepare_and_align(odd):
-    assert "Built" in prepare.prepare(**mine(odd), manual_dir=str(odd / "raw"))
-    assert "Already built" in prepare.prepare(**mine(odd))
+    assert "Built" in ran_tf.prepare(**mine(odd), manual_dir=str(odd / "raw"))
+    assert "Already built" in ran_tf.prepare(**mine(odd))
     for name, landmarks_only in (("aligned", False), ("points", True)):
         made = align.align(
             odd / "photos",
@@ -93,7 +91,7 @@ def mine(odd):
 # Keras 3.15 converts tf.Variables so when it saves.
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
 def test_every_path_of_every_command(odd, parse):
-    prepare.prepare(**mine(odd), manual_dir=str(odd / "raw"))
+    ran_tf.prepare(**mine(odd), manual_dir=str(odd / "raw"))
     run, second, written = odd / "run", odd / "second", odd / "export"
 
     def train_run(workdir, *, init_weights=None):
@@ -107,11 +105,11 @@ def test_every_path_of_every_command(odd, parse):
         predict.main([str(odd / "photos"), str(odd / "raw/test/dark/*0*.png")])
 
     def export_to(name, kind):
-        export.export_model(run, export_dir=odd / name, format=kind)
+        export.export(run, odd / name, format=kind)
 
     report = {"out": odd / "report", "command": "", **mine(odd)}
-    trial = {"kinds": ["blur"], "limit": 4, "out": odd / "trial", "command": "", **mine(odd)}
-    preset = {"report": odd / "report" / "report.json", **mine(odd)}
+    trial = {"kinds": ["blur"], "limit": 4, **mine(odd)}
+    preset = {"measure": "validation", "report": odd / "report" / "report.json", **mine(odd)}
     steps = {
         "train": lambda: train_run(run),
         "resume": lambda: train_run(run),
@@ -119,11 +117,13 @@ def test_every_path_of_every_command(odd, parse):
         "export": lambda: export_to("export", "saved_model"),
         "export to ONNX": lambda: export_to("onnx", "onnx"),
         "export to LiteRT": lambda: export_to("lite", "tflite"),
-        "check an export": lambda: export.check_export(written, source=run),
-        "check an export alone": lambda: export.check_export(written / "1", source=None),
+        "check an export": lambda: ran_tf.check_export(written, model=run),
+        "check an export alone": lambda: ran_tf.check_export(written / "1"),
         "evaluate": lambda: evaluate.evaluate(run, baseline=written, **report),
-        "make a preset": lambda: make_preset.make_preset(run, preset_dir=odd / "p", **preset),
-        "robustness": lambda: robustness.robustness(odd / "p" / "model.safetensors", **trial),
+        "make a preset": lambda: ran_tf.save_to_preset(run, odd / "p", **preset),
+        "robustness": lambda: ran_tf.robustness(odd / "p" / "model.safetensors", **trial).save(
+            odd / "trial"
+        ),
         "predict with a run": lambda: predict_with(run),
         "predict with an export": lambda: predict_with(written),
         "predict with a preset": lambda: predict_with(odd / "p"),
@@ -146,5 +146,5 @@ def test_a_flagfile(odd):
 
 def test_a_url_is_no_path(tmp_path):
     url = "https://example.org/a//b.jpg"
-    found, failures, _ = predict_files.find_files([url, str(tmp_path / "a:" / "b*")])
+    found, failures, _ = find_files([url, str(tmp_path / "a:" / "b*")])
     assert found == [] and failures[0] == {"path": url, "error": "no file; download it first"}

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from ran_tf import vocabulary
+from ran_tf.data.prepare import prepare
 from ran_tf.launch import evaluate
 from ran_tf.launch import flags as launch_flags
-from ran_tf.launch.prepare import prepare
 from ran_tf.models import backbones
 from ran_tf.training import loop
 from ran_tf.weights import records

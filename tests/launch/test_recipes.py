@@ -10,6 +10,7 @@ import pytest
 
 import ran_tf
 from ran_tf import registry
+from ran_tf.config import TrainConfig
 from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import settings_of
@@ -114,69 +115,6 @@ def test_mistakes_end_in_one_line(arguments, message):
     assert "Traceback" not in done.stderr
 
 
-# What a run may have instead of a flag's default.
-OTHER = {
-    "dataset": "ferplus/votes",
-    "data_dir": "d",
-    "train_split": "train[:9]",
-    "validation_split": "test",
-    "image_size": 48,
-    "target": "votes",
-    "balanced": True,
-    "cache": False,
-    "regions": "random",
-    "num_regions": 1,
-    "region_variant": "released",
-    "landmark_radius": 0.3,
-    "backbone": "vgg16",
-    "attention": "softmax",
-    "relation": False,
-    "preprocessing": "unit",
-    "region_size": 96,
-    "trunk": "shared",
-    "trunk_split": "x",
-    "region_map": 7,
-    "dropout": 0.5,
-    "dtype": "mixed_bfloat16",
-    "flip": False,
-    "rotate": 1.0,
-    "scale": 0.02,
-    "shift": 0.03,
-    "erase": 0.04,
-    "erase_max": 0.5,
-    "degrade": 0.06,
-    "cover": 0.61,
-    "cover_drawings": 62,
-    "spoil": 0.63,
-    "light": 0.07,
-    "optimizer": "adamw",
-    "learning_rate": 0.08,
-    "schedule": "step",
-    "warmup": 0.09,
-    "milestones": "0.1,0.2",
-    "weight_decay": 0.11,
-    "momentum": 0.12,
-    "clip_norm": 0.13,
-    "ema": 0.14,
-    "epochs": 3,
-    "batch_size": 5,
-    "regions_per_step": 2,
-    "freeze": "y",
-    "margin": 0.15,
-    "region_loss_weight": 0.16,
-    "visibility_weight": 0.64,
-    "visibility_loss": "rank",
-    "label_smoothing": 0.17,
-    "mixup": 0.18,
-    "sync_batch_norm": False,
-    "keep": "last",
-    "seed": 4,
-    "deterministic": True,
-    "losses": "spread:0.2",
-    "augmentations": "negative:0.1",
-}
-
-
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """A loss and an augmentation of a user's."""
@@ -189,16 +127,34 @@ def settings(parse, *flags):
     return {s.path: operator.attrgetter(s.path)(config) for s in settings_of(type(config))}
 
 
-@pytest.mark.parametrize("flag", OTHER)
-def test_a_flag_changes_its_setting_and_no_other(parse, flag):
-    before, after = settings(parse), settings(parse, f"--{flag}={OTHER[flag]}")
-    changed = [name for name in before if before[name] != after[name]]
-    assert [launch_flags.flag_of(name) for name in changed] == [f"--{flag}"]
-    (value,) = (after[name] for name in changed)
-    value = value[0] if flag in ("image_size", "region_size", "region_map") else value
-    lists = {"milestones": (0.1, 0.2), **{n: (OTHER[n],) for n in ("losses", "augmentations")}}
-    assert value == lists.get(flag, OTHER[flag])
+# Where any other value would not do: of fixed regions, and of what is registered.
+OTHER = {"num_regions": 1, "losses": ("spread:0.2",), "augmentations": ("negative:0.1",)}
 
 
-def test_every_setting_is_tried(parse):
-    assert {f"--{flag}" for flag in OTHER} == {launch_flags.flag_of(n) for n in settings(parse)}
+def another(setting):
+    """A value that a setting may have in place of its default."""
+    if setting.flag in OTHER:
+        return OTHER[setting.flag]
+    if setting.choices is not None:
+        return next(name for name in setting.choices if name != setting.default)
+    if setting.kind is bool:
+        return not setting.default
+    if setting.kind == "size":
+        return (48, 48)
+    if setting.kind is tuple:
+        return (0.1, 0.2)
+    if setting.kind is float:
+        return setting.default / 2 or 0.01
+    return 3 if setting.kind is int else "x"
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in settings_of(TrainConfig) if s.flag], ids=lambda s: s.flag
+)
+def test_a_flag_changes_its_setting_and_no_other(parse, setting):
+    value = another(setting)
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    given = value[0] if setting.kind == "size" else text
+    before, after = settings(parse), settings(parse, f"--{setting.flag}={given}")
+    changed = {name: after[name] for name in before if before[name] != after[name]}
+    assert changed == {setting.path: value}

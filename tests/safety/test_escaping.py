@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ran_tf.evaluation import report, tables
+from ran_tf.evaluation import report, results
 from ran_tf.launch import predict_output, terminal
 from ran_tf.safety import escaping
 from tests.evaluation import test_report
@@ -111,7 +111,7 @@ def test_no_control_character_of_a_file_reaches_the_terminal(capsys):
         predict_output.print_rows(rows, [], form="table", labels=["a"], k=1, found=False)
         terminal.say(name)
         screen = terminal.open_console()
-        screen.print(tables.make_table([[name, name], [name, name]], title=name))
+        screen.print(results.make_table([[name, name], [name, name]], title=name))
         said = capsys.readouterr()
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\udc80-\udcff]", said.out)
         assert said.err.count("\n") == 1

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+import ran_tf
 from ran_tf.config import TrainConfig
 from ran_tf.images import photos
-from ran_tf.launch import ablate, benchmark, evaluate, make_preset, predict, robustness
+from ran_tf.launch import benchmark, evaluate, predict
 from ran_tf.safety import files
 
 
@@ -96,9 +97,8 @@ def test_a_folder_is_tried_before_it_is_needed(tmp_path, monkeypatch):
     ("name", "run"),
     [
         ("out", lambda out: evaluate.evaluate("no model", out=out, command="")),
-        ("out", lambda out: robustness.robustness("no model", out=out, command="")),
-        ("out", lambda out: ablate.ablate(TrainConfig(), out=out, command="")),
-        ("preset_dir", lambda out: make_preset.make_preset("no run", preset_dir=out / "x")),
+        ("out", lambda out: ran_tf.ablate(TrainConfig(), out)),
+        ("path", lambda out: ran_tf.save_to_preset("no run", out / "x")),
     ],
 )
 def test_where_to_write_is_tried_before_the_work(tmp_path, name, run):

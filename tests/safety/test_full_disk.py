@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import ran_tf
 from ran_tf import config
+from ran_tf.data.prepare import prepare
 from ran_tf.exports import export
-from ran_tf.launch.prepare import prepare
 from ran_tf.weights.card import ModelCard
 from tests.fixtures import file_limit
 

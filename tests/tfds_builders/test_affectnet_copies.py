@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from tests.fixtures import affectnet_files as files
 from tests.fixtures.affectnet_builds import build, examples
 from tfds_builders.affectnet import copied

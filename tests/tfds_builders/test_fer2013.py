@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import tfds_builders
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from ran_tf.vocabulary import LABELS
 from tests.fixtures.ferplus_files import pixels
 from tfds_builders.fer2013 import fer2013_dataset_builder, source

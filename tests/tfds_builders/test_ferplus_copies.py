@@ -7,7 +7,7 @@ import pytest
 
 from ran_tf import config
 from ran_tf.data import prepared
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from tests.fixtures import ferplus_files as files
 from tfds_builders.ferplus import copied, source
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from ran_tf import config, vocabulary
 from ran_tf.data import pipeline, prepared
+from ran_tf.data.prepare import prepare
 from ran_tf.images.decoding import read_image
-from ran_tf.launch.prepare import prepare
 from tests.fixtures.exif_files import turned_jpeg
 from tests.fixtures.image_files import HEIC
 from tfds_builders.folder_faces import folder_faces_dataset_builder

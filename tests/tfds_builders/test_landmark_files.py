@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from ran_tf import vocabulary
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from tests.fixtures import ferplus_files
 from tfds_builders.reading import landmarks
 

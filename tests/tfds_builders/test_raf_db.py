@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 import tfds_builders
 from ran_tf import vocabulary
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from ran_tf.vocabulary import LABELS, OCCLUSIONS
 from tests.fixtures import raf_db_files
 from tests.fixtures.exif_files import turned_jpeg

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from ran_tf.launch.prepare import prepare
+from ran_tf.data.prepare import prepare
 from ran_tf.vocabulary import LABELS, OCCLUSIONS
 from tests.fixtures import raf_db_files
 from tests.fixtures.raf_db_files import COPY_LABELS, write_image

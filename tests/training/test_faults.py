@@ -23,8 +23,7 @@ from ran_tf.config import (
     RegionConfig,
     TrainConfig,
 )
-from ran_tf.data import damage, pipeline, prepared
-from ran_tf.launch import prepare
+from ran_tf.data import damage, pipeline, prepare, prepared
 from ran_tf.training import checkpoints, faults, lock, loop, tensorflow_engine
 from ran_tf.weights import records
 

@@ -14,10 +14,9 @@ import tfds_builders
 from ran_tf import vocabulary
 from ran_tf.config import DataConfig, ModelConfig, TrainConfig
 from ran_tf.data import prepared
-from ran_tf.evaluation import classifier
+from ran_tf.data.prepare import prepare
 from ran_tf.exports import export, portable, signatures
-from ran_tf.launch import make_preset
-from ran_tf.launch.prepare import prepare
+from ran_tf.inference import runner
 from ran_tf.training import loop
 from ran_tf.weights import records
 from tests.exports.test_export import random_faces
@@ -70,7 +69,9 @@ def test_a_run_notes_that_its_faces_are_grey(workdir, said):
     by_hand = ran_tf.Predictor(workdir)(grey)
     # A luma of .5 may be rounded otherwise here.
     np.testing.assert_allclose(said, np.stack([p.probabilities for p in by_hand]), atol=1e-4)
-    coloured = export.FaceClassifier(trained.model, dataclasses.replace(trained.card, colour="rgb"))
+    coloured = signatures.FaceClassifier(
+        trained.model, dataclasses.replace(trained.card, colour="rgb")
+    )
     assert np.abs(coloured.images(FACES)["probabilities"] - said).max() > 1e-3
 
 
@@ -84,7 +85,7 @@ def test_an_older_run_is_read_rightly(workdir, said, tmp_path):
 def test_evaluation_agrees(workdir, said):
     boxes = np.tile(ran_tf.fixed_boxes(6), (len(FACES), 1, 1))
     batch = {"image": FACES, "boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)}
-    answer = classifier.load(workdir).predict(batch)
+    answer = runner.load(workdir).predict(batch)
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-5)
 
 
@@ -105,17 +106,14 @@ def test_every_export_agrees(workdir, said, tmp_path, format):
     else:
         # As its documents tell clients to cut regions.
         shape = signatures.regions_shape(trained.model, card)
-        faces = export.prepare_faces(tf.constant(FACES), card=card)
+        faces = signatures.prepare_faces(tf.constant(FACES), card=card)
         regions = signatures.cut_regions(faces, card=card, shape=shape).numpy()
-        module = portable.MODULES[format]
-        answer = module.load(written.path / module.FILE)(regions)
+        answer = portable.load(written.path / portable.FILES[format])(regions)
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-4)
 
 
 def test_its_preset_agrees(workdir, said, data_dir, tmp_path):
-    make_preset.make_preset(
-        workdir, preset_dir=tmp_path / "preset", split="test", data_dir=data_dir
-    )
+    ran_tf.save_to_preset(workdir, tmp_path / "preset", measure="test", data_dir=data_dir)
     # Weights of float16.
     np.testing.assert_allclose(probabilities(tmp_path / "preset"), said, atol=5e-3)
 

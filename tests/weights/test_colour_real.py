@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ran_tf.evaluation import classifier, metrics
+from ran_tf.evaluation import metrics
+from ran_tf.inference import runner
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.weights import presets
 from tests.fixtures import real_data
@@ -58,7 +59,7 @@ def test_colour_taken_out_is_no_worse(name):
     right = {}
     for colour in ("rgb", "grey"):
         card = dataclasses.replace(trained.card, colour=colour)
-        predict = classifier.from_network(trained.model, card, name=name).predict
+        predict = runner.from_network(trained.model, card, name=name).predict
         boxes = np.tile(serving_boxes(card.regions), (80, 1, 1))
         batch = {"boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)}
         for kind, images in kinds.items():
@@ -73,7 +74,7 @@ def test_colour_taken_out_is_no_worse(name):
         print(
             f"{name}, {kind}: grey {grey.sum()}, rgb {rgb.sum()} of {COUNT}, only grey "
             f"{found.wins}, only rgb {found.losses}, "
-            f"{100 * found.ci95.low:+.2f} to {100 * found.ci95.high:+.2f} points"
+            f"{100 * found.ci95[0]:+.2f} to {100 * found.ci95[1]:+.2f} points"
         )
         # Not worse beyond chance.
-        assert found.ci95.high >= 0
+        assert found.ci95[1] >= 0

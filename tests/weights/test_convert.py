@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+import ran_tf
 from ran_tf.launch import convert as convert_command
 from ran_tf.models.backbones import build_backbone
 from ran_tf.weights.convert import convert
@@ -241,7 +242,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(source, tmp_path):
     def fails(error, message, **arguments):
         arguments = {"format": "faceres_tfjs", "out": tmp_path / "x.weights.h5", **arguments}
         with pytest.raises(error, match=message):
-            convert_command.convert_weights(source, **arguments)
+            ran_tf.convert_weights(source, **arguments)
 
     fails(ValueError, r"`out` must end in \.weights\.h5", out=tmp_path / "x.h5")
     fails(ValueError, "`num_faces` must be at least 1.*Received: num_faces=0", num_faces=0)

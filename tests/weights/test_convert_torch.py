@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import ran_tf
-from ran_tf.launch.convert import convert_weights
 from ran_tf.models.backbones import build_backbone
 from ran_tf.training import initialise
 from ran_tf.weights import weights_file
@@ -164,7 +163,7 @@ def test_options_that_make_no_sense(tensors, convert_tensors):
 def test_a_converted_network_is_where_training_starts(theirs, tmp_path, capsys):
     source, out = tmp_path / "checkpoint_40.pth.tar", tmp_path / "ran.weights.h5"
     released_ran.save_checkpoint(theirs, source, zipped=False)
-    convert_weights(source, format="ran_torch", out=out, size=SIZE)
+    ran_tf.convert_weights(source, format="ran_torch", out=out, size=SIZE)
     said = capsys.readouterr().out
     assert "left out: bn1.num_batches_tracked" in said and "left out: optimizer" in said
     assert re.search(r"for: backbone='resnet18', num_classes=7, attention='softmax'", said)

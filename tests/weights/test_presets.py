@@ -15,10 +15,8 @@ import pytest
 import ran_tf
 from ran_tf.evaluation import model_card
 from ran_tf.exports import export
-from ran_tf.launch import evaluate, make_preset
-from ran_tf.launch import export as export_command
 from ran_tf.training import initialise
-from ran_tf.weights import fetch, preset_file, presets, records, sources
+from ran_tf.weights import export_folder, fetch, preset_file, presets, records, sources
 from ran_tf.weights.weights_file import weights_by_path
 from tests.exports.test_export import make_card, make_model
 
@@ -38,10 +36,10 @@ def workdir(tmp_path_factory):
 def small(workdir, synthetic_dir, tmp_path_factory):
     """A folder of presets with one that is called `small`."""
     folder = tmp_path_factory.mktemp("presets")
-    make_preset.make_preset(
+    ran_tf.save_to_preset(
         workdir,
-        preset_dir=folder / "small",
-        split="test[:24]",
+        folder / "small",
+        measure="test[:24]",
         data_dir=synthetic_dir,
         backbone_origin="Nobody's weights.",
     )
@@ -114,14 +112,7 @@ def test_a_preset_is_the_model_rounded(small, packaged):
 def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
     predictor = ran_tf.Predictor("small")
     assert predictor.labels == ran_tf.LABELS["ferplus"]
-    report = evaluate.evaluate(
-        "small",
-        baseline=small,
-        out=tmp_path / "report",
-        split="test[:16]",
-        data_dir=synthetic_dir,
-        command="",
-    )
+    report = ran_tf.evaluate("small", "test[:16]", baseline=small, data_dir=synthetic_dir).numbers
     assert report["model"]["path"] == "small"
     assert report["differences"]["all"]["accuracy"] == 0.0
     target = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=3, size=(32, 32))
@@ -136,7 +127,7 @@ def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
         np.testing.assert_array_equal(new, np.asarray(old)[..., columns])
     with pytest.raises(ValueError, match=r"cannot become a network. Received: source='.*export'"):
         (tmp_path / "export" / "1").mkdir(parents=True)
-        (tmp_path / "export" / "1" / export.SAVED_MODEL).touch()
+        (tmp_path / "export" / "1" / export_folder.SAVED_MODEL).touch()
         sources.load_trained(tmp_path / "export")
 
 
@@ -147,7 +138,7 @@ def test_export_of_a_preset_carries_its_card(small, packaged, tmp_path, monkeypa
         "write_export",
         lambda *a, **k: dataclasses.replace(unchecked(*a, **k), difference=0.0),
     )
-    export_command.export_model("small", export_dir=tmp_path)
+    export.export("small", tmp_path)
     assert export.read_card(tmp_path / "1") == presets.load_preset(small).card
 
 
@@ -285,14 +276,12 @@ def test_a_report_of_something_else_is_refused_before_the_work(tmp_path, monkeyp
 
 def test_making_refuses_and_leaves_nothing(workdir, small, synthetic_dir, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="--overwrite"):
-        make_preset.make_preset(workdir, preset_dir=small)
+        ran_tf.save_to_preset(workdir, small)
     monkeypatch.setattr(
         presets, "known_faces", lambda: (_ for _ in ()).throw(RuntimeError("stopped"))
     )
     with pytest.raises(RuntimeError, match="stopped"):
-        make_preset.make_preset(
-            workdir, preset_dir=tmp_path / "new", split="test[:8]", data_dir=synthetic_dir
-        )
+        ran_tf.save_to_preset(workdir, tmp_path / "new", measure="test[:8]", data_dir=synthetic_dir)
     assert not list(tmp_path.iterdir())
 
 

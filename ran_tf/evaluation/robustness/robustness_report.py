@@ -29,7 +29,7 @@ def write(report: dict, out: str | os.PathLike) -> None:
       report: from `robustness.build_report`.
       out: directory, made if absent.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(out).expanduser()
     with files.atomic_path(out / PLOT) as partial:
         curve_figure(report).savefig(partial, format="png", dpi=plots.DPI)
     files.write_text(out / MARKDOWN, render(report))
@@ -55,7 +55,7 @@ def render(report: dict) -> str:
             "",
             "## By kind",
             "",
-            *markdown.table(rows(report)),
+            markdown.table(rows(report)),
             "",
             "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss "
             "in points against clean faces. Difference: model minus baseline in points, with a "
@@ -162,7 +162,7 @@ def _means(report: dict) -> list[str]:
     return [
         "## Means",
         "",
-        *markdown.table(mean_rows(report)),
+        markdown.table(mean_rows(report)),
         "",
         "A negative difference of losses: the model loses less than the baseline.",
         "",

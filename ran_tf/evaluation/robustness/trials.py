@@ -11,8 +11,8 @@ import numpy as np
 
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation import report as reports
-from ran_tf.evaluation.classifier import Classifier
 from ran_tf.evaluation.robustness import corruptions
+from ran_tf.inference.runner import Classifier
 from ran_tf.weights.card import ModelCard
 
 CLEAN = "clean"
@@ -150,7 +150,7 @@ def _numbers(trial: Trial) -> dict:
             "group": groups[name],
             "count": count,
             "accuracy": float(right.mean()),
-            "accuracy_ci95": metrics.wilson_interval(int(right.sum()), count).ends,
+            "accuracy_ci95": metrics.wilson_interval(int(right.sum()), count),
             "loss": clean - float(right.mean()),
         }
     means = {}
@@ -176,7 +176,7 @@ def _mean_difference(model: Trial, baseline: Trial, *, names: Sequence[str]) -> 
     loss = metrics.paired_bootstrap(model.right[CLEAN] - ours, baseline.right[CLEAN] - theirs)
     return {
         "accuracy": accuracy.mean,
-        "accuracy_ci95": accuracy.ci95.ends,
+        "accuracy_ci95": accuracy.ci95,
         "loss": loss.mean,
-        "loss_ci95": loss.ci95.ends,
+        "loss_ci95": loss.ci95,
     }

@@ -1,4 +1,4 @@
-"""What is evaluated: a trained network or an export, behind one function."""
+"""A trained network or an export on faces, behind one function: what predicts and is evaluated."""
 
 import dataclasses
 import functools
@@ -10,22 +10,22 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import backend
-from ran_tf.exports import export
+from ran_tf.exports import signatures
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.weights import sources
+from ran_tf.weights import export_folder, sources
 from ran_tf.weights.card import ModelCard
 
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A model that can be evaluated.
+    """A model that runs on faces.
 
     Attributes:
-      name: what the report calls it: its directory.
+      name: what a report calls it: where it is.
       card: what is needed to use it.
       predict: takes {"image" u8[b, H, W, 3], "boxes" f32[b, k, 4], "mask" bool[b, k]} and returns
         {"probabilities" f32[b, n], "weights" f32[b, k]} and, where the model tells,
-        "mu" f32[b, k], as NumPy arrays.
+        "mu" f32[b, k], as NumPy arrays. One that makes its own regions takes the images alone.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Classifier:
 
 
 def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -> Classifier:
-    """A network with its weights, such as `training.records.load_workdir` returns."""
+    """A network with its weights, such as `weights.records.load_workdir` returns."""
 
     if keras.backend.backend() != "tensorflow":
         return Classifier(name=name, card=card, predict=functools.partial(_predict, model, card))
@@ -42,7 +42,7 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
     @tf.function(reduce_retracing=True)
     def forward(image, boxes, mask):
         # Evaluation batches have the right size already, but they keep their colour.
-        faces = export.prepare_faces(image, card=card)
+        faces = signatures.prepare_faces(image, card=card)
         outputs = model({"image": faces, "boxes": boxes, "mask": mask}, training=False)
         return {
             "probabilities": tf.nn.softmax(tf.cast(outputs["logits"], tf.float32)),
@@ -59,7 +59,7 @@ def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -
 
 def _predict(model, card: ModelCard, batch: dict) -> dict[str, np.ndarray]:
     """On another backend than TensorFlow, which still prepares faces."""
-    faces = np.asarray(export.prepare_faces(batch["image"], card=card))
+    faces = np.asarray(signatures.prepare_faces(batch["image"], card=card))
     out = model.predict_on_batch({"image": faces, "boxes": batch["boxes"], "mask": batch["mask"]})
     odds = np.exp(out["logits"] - out["logits"].max(axis=-1, keepdims=True))
     return {
@@ -69,37 +69,38 @@ def _predict(model, card: ModelCard, batch: dict) -> dict[str, np.ndarray]:
     }
 
 
-def from_export(version: str | os.PathLike, *, name: str) -> Classifier:
-    """A SavedModel that `export.write_export` wrote; it makes its own regions.
-
-    Args:
-      version: its folder, EXPORT_DIR/<version>.
-      name: what the report calls it.
-
-    Raises:
-      FileNotFoundError: if it is none of ours.
-    """
-    card = export.read_card(version)
-    loaded = export.load_saved_model(version)
+def _of_signature(name: str, card: ModelCard, images: Callable) -> Classifier:
+    """What makes its own regions."""
 
     def predict(batch):
-        # Through `loaded`: a signature alone does not keep its variables alive.
-        outputs = loaded.signatures["images"](images=tf.convert_to_tensor(batch["image"]))
+        outputs = images(tf.convert_to_tensor(batch["image"]))
         return {key: outputs[key].numpy() for key in ("probabilities", "weights")}
 
     return Classifier(name=name, card=card, predict=predict)
 
 
-def load(path: str | os.PathLike) -> Classifier:
+def load(path: str | os.PathLike, *, served: bool = False) -> Classifier:
     """A preset, an export or a training run, whichever `path` is; see `ran_tf.weights.sources`.
+
+    Args:
+      path: of the model.
+      served: a network computes as its export does: with the regions of its card, its weights
+        frozen and its normalisation folded, which is faster.
 
     Raises:
       FileNotFoundError: if it is none of them.
+      ValueError: with `served` for landmark regions.
     """
-    source = sources.resolve(path)
-    if source.kind == "export" or keras.backend.backend() == "tensorflow":
+    source, name = sources.resolve(path), str(path)
+    if served or source.kind == "export" or keras.backend.backend() == "tensorflow":
         backend.require_tensorflow()
     if source.kind == "export":
-        return from_export(source.path, name=str(path))
+        card = export_folder.read_card(source.path)
+        loaded = signatures.load_saved_model(source.path)
+        # Through `loaded`: a signature alone does not keep its variables alive.
+        return _of_signature(name, card, lambda faces: loaded.signatures["images"](images=faces))
     trained = sources.load_trained(source)
-    return from_network(trained.model, trained.card, name=str(path))
+    if not served:
+        return from_network(trained.model, trained.card, name=name)
+    frozen = signatures.FaceClassifier(trained.model, trained.card)
+    return _of_signature(name, trained.card, frozen.images)

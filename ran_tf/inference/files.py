@@ -1,10 +1,11 @@
-"""From paths to rows of `predict`: one for each face, or for a file that cannot be used."""
+"""From files to predictions: a row for each face, or for a file that cannot be used."""
 
 import collections
 import glob
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,8 @@ def _expand(pattern: pathlib.Path) -> list[pathlib.Path]:
 
 
 def predict_files(
-    predictor,
-    paths: Sequence[pathlib.Path],
+    predictor: Any,
+    paths: Sequence[str | os.PathLike],
     *,
     align: bool = False,
     every: float = 1.0,
@@ -76,7 +77,7 @@ def predict_files(
 
     Args:
       predictor: a `ran_tf.Predictor`.
-      paths: of files.
+      paths: of files, such as `find_files` finds.
       align: the images are photos, of which all faces are found.
       every: seconds between frames of a video.
       annotate: folder for annotated pictures.
@@ -87,7 +88,13 @@ def predict_files(
       "boxes"}; with "seconds" for videos, "face" (from 0, the largest), "box" (y0, x0, y1, x1 in
       pixels) and "score" if `align`, "annotated" (path) if `annotate`. For a file that cannot be
       used, or has no face to find, {"path", "error"}.
+
+    Example:
+      >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+      >>> list(ran_tf.predict_files(predictor, ["no.png"]))
+      [{'path': 'no.png', 'error': 'No such file or directory'}]
     """
+    paths = [pathlib.Path(path).expanduser() for path in paths]
     draw = None if annotate is None else _Annotator(annotate, inputs=paths)
     batch: list[pathlib.Path] = []
     for path in paths:

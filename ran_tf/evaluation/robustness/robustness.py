@@ -1,0 +1,127 @@
+"""`ran_tf.robustness`: a model on faces that are covered, degraded and turned."""
+
+import contextlib
+import dataclasses
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich import console
+
+from ran_tf import checks
+from ran_tf.data import damage, prepared
+from ran_tf.data.pipeline import data_config_of
+from ran_tf.evaluation import evaluate, results
+from ran_tf.evaluation import split as splits
+from ran_tf.evaluation.robustness import corruptions, robustness_report, trials
+
+# Columns for which a terminal of usual width has room; robustness.md has the intervals.
+_COLUMNS = (0, 2, 4, 5, 6, 7)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class RobustnessReport:
+    """What `ran_tf.robustness` found. A notebook and a terminal show it as tables.
+
+    Attributes:
+      numbers: the dictionary of robustness.json, see `trials.build_report`.
+    """
+
+    numbers: dict[str, Any]
+
+    def save(self, out: str | os.PathLike) -> None:
+        """Writes robustness.json, robustness.md and a plot to a folder, made if absent."""
+        robustness_report.write(self.numbers, out)
+
+    def __rich_console__(self, screen, options):
+        rows = robustness_report.rows(self.numbers)
+        yield results.make_table([[row[i] for i in _COLUMNS if i < len(row)] for row in rows])
+        yield results.make_table(robustness_report.mean_rows(self.numbers))
+
+    def __repr__(self):
+        text = io.StringIO()
+        console.Console(file=text, width=100, color_system=None).print(self)
+        return text.getvalue().rstrip()
+
+
+def robustness(
+    model,
+    data: Any = "validation",
+    *,
+    baseline=None,
+    limit: int | None = None,
+    kinds: Sequence[str] | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    batch_size: int = 64,
+    on_faces: Callable[[str, int, float | None], None] = lambda name, count, total: None,
+    command: str = "ran_tf.robustness",
+) -> RobustnessReport:
+    """Tries a model on faces that are covered, degraded and turned, each in the same way for all.
+
+    The faces go through it once for each condition.
+
+    Args:
+      model, data, baseline, dataset, data_dir, batch_size, on_faces: as in `ran_tf.evaluate`.
+      limit: only so many faces of a split.
+      kinds: of `corruptions.KINDS`; all when None.
+      command: what the report says was run.
+
+    Returns:
+      A `RobustnessReport`.
+
+    Raises:
+      FileNotFoundError: for a model or dataset that is not there.
+      DamagedDatasetError: for a dataset that is not whole.
+      ValueError: for models whose labels are not those of the dataset, unknown kinds, or a limit of
+        what is no plain split.
+
+    Example:
+      >>> report = ran_tf.robustness("ran_faceres_shared_ferplus", dataset="synthetic_faces",
+      ...     limit=8, kinds=["hat"])
+      >>> report.numbers["faces"], list(report.numbers["model"]["means"])
+      (8, ['occluder', 'held_out'])
+    """
+    kinds = list(corruptions.KINDS) if kinds is None else list(kinds)
+    for kind in kinds:
+        checks.check_choice("kinds", kind, corruptions.KINDS)
+    models = [evaluate.classifier_of(m, data) for m in (model, baseline) if m is not None]
+    asked = {"dataset": dataset or models[0].card.dataset, "data_dir": data_dir}
+    if limit is not None:
+        data = _limited(data, limit, data_dir=data_dir, card=models[0].card, name=asked["dataset"])
+    tried = []
+    for one in models:
+        opened = splits.open_faces(one, data, **asked, batch_size=batch_size)
+        total = opened.faces and opened.faces * len(trials.conditions(kinds))
+        guard = damage.explained(opened.builder) if opened.builder else contextlib.nullcontext()
+        with guard:
+            trial = trials.run(
+                one,
+                opened.batches,
+                kinds=kinds,
+                on_faces=lambda count, name=one.name, total=total: on_faces(name, count, total),
+            )
+        tried.append(trial)
+    return RobustnessReport(
+        trials.build_report(
+            tried[0],
+            baseline=tried[1] if baseline is not None else None,
+            dataset=opened.full_name,
+            split=opened.split,
+            command=command,
+        )
+    )
+
+
+def _limited(data: Any, limit: int, *, card, name: str, data_dir: str | None) -> Any:
+    """The first faces of a split: they lie in an order that was drawn when it was built."""
+    config = data_config_of(card, name=name, data_dir=data_dir)
+    if isinstance(data, str) and limit >= prepared.open_dataset(config).size(data):
+        return data
+    if not isinstance(data, str) or not data.isidentifier():
+        raise ValueError(
+            "`limit` goes with the plain name of a split, such as 'test'. "
+            f"Received: limit={limit}, split={data!r}"
+        )
+    return f"{data}[:{limit}]"
