@@ -7,6 +7,7 @@ import os
 import pathlib
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -76,7 +77,7 @@ def ablate(
     dataset = prepared.open_dataset(data)
     landmarks = all(map(dataset.has_landmarks, (data.train_split, data.validation_split)))
     chosen = ablation_rows.choose(ablation_rows.make_rows(config, landmarks=landmarks), rows)
-    table = {
+    table: dict[str, Any] = {
         "command": command,
         "dataset": dataset.full_name,
         "train_split": data.train_split,

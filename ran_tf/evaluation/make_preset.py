@@ -30,7 +30,7 @@ _MEAN_DIFFERENCE = 2e-3
 
 
 def save_to_preset(
-    model: RegionAttentionNetwork,
+    model: RegionAttentionNetwork | str | os.PathLike,
     path: str | os.PathLike,
     *,
     data: Any = None,

@@ -78,7 +78,7 @@ class Export:
 
 
 def export(
-    model: RegionAttentionNetwork,
+    model: RegionAttentionNetwork | str | os.PathLike,
     export_dir: str | os.PathLike,
     *,
     data: Any = None,
@@ -110,10 +110,8 @@ def export(
       >>> ran_tf.Predictor("export").labels[0]
       'neutral'
     """
-    network, source = model, None
-    if isinstance(model, (str, os.PathLike)):
-        source = sources.resolve(model)
-        network = sources.load_trained(source).model
+    source = sources.resolve(model) if isinstance(model, (str, os.PathLike)) else None
+    network = model if source is None else sources.load_trained(source).model
     written = write_export(
         network,
         card_for(network, data),
@@ -192,7 +190,11 @@ def write_export(
 
 
 def check_export(
-    directory: str | os.PathLike, *, model=None, data=None, dtype: str | None = None
+    directory: str | os.PathLike,
+    *,
+    model: RegionAttentionNetwork | str | os.PathLike | None = None,
+    data: Any = None,
+    dtype: str | None = None,
 ) -> Export:
     """Reloads an export in a process without Keras and compares.
 

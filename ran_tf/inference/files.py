@@ -94,10 +94,10 @@ def predict_files(
       >>> list(ran_tf.predict_files(predictor, ["no.png"]))
       [{'path': 'no.png', 'error': 'No such file or directory'}]
     """
-    paths = [pathlib.Path(path).expanduser() for path in paths]
-    draw = None if annotate is None else _Annotator(annotate, inputs=paths)
+    found = [pathlib.Path(path).expanduser() for path in paths]
+    draw = None if annotate is None else _Annotator(annotate, inputs=found)
     batch: list[pathlib.Path] = []
-    for path in paths:
+    for path in found:
         if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)
             batch = []

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -46,10 +47,10 @@ class RobustnessReport:
 
 
 def robustness(
-    model,
+    model: Any,
     data: Any = "validation",
     *,
-    baseline=None,
+    baseline: Any = None,
     limit: int | None = None,
     kinds: Sequence[str] | None = None,
     dataset: str | None = None,
@@ -87,22 +88,19 @@ def robustness(
     for kind in kinds:
         checks.check_choice("kinds", kind, corruptions.KINDS)
     models = [evaluate.classifier_of(m, data) for m in (model, baseline) if m is not None]
-    asked = {"dataset": dataset or models[0].card.dataset, "data_dir": data_dir}
+    dataset = dataset or models[0].card.dataset
     if limit is not None:
-        data = _limited(data, limit, data_dir=data_dir, card=models[0].card, name=asked["dataset"])
+        data = _limited(data, limit, data_dir=data_dir, card=models[0].card, name=dataset)
     tried = []
     for one in models:
-        opened = splits.open_faces(one, data, **asked, batch_size=batch_size)
+        opened = splits.open_faces(
+            one, data, dataset=dataset, data_dir=data_dir, batch_size=batch_size
+        )
         total = opened.faces and opened.faces * len(trials.conditions(kinds))
+        tell = functools.partial(on_faces, one.name, total=total)
         guard = damage.explained(opened.builder) if opened.builder else contextlib.nullcontext()
         with guard:
-            trial = trials.run(
-                one,
-                opened.batches,
-                kinds=kinds,
-                on_faces=lambda count, name=one.name, total=total: on_faces(name, count, total),
-            )
-        tried.append(trial)
+            tried.append(trials.run(one, opened.batches, kinds=kinds, on_faces=tell))
     return RobustnessReport(
         trials.build_report(
             tried[0],
