@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -91,25 +90,31 @@ def robustness(
     dataset = dataset or models[0].card.dataset
     if limit is not None:
         data = _limited(data, limit, data_dir=data_dir, card=models[0].card, name=dataset)
-    tried = []
-    for one in models:
-        opened = splits.open_faces(
-            one, data, dataset=dataset, data_dir=data_dir, batch_size=batch_size
-        )
-        total = opened.faces and opened.faces * len(trials.conditions(kinds))
-        tell = functools.partial(on_faces, one.name, total=total)
-        guard = damage.explained(opened.builder) if opened.builder else contextlib.nullcontext()
-        with guard:
-            tried.append(trials.run(one, opened.batches, kinds=kinds, on_faces=tell))
+    asked: dict[str, Any] = {"dataset": dataset, "data_dir": data_dir}
+    opened = [splits.open_faces(m, data, **asked, batch_size=batch_size) for m in models]
+    tried = [_try(one, kinds=kinds, on_faces=on_faces) for one in opened]
     return RobustnessReport(
         trials.build_report(
             tried[0],
             baseline=tried[1] if baseline is not None else None,
-            dataset=opened.full_name,
-            split=opened.split,
+            dataset=opened[0].full_name,
+            split=opened[0].split,
             command=command,
         )
     )
+
+
+def _try(opened: splits.Split, *, kinds: list[str], on_faces: Callable) -> trials.Trial:
+    name = opened.classifier.name
+    total = opened.faces and opened.faces * len(trials.conditions(kinds))
+    guard = damage.explained(opened.builder) if opened.builder else contextlib.nullcontext()
+    with guard:
+        return trials.run(
+            opened.classifier,
+            opened.batches,
+            kinds=kinds,
+            on_faces=lambda count: on_faces(name, count, total),
+        )
 
 
 def _limited(data: Any, limit: int, *, card, name: str, data_dir: str | None) -> Any:
