@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ran_tf.augment import draws
+from ran_tf.checks import unknown
 from ran_tf.config import RegionConfig
 from ran_tf.images import resampling
 from ran_tf.regions import kinds
@@ -27,7 +28,9 @@ def to_target(example, *, target: str, num_classes: int):
     """What the classifier should say: f32[b, n], rows of votes or one-hot labels."""
     if target == "votes":
         return tf.cast(example["votes"], tf.float32)
-    return tf.one_hot(example["label"], num_classes)
+    if target == "label":
+        return tf.one_hot(example["label"], num_classes)
+    raise unknown("data.target", target)
 
 
 def face_keys(positions, *, seed: int):

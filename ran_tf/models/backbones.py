@@ -62,8 +62,10 @@ def build_backbone(
 
 
 def _standardize(inputs, preprocessing: str, *, usual: dict):
-    scaling = {"standard": usual, "unit": _UNIT}[preprocessing]
-    return preprocess.Standardize(name="preprocess", **scaling)(inputs)
+    scalings = {"standard": usual, "unit": _UNIT}
+    if preprocessing not in scalings:
+        raise checks.unknown("preprocessing", preprocessing)
+    return preprocess.Standardize(name="preprocess", **scalings[preprocessing])(inputs)
 
 
 def resnet18(pixels, *, preprocessing: str, synchronized: bool):

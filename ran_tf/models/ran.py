@@ -135,6 +135,8 @@ class RegionAttentionNetwork(keras.Model):
             self._stages = shared_trunk.split_backbone(
                 self.backbone, split=split, region_map=region_map
             )
+        elif trunk != "full":
+            raise checks.unknown("trunk", trunk)
         features = self.backbone.output_shape[-1]
         self.self_attention = region_attention.make_attention(
             attention, features=features, name="self_attention"

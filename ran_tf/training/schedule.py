@@ -2,6 +2,7 @@
 
 import math
 
+from ran_tf.checks import unknown
 from ran_tf.config import OptimizerConfig
 
 
@@ -20,4 +21,6 @@ def learning_rate(step: int, *, total_steps: int, config: OptimizerConfig) -> fl
     if config.schedule == "step":
         passed = sum(step >= milestone * total_steps for milestone in config.milestones)
         return config.learning_rate * 0.1**passed
-    return config.learning_rate
+    if config.schedule == "constant":
+        return config.learning_rate
+    raise unknown("optimizer.schedule", config.schedule)

@@ -229,11 +229,9 @@ def test_a_long_error_begins_with_what_was_received(monkeypatch, capsys):
 
 
 FLAGFILES = {
-    "no text": (b"--epochs=\xff", "--flagfile must be UTF-8 text. Received: 'x.flags', byte 9"),
-    "nested": (b"\n --flagfile=x.flags", "must not name another: .*line 2: '--flagfile=x.flags'"),
+    "no text": (b"--epochs=\xff", "--flagfile must be UTF-8 text: .*position 9"),
     "positional": (b"nonsense\n--epochs=1", "takes flags only. Received: nonsense"),
-    "long": (b"#" * (2**20 + 1), "at most 1,048,576 bytes. Received: 'x.flags'"),
-    "a folder": (None, "--flagfile must be a file. Received: 'x.flags'"),
+    "a folder": (None, "received 'x.flags': --flagfile must be a file"),
     "a value": (b"--image_size=0", "`--image_size` must be in 2..4096. Received: .*=0"),
 }
 
