@@ -64,6 +64,12 @@ def test_a_death_that_is_not_for_an_item_loses_nothing(tmp_path):
     assert (tmp_path / "died").exists()
 
 
+def test_deaths_here_and_there_do_not_end_the_run():
+    deadly = (2, 11, 21, 31)
+    results, lost = run(functools.partial(double, deadly=deadly), processes=1)
+    assert tuple(lost) == deadly and len(results) == 36
+
+
 def test_deaths_that_are_for_no_item_end_the_run():
     with pytest.raises(RuntimeError, match=r"3 items in a row.*Received: \d+, SIGKILL"):
         run(functools.partial(double, deadly=range(40)))

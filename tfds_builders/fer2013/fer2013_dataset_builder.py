@@ -9,9 +9,10 @@ from absl import logging
 from ran_tf.vocabulary import LABELS
 from tfds_builders.fer2013 import source
 from tfds_builders.ferplus.source import Face
-from tfds_builders.reading import landmarks as landmarks_lib
 from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.face_builder import FaceBuilder
 from tfds_builders.reading.features import face_features
+from tfds_builders.reading.landmarks import Landmarks
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "
@@ -19,7 +20,7 @@ NO_SUBSETS = (
 )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(FaceBuilder):
     """One example is a face with one of seven emotions; see README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -29,32 +30,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     class folders, such as train/happy and test/happy. So may a landmarks.csv (see README.md).
     """
 
-    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
-    track = staticmethod(lambda faces, description: faces)
-
-    #: A caller may set the CSV of landmarks here; `landmarks.csv` in `manual_dir` when None.
-    landmarks = None
-
     def _info(self) -> tfds.core.DatasetInfo:
         features = face_features(image_shape=(48, 48, 1), emotions=LABELS["fer2013"])
         for condition in CLEAR:
             del features[condition]
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", "label"),
+        return self.face_info(
+            features,
             homepage="https://www.kaggle.com/c/"
             "challenges-in-representation-learning-facial-expression-recognition-challenge",
-            metadata=tfds.core.MetadataDict(),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         read = source.read_source(dl_manager.manual_dir)
-        landmarks = landmarks_lib.load_landmarks(
-            self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in read.faces}
-        )
+        landmarks = self.read_landmarks(dl_manager.manual_dir, faces=read.faces)
         self.info.metadata.update(layout=read.layout, subsets={}, subsets_note=NO_SUBSETS)
-        if landmarks:
-            self.info.metadata["landmarks"] = landmarks.summary(face.id for face in read.faces)
         splits = {
             split: [face for face in read.faces if face.split == split]
             for split in source.RELEASE.counts
@@ -69,7 +58,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(
-        self, split: str, *, faces: Sequence[Face], landmarks: landmarks_lib.Landmarks | None
+        self, split: str, *, faces: Sequence[Face], landmarks: Landmarks
     ) -> Iterator[tuple[str, dict]]:
         for face in self.track(faces, description=split):
             yield (
@@ -78,6 +67,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "image": face.pixels(),
                     "label": face.label,
                     "id": face.id,
-                    "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
+                    "landmarks": landmarks.of(face.id),
                 },
             )

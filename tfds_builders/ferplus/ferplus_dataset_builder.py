@@ -10,8 +10,9 @@ from absl import logging
 from ran_tf.vocabulary import LABELS
 from tfds_builders.ferplus import copied, source, votes
 from tfds_builders.reading import conditions, ran_lists
-from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.face_builder import FaceBuilder
 from tfds_builders.reading.features import face_features
+from tfds_builders.reading.landmarks import Landmarks
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "
@@ -20,7 +21,7 @@ NO_SUBSETS = (
 )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(FaceBuilder):
     """One example is a face, in most splits one whose annotators agree; see README.md here."""
 
     VERSION = tfds.core.Version("1.1.0")
@@ -46,23 +47,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     pose_45_ferplus_list.txt. So may a landmarks.csv (see README.md); FERPlus itself has none.
     """
 
-    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
-    track = staticmethod(lambda faces, description: faces)
-
-    #: A caller may set the CSV of landmarks here; `landmarks.csv` in `manual_dir` when None.
-    landmarks = None
-
     def _info(self) -> tfds.core.DatasetInfo:
         target = "votes" if self.builder_config.name == "votes" else "label"
         features = face_features(image_shape=(48, 48, 1), emotions=LABELS["ferplus"])
         features["votes"] = tfds.features.Tensor(
             shape=(len(LABELS["ferplus"]),), dtype=np.float32, doc="Share of each emotion, sum 1."
         )
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", target),
-            homepage="https://github.com/microsoft/FERPlus",
-            metadata=tfds.core.MetadataDict(target=target),
+        return self.face_info(
+            features, homepage="https://github.com/microsoft/FERPlus", target=target
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
@@ -75,10 +67,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         faces = read.faces
         lists = self._read_lists(read, dl_manager=dl_manager)
         splits = select(faces)
-        found = landmarks_lib.load_landmarks(
-            self.landmarks, manual_dir=dl_manager.manual_dir, ids={f.id: f.id for f in faces}
+        landmarks = self.read_landmarks(
+            dl_manager.manual_dir,
+            faces=[face for some in splits.values() for face in some],
+            ids={face.id: face.id for face in faces},
         )
-
         test_ids = {face.id for face in splits.get("test", ())}
         subsets = {
             condition: len(test_ids & {row.id for row in rows}) for condition, rows in lists.items()
@@ -94,12 +87,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ", ".join(f"{condition} {count}" for condition, count in subsets.items()) or "unknown",
         )
         self.info.metadata.update(layout=read.layout, protocol=read.protocol, subsets=subsets)
-        if found:
-            self.info.metadata["landmarks"] = found.summary(
-                face.id for faces in splits.values() for face in faces
-            )
         return {
-            split: self._generate_examples(split, faces=faces, lists=lists, landmarks=found)
+            split: self._generate_examples(split, faces=faces, lists=lists, landmarks=landmarks)
             for split, faces in splits.items()
         }
 
@@ -129,7 +118,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         *,
         faces: Sequence[source.Face],
         lists: dict[str, list[conditions.ListRow]],
-        landmarks: landmarks_lib.Landmarks | None,
+        landmarks: Landmarks,
     ) -> Iterator[tuple[str, dict]]:
         listed = conditions.by_face(lists)
         for face in self.track(faces, description=split):
@@ -141,7 +130,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "votes": _NO_VOTES if face.votes is None else votes.distribution(face.votes),
                     "id": face.id,
                     **listed.get(face.id, conditions.CLEAR),
-                    "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
+                    "landmarks": landmarks.of(face.id),
                 },
             )
 

@@ -12,13 +12,14 @@ from etils import epath
 from tfds_builders.folder_faces import source
 from tfds_builders.folder_faces.conditions_file import load_conditions
 from tfds_builders.reading import class_folders
-from tfds_builders.reading import landmarks as landmarks_lib
 from tfds_builders.reading.conditions import CLEAR
+from tfds_builders.reading.face_builder import FaceBuilder
 from tfds_builders.reading.features import face_features
 from tfds_builders.reading.held_out import held_out
+from tfds_builders.reading.landmarks import Landmarks
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(FaceBuilder):
     """One example is an image; see README.md beside this file.
 
     The names of the classes are not known before the folders are read: they are set while the
@@ -34,38 +35,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     `python -m ran_tf.launch.align` writes.
     """
 
-    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
-    track = staticmethod(lambda faces, description: faces)
-
-    #: A caller may set the CSV of landmarks here; `landmarks.csv` in `manual_dir` when None.
-    landmarks = None
-
     @classmethod
     def get_builder_config(cls, name, version=None):
         """A config of any name: `folder_faces/mine` and `folder_faces/other` in one data_dir."""
         return _config(name)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                face_features(image_shape=(None, None, 3), emotions=None)
-            ),
-            supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(),
-        )
+        return self.face_info(face_features(image_shape=(None, None, 3), emotions=None))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         manual_dir = epath.Path(dl_manager.manual_dir)
         found = source.read_source(manual_dir)
         ids = class_folders.names_of(found.faces, manual_dir=manual_dir)
         conditions = load_conditions(manual_dir, ids=ids)
-        landmarks = landmarks_lib.load_landmarks(self.landmarks, manual_dir=manual_dir, ids=ids)
+        landmarks = self.read_landmarks(manual_dir, faces=found.faces, ids=ids)
 
         self.info.features["label"].names = found.labels
         splits = _with_validation(found.splits)
         self.info.metadata["subsets"] = _count(splits.get("test", ()), conditions=conditions)
-        if landmarks:
-            self.info.metadata["landmarks"] = landmarks.summary(face.id for face in found.faces)
         logging.info(
             "folder_faces: %s; classes %s",
             ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
@@ -84,7 +71,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         *,
         faces: Sequence[class_folders.Face],
         conditions: Mapping[str, dict],
-        landmarks: landmarks_lib.Landmarks | None,
+        landmarks: Landmarks,
     ) -> Iterator[tuple[str, dict]]:
         for face in self.track(faces, description=split):
             yield class_folders.make_example(

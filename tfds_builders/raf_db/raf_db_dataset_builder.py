@@ -9,9 +9,10 @@ from absl import logging
 from ran_tf.vocabulary import LABELS
 from tfds_builders.raf_db import annotation, source
 from tfds_builders.reading import conditions, ran_lists, stored_image
-from tfds_builders.reading import landmarks as landmarks_lib
+from tfds_builders.reading.face_builder import FaceBuilder
 from tfds_builders.reading.features import face_features
 from tfds_builders.reading.held_out import held_out
+from tfds_builders.reading.landmarks import Landmarks
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). "
@@ -22,7 +23,7 @@ NO_SUBSETS = (
 _ALIGNED_SIDE = 100  # pixels
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(FaceBuilder):
     """One example is a face with one of seven basic emotions; see README.md beside this file."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -44,21 +45,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     val_raf_db_list_45.txt.
     """
 
-    #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
-    track = staticmethod(lambda faces, description: faces)
-
-    #: A caller may set a CSV of landmarks here; `landmarks.csv` beside the images when None.
-    landmarks = None
-
     def _info(self) -> tfds.core.DatasetInfo:
         side = _ALIGNED_SIDE if self.builder_config.name == "aligned" else None
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                face_features(image_shape=(side, side, 3), emotions=LABELS["raf_db"])
-            ),
-            supervised_keys=("image", "label"),
+        return self.face_info(
+            face_features(image_shape=(side, side, 3), emotions=LABELS["raf_db"]),
             homepage="http://www.whdeng.cn/RAF/model1.html",
-            metadata=tfds.core.MetadataDict(),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
@@ -66,16 +57,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         found = source.read_source(dl_manager.manual_dir, form=form)
         faces = found.faces
         lists = self._read_lists(found, dl_manager=dl_manager)
-        landmarks = landmarks_lib.load_landmarks(
-            self.landmarks,
-            manual_dir=found.images,
+        landmarks = self.read_landmarks(
+            found.images,
+            faces=faces,
             ids={name: f.id for f in faces for name in (f.id, f"{f.id}_aligned")},
         )
-        annotations = (
-            annotation.find(found.root) if form == "original" and landmarks is None else {}
-        )
+        annotated = form == "original" and not landmarks.path
+        annotations = annotation.find(found.root) if annotated else {}
         self.info.metadata["layout"] = found.layout
-        self._describe(lists, faces=faces, landmarks=landmarks, annotations=annotations)
+        self._describe(lists, faces=faces, annotated=annotated, annotations=annotations)
 
         # Only a copy may have such a split of its own.
         validation = {face.id for face in faces if face.split == "validation"} or held_out(
@@ -114,20 +104,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         return lists
 
-    def _describe(self, lists, *, faces, landmarks, annotations):
+    def _describe(self, lists, *, faces, annotated, annotations):
         """Puts what was read into the metadata and the log."""
         subsets = {condition: len(rows) for condition, rows in lists.items()}
         self.info.metadata["subsets"] = subsets
-        if landmarks:
-            self.info.metadata["landmarks"] = landmarks.summary(face.id for face in faces)
-        elif annotations:
+        if annotations:
             known = sum(face.id in annotations for face in faces)
             self.info.metadata["landmarks"] = {
                 "known": known,
                 "not_found": 0,
                 "no_row": len(faces) - known,
             }
-        elif self.builder_config.name == "original":
+        elif annotated:
             logging.warning(
                 "raf_db: no landmarks: unpack Annotation/manual.zip to Annotation/manual/ to have "
                 "them"
@@ -144,14 +132,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         *,
         faces: Sequence[source.Face],
         lists: dict[str, list[conditions.ListRow]],
-        landmarks: landmarks_lib.Landmarks | None,
+        landmarks: Landmarks,
         annotations: dict,
     ) -> Iterator[tuple[str, dict]]:
         listed = conditions.by_face(lists)
         for face in self.track(faces, description=split):
             # The annotators' tools ignored EXIF data, as TensorFlow does; our detectors do not.
             image = stored_image.load_image(
-                face.image, named_by=face.source, upright=landmarks is not None
+                face.image, named_by=face.source, upright=bool(landmarks.path)
             )
             if self.builder_config.name == "aligned":
                 _check_side(image, face=face)
@@ -163,7 +151,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "id": face.id,
                     **listed.get(face.id, conditions.CLEAR),
                     "landmarks": landmarks.of(face.id)
-                    if landmarks
+                    if landmarks.path
                     else annotation.read_landmarks(
                         annotations.get(face.id), height=image.height, width=image.width
                     ),

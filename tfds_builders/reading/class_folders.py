@@ -10,8 +10,8 @@ from absl import logging
 from etils import epath
 
 from ran_tf.images import decoding
-from tfds_builders.reading import landmarks as landmarks_lib
 from tfds_builders.reading import stored_image
+from tfds_builders.reading.landmarks import Landmarks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,13 @@ class Face:
     image: epath.Path
 
 
-def make_example(
-    face: Face, *, conditions: Mapping, landmarks: landmarks_lib.Landmarks | None
-) -> tuple[str, dict]:
+def make_example(face: Face, *, conditions: Mapping, landmarks: Landmarks) -> tuple[str, dict]:
     """The key and the example of a face, as TFDS wants them.
 
     Args:
         face: whose image is read.
         conditions: its occlusion and pose flags.
-        landmarks: of the dataset, or None where none are known.
+        landmarks: of the dataset.
 
     Raises:
         ValueError: an image that does not decode.
@@ -52,7 +50,7 @@ def make_example(
             "label": face.label,
             "id": face.id,
             **conditions,
-            "landmarks": landmarks.of(face.id) if landmarks else landmarks_lib.UNKNOWN,
+            "landmarks": landmarks.of(face.id),
         },
     )
 

@@ -31,15 +31,15 @@ class Landmarks:
     """Landmarks of some faces of a dataset.
 
     Attributes:
-        path: the file that they are from.
+        path: the file that they are from; None where there is none.
         points: f32[5,2] by face id; NaN where unknown.
     """
 
-    path: epath.Path
+    path: epath.Path | None
     points: Mapping[str, np.ndarray]
 
     def of(self, face_id: str) -> np.ndarray:
-        """Landmarks f32[5,2] of a face, NaN where the file has no row for it."""
+        """Landmarks f32[5,2] of a face, NaN where no row is for it."""
         return self.points.get(face_id, UNKNOWN)
 
     def summary(self, face_ids: Iterable[str]) -> dict[str, int | str]:
@@ -67,16 +67,13 @@ def checksum(path: epath.PathLike) -> str:
 
 def load_landmarks(
     given: epath.PathLike | None, *, manual_dir: epath.PathLike, ids: Mapping[str, str | None]
-) -> Landmarks | None:
+) -> Landmarks:
     """Reads the landmarks that the user gives, or those that lie in `manual_dir`.
 
     Args:
         given: the file, None for `manual_dir/landmarks.csv` if there is one.
         manual_dir: folder of the raw files.
         ids: id of the face by each name that a row may have for it; None for a name of several.
-
-    Returns:
-        The landmarks, or None where there is no file.
 
     Raises:
         FileNotFoundError: the given file does not exist.
@@ -90,7 +87,7 @@ def load_landmarks(
             f"there is no file {path} of landmarks: {_MAKE_AGAIN}. "
             f"Received: landmarks={str(given)!r}"
         )
-    return None
+    return Landmarks(path=None, points={})
 
 
 def _read(path: epath.Path, *, ids: Mapping[str, str | None]) -> dict[str, np.ndarray]:
