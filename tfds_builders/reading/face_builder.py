@@ -9,7 +9,8 @@ from etils import epath
 from tfds_builders.reading.landmarks import Landmarks, load_landmarks
 
 
-class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# TFDS takes this argument, and has no types to say so.
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A builder of faces whose landmarks may come from a CSV file."""
 
     #: Wraps the faces while they are written; a caller may set a progress bar's `track` here.
