@@ -127,8 +127,13 @@ def settings(parse, *flags):
     return {s.path: operator.attrgetter(s.path)(config) for s in settings_of(type(config))}
 
 
-# Where any other value would not do: of fixed regions, and of what is registered.
-OTHER = {"num_regions": 1, "losses": ("spread:0.2",), "augmentations": ("negative:0.1",)}
+# Where any other value would not do: of regions, and of what is registered.
+OTHER = {
+    "regions": "random",
+    "num_regions": 1,
+    "losses": ("spread:0.2",),
+    "augmentations": ("negative:0.1",),
+}
 
 
 def another(setting):
