@@ -1,10 +1,9 @@
-"""Others than this package can run an export: a C program, and TensorFlow's own command."""
+"""Others than this package can run an export: a C program."""
 
 import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -87,55 +86,3 @@ def test_a_c_program_runs_every_signature(program, small_export, tmp_path):
         program, small_export.path, signatures["serving_default"], data=b"text", folder=tmp_path
     )
     assert bad["code"] == 1 and "`image_bytes[0]` must be a JPEG" in bad["error"]
-
-
-@pytest.fixture
-def saved_model_cli(monkeypatch):
-    """TensorFlow's command, in this process."""
-    from tensorflow.python.tools import saved_model_cli
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["saved_model_cli", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            saved_model_cli.main()
-        assert not ended.value.code
-
-    return run
-
-
-def test_saved_model_cli_runs_every_signature(saved_model_cli, small_export, tmp_path):
-    faces = random_faces(2, 32, 32)
-    inputs = {
-        "serving_default": ("image_bytes", np.array([tf.io.encode_png(f).numpy() for f in faces])),
-        "images": ("images", faces),
-        "regions": (
-            "regions",
-            ran_tf.crop_regions(faces, ran_tf.fixed_boxes(6), size=(32, 32)).numpy(),
-        ),
-    }
-    want = small_export.loaded.signatures["images"](images=tf.constant(faces))
-    for signature, (name, value) in inputs.items():
-        np.save(tmp_path / "input.npy", value)
-        saved_model_cli(
-            *("run", "--dir", small_export.path, "--tag_set", "serve", "--overwrite"),
-            *("--signature_def", signature, "--inputs", f"{name}={tmp_path / 'input.npy'}"),
-            *("--outdir", tmp_path / signature),
-        )
-        for output in ("probabilities", "label", "weights"):
-            got = np.load(tmp_path / signature / f"{output}.npy")
-            np.testing.assert_allclose(got, want[output], atol=1e-5, err_msg=signature)
-
-
-def test_saved_model_cli_shows_the_signatures(saved_model_cli, small_export, capsys):
-    saved_model_cli("show", "--dir", small_export.path, "--all")
-    said = capsys.readouterr().out
-    for line in (
-        "signature_def['serving_default']",
-        "inputs['image_bytes'] tensor_info:",
-        "inputs['images'] tensor_info:",
-        "inputs['regions'] tensor_info:",
-        "shape: (-1, 6, 32, 32, 3)",
-        "outputs['probabilities'] tensor_info:",
-        "Method name is: tensorflow/serving/predict",
-    ):
-        assert line in said, line

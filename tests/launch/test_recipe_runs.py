@@ -1,13 +1,10 @@
 """Recipes on the builders' dummy data: prepare, one step, one report.
 
-Sizes are cut down, everything else is the recipe's. In the suite within this process; with
-`-m large` as a user runs them, by the commands.
+Sizes are cut down, everything else is the recipe's.
 """
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -109,33 +106,6 @@ def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_pa
         command="",
     )
     assert_report(tmp_path / "report", dataset=dataset)
-
-
-@pytest.mark.large
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
-def test_the_commands_train_and_report(recipe, data_dir, tmp_path):
-    def run(module, *arguments):
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                f"ran_tf.launch.{module}",
-                *arguments,
-                f"--data_dir={data_dir}",
-                f"--workdir={tmp_path}",
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-
-    dataset, out = dataset_of(recipe), tmp_path / "report"
-    run("train", f"--flagfile={recipe}", *SMALL)
-    run("evaluate", f"--split={split_of(dataset)}", f"--out={out}")
-    assert_report(out, dataset=dataset)
 
 
 def test_evaluation_that_cannot_be_is_refused_before_training(data_dir, tmp_path):
