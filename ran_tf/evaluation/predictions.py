@@ -35,13 +35,6 @@ class Predictions:
 
     def __post_init__(self):
         faces = len(self.id)
-        for field in dataclasses.fields(self):
-            values = getattr(self, field.name)
-            if values is not None and len(values) != faces:
-                raise ValueError(
-                    f"every array must hold one row a face: {faces} by `id`. "
-                    f"Received: {field.name}.shape={values.shape}"
-                )
         finite = np.isfinite(self.probabilities).all(axis=1)
         if not finite.all():
             raise ValueError(
