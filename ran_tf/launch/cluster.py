@@ -60,7 +60,7 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         addresses = [*jobs.get("chief", ()), *jobs.get("worker", ())]
         known = known and all(isinstance(a, str) and _ADDRESS.fullmatch(a) for a in addresses)
         in_job = 0 <= index < len(jobs[kind])
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as e:
         raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text[:500]!r}") from e
     if not known or unknown or not in_job or len(set(addresses)) != len(addresses):
         raise ValueError(
