@@ -181,6 +181,41 @@ def test_each_condition_covers_the_share_in_its_name():
     assert list(trial.right) == ["clean", *(f"covered {i}0%" for i in range(1, 7))]
 
 
+@pytest.mark.parametrize("kind", corruptions.KINDS)
+def test_opacity_is_where_a_face_changes(kind):
+    faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), np.uint8)
+    opacity = corruptions.opacity(faces, IDS[:8], kind=kind)
+    if kind in corruptions.KINDS and opacity is None:
+        assert corruptions.KINDS[kind] in ("seen", "degradation", "turn")
+        return
+    changed = corruptions.corrupt(faces, IDS[:8], kind=kind) != faces
+    assert not changed[opacity == 0].any()
+    # A pixel may have the colour of what covers it.
+    assert changed[opacity > 0.5].any(axis=-1).mean() > 0.9 and 0 < opacity.mean() < 0.8
+
+
+def test_exposure_of_known_weights():
+    """Whose weights are those of the whole face, or of both halves alike."""
+    boxes = np.tile(np.float32([[0, 0, 1, 1], [0, 0, 1, 0.5], [0, 0.5, 1, 1]]), (40, 1, 1))
+    batch = batches_of(grey_faces(), np.zeros(40, np.int64))[0]
+    batch |= {"boxes": boxes, "mask": np.ones((40, 3), bool)}
+    for weights, want in (([0, 0.5, 0.5], 1.0), ([1, 0, 0], 1.0), ([1 / 3] * 3, 1.0)):
+
+        def predict(batch, weights=weights):
+            said = np.eye(8, dtype=np.float32)[np.zeros(len(batch["id"]), int)]
+            return {"probabilities": said, "weights": np.tile(np.float32(weights), (40, 1))}
+
+        classifier = Classifier(name="m", card=make_card(), predict=predict)
+        trial = trials.run(classifier, [batch], kinds=["hat", "darkness"])
+        assert set(trial.exposure) == {"hat", *trials.COVERED}
+        assert trial.exposure["hat"] == pytest.approx(want, abs=0.02)
+    covered = np.float32([[0.5, 1.0, 0.0], [0.2, np.nan, 0.2]])
+    away = np.float32([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]])
+    assert trials.exposure(away, covered) == pytest.approx((0.25 + 0.2) / (0.5 + 0.2))
+    assert trials.exposure(away[:, :1], covered[:, :1]) is None
+    assert trials.exposure(away, np.zeros((2, 3))) is None
+
+
 def test_means_compare_losses_and_conditions_accuracies(report):
     for rows, section, measure in (
         (robustness_report.rows(report), "conditions", "accuracy"),

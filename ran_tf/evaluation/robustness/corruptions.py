@@ -1,8 +1,8 @@
 """Every way in which the robustness of a model is tried: a function of the face's id and a name.
 
 Names are "covered NN %" (a grey rectangle over that share of the face), the kinds that training
-may show (`ran_tf.augment.occlude`), and those it never shows (`occluders`, `degradations`,
-`turns`).
+may show (`ran_tf.augment.occlude`), and those it never shows in these drawings and by this code
+(`occluders`, `degradations`, `turns`), some of them in none at all (`occluders.KEPT_OUT`).
 """
 
 import hashlib
@@ -35,10 +35,24 @@ _SEEN_DEGRADATIONS = {
 _OCCLUDER_DRAWS = ("chance", "height", "width", "y", "x", "angle", "shape", "fill", "colour")
 _DEGRADE_DRAWS = ("chance", "blur", "noise", "texture")
 
-GROUPS = ("seen", "occluder", "degradation", "turn")
+# What `occlude_in_turn` takes, and took when figures with it were published.
+_IN_TURN = (
+    "sunglasses",
+    "surgical mask",
+    "hand",
+    "hat",
+    "hood",
+    "scarf",
+    "microphone",
+    "caption",
+    "fence",
+)
+
+GROUPS = ("seen", "occluder", "kept_out", "degradation", "turn")
 KINDS: dict[str, str] = {
     **dict.fromkeys([*_SEEN_OCCLUDERS, *_SEEN_DEGRADATIONS], "seen"),
     **dict.fromkeys(occluders.PROPS, "occluder"),
+    **dict.fromkeys(occluders.KEPT_OUT, "kept_out"),
     **dict.fromkeys(degradations.DEGRADATIONS, "degradation"),
     **dict.fromkeys(turns.TURNS, "turn"),
 }
@@ -58,9 +72,25 @@ def corrupt(images: np.ndarray, ids: Sequence[str], *, kind: str) -> np.ndarray:
     checks.check_choice("kind", kind, KINDS)
     rngs = [_rng(kind, name) for name in ids]
     if KINDS[kind] == "seen":
-        return _as_in_training(images, rngs, kind=kind)
-    one = (occluders.PROPS | degradations.DEGRADATIONS | turns.TURNS)[kind]
-    return np.stack([one(face, rng) for face, rng in zip(images, rngs, strict=True)])
+        return _as_in_training(images, rngs, kind=kind)["images"]
+    both = zip(images, rngs, strict=True)
+    if kind in occluders.PROPS:
+        return np.stack([occluders.PROPS[kind](face, rng).over(face) for face, rng in both])
+    one = (degradations.DEGRADATIONS | turns.TURNS)[kind]
+    return np.stack([one(face, rng) for face, rng in both])
+
+
+def opacity(images: np.ndarray, ids: Sequence[str], *, kind: str) -> np.ndarray | None:
+    """How much of each pixel `corrupt` covers: f32[b, h, w] in 0..1; None of kinds that do not."""
+    checks.check_choice("kind", kind, KINDS)
+    rngs = [_rng(kind, name) for name in ids]
+    if kind in _SEEN_OCCLUDERS:
+        return _as_in_training(images, rngs, kind=kind)["opacity"]
+    if kind not in occluders.PROPS:
+        return None
+    draw, size = occluders.PROPS[kind], images.shape[1:3]
+    both = zip(images, rngs, strict=True)
+    return np.stack([draw(face, rng).opacity(*size) for face, rng in both])
 
 
 def occlude_in_turn(images: np.ndarray, ids: Sequence[str]) -> np.ndarray:
@@ -73,7 +103,7 @@ def occlude_in_turn(images: np.ndarray, ids: Sequence[str]) -> np.ndarray:
     Returns:
       u8[b, h, w, 3]
     """
-    occluded, kinds = np.empty_like(images), list(occluders.PROPS)
+    occluded, kinds = np.empty_like(images), _IN_TURN
     for i, kind in enumerate(kinds[: len(images)]):
         chosen = slice(i, None, len(kinds))
         occluded[chosen] = corrupt(images[chosen], ids[chosen], kind=kind)
@@ -106,12 +136,19 @@ def cover(images: np.ndarray, ids: Sequence[str], *, share: float) -> np.ndarray
     return covered
 
 
+def cover_opacity(images: np.ndarray, ids: Sequence[str], *, share: float) -> np.ndarray:
+    """As `opacity`, of `cover`: where black and white faces become the same."""
+    black, white = (cover(np.full_like(images, v), ids, share=share) for v in (0, 255))
+    return (black == white).all(axis=-1).astype(np.float32)
+
+
 def _rng(kind: str, name: str) -> np.random.Generator:
     digest = hashlib.sha256(f"{kind}/{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _as_in_training(images, rngs, *, kind: str) -> np.ndarray:
+def _as_in_training(images, rngs, *, kind: str) -> dict[str, np.ndarray]:
+    """Images u8[b, h, w, 3] and, of occluders, opacity f32[b, h, w]."""
     names = _OCCLUDER_DRAWS if kind in _SEEN_OCCLUDERS else _DEGRADE_DRAWS
     draws = np.stack([rng.random(len(names), np.float32) for rng in rngs])
     draw = {name: draws[:, i] for i, name in enumerate(names)}
@@ -123,8 +160,11 @@ def _as_in_training(images, rngs, *, kind: str) -> np.ndarray:
         for place in ("y", "x"):
             draw[place] = 0.2 + 0.6 * draw[place]
         draw |= {n: np.full_like(draw["y"], v) for n, v in _SEEN_OCCLUDERS[kind].items()}
-        done = occlude.occlude(faces, draw.__getitem__, chance=2.0, largest=_LARGEST)["image"]
+        done = occlude.occlude(faces, draw.__getitem__, chance=2.0, largest=_LARGEST)
     else:
         draw |= {n: np.full_like(draw["blur"], v) for n, v in _SEEN_DEGRADATIONS[kind].items()}
-        done = occlude.degrade(faces, draw.__getitem__, chance=2.0)
-    return np.round(np.asarray(done)).clip(0, 255).astype(np.uint8)
+        done = {"image": occlude.degrade(faces, draw.__getitem__, chance=2.0)}
+    found = {"images": np.round(np.asarray(done["image"])).clip(0, 255).astype(np.uint8)}
+    if "opacity" in done:
+        found["opacity"] = np.asarray(done["opacity"])
+    return found

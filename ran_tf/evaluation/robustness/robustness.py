@@ -16,8 +16,8 @@ from ran_tf.evaluation import evaluate, results
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials
 
-# Columns for which a terminal of usual width has room; robustness.md has the intervals.
-_COLUMNS = (0, 2, 4, 5, 6, 7)
+# Columns for which a terminal of usual width has no room; robustness.md has them.
+_LEFT_OUT = ("group", "95 % interval")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -36,7 +36,8 @@ class RobustnessReport:
 
     def __rich_console__(self, screen, options):
         rows = robustness_report.rows(self.numbers)
-        yield results.make_table([[row[i] for i in _COLUMNS if i < len(row)] for row in rows])
+        shown = [i for i, name in enumerate(rows[0]) if name not in _LEFT_OUT]
+        yield results.make_table([[row[i] for i in shown] for row in rows])
         yield results.make_table(robustness_report.mean_rows(self.numbers))
 
     def __repr__(self):

@@ -15,7 +15,8 @@ JSON, MARKDOWN, PLOT = "robustness.json", "robustness.md", "covered.png"
 
 _MEANS = {
     "seen": "seen in training",
-    "occluder": "held-out occluders",
+    "occluder": "occluders in drawings of their own",
+    "kept_out": "occluders of kinds never drawn in training",
     "degradation": "held-out degradations",
     "turn": "turned faces",
     "held_out": "all held out",
@@ -61,7 +62,11 @@ def render(report: dict) -> str:
             "in points against clean faces. Difference: model minus baseline in points, with a "
             "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of "
             "the face, at a place drawn for each face. `seen` are kinds that training may show "
-            "(--erase, --degrade); it never shows `occluder`, `degradation` and `turn`.",
+            "(--erase, --degrade). It never shows `occluder`, `kept_out`, `degradation` and `turn` "
+            "in these drawings and by this code; with --cover and --spoil it has others of the "
+            "kinds of `occluder` and `degradation`, never of `kept_out`. Exposure: the covered "
+            "share of the regions under the model's own weights over that under equal ones; at 1 "
+            "they do not care what is covered, below they look away from it.",
             "",
             *_means(report),
             "## Covered share",
@@ -75,7 +80,9 @@ def render(report: dict) -> str:
 def rows(report: dict) -> list[list[str]]:
     """The table by condition, its head first; also for a terminal."""
     compared = "baseline" in report
+    exposed = _has_exposure(report, "conditions")
     head = ["condition", "group", "accuracy %", "95 % interval", "loss"]
+    head += ["exposure"] * exposed
     head += ["baseline %", "baseline loss", "difference", "95 % interval"] if compared else []
     table = [head]
     for name, row in report["model"]["conditions"].items():
@@ -86,6 +93,7 @@ def rows(report: dict) -> list[list[str]]:
             markdown.interval(row["accuracy_ci95"]),
             markdown.percent(row["loss"]),
         ]
+        cells += [_exposure(row)] * exposed
         if compared:
             cells += _against_baseline(report, "conditions", name, measure="accuracy")
         table.append(cells)
@@ -95,7 +103,9 @@ def rows(report: dict) -> list[list[str]]:
 def mean_rows(report: dict) -> list[list[str]]:
     """The table of means over kinds, its head first; also for a terminal."""
     compared = "baseline" in report
+    exposed = _has_exposure(report, "means")
     head = ["mean over", "kinds", "accuracy %", "loss"]
+    head += ["exposure"] * exposed
     head += ["baseline %", "baseline loss", "difference of losses", "95 % interval"] * compared
     table = [head]
     for group, row in report["model"]["means"].items():
@@ -105,10 +115,19 @@ def mean_rows(report: dict) -> list[list[str]]:
             markdown.percent(row["accuracy"]),
             markdown.percent(row["loss"]),
         ]
+        cells += [_exposure(row)] * exposed
         if compared:
             cells += _against_baseline(report, "means", group, measure="loss")
         table.append(cells)
     return table
+
+
+def _has_exposure(report: dict, section: str) -> bool:
+    return any(row["exposure"] is not None for row in report["model"][section].values())
+
+
+def _exposure(row: dict) -> str:
+    return "" if row["exposure"] is None else f"{row['exposure']:.2f}"
 
 
 def _against_baseline(report: dict, section: str, name: str, *, measure: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from ran_tf.augment import cover
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.robustness import corruptions
@@ -29,12 +30,16 @@ class Trial:
       card: its card.
       ids: str[b].
       right: bool[b] by condition, `CLEAN` and others of `conditions`.
+      exposure: by condition that covers faces, of a model with regions: the covered share of the
+        regions under the model's weights over that under equal ones, each the mean over faces. 1:
+        the weights do not care what is covered; below: they look away from it.
     """
 
     name: str
     card: ModelCard
     ids: np.ndarray
     right: dict[str, np.ndarray]
+    exposure: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def conditions(kinds: Sequence[str] = tuple(corruptions.KINDS)) -> dict[str, str]:
@@ -59,13 +64,57 @@ def run(
       on_faces: told the number of faces of each finished batch of each condition.
     """
     batches = [{key: np.asarray(value) for key, value in batch.items()} for batch in batches]
-    ids, right = np.empty(0, str), {}
+    ids, right, exposures = np.empty(0, str), {}, {}
     for name in conditions(kinds):
         said = predictions.collect(
             classifier, (_change(batch, name) for batch in batches), on_faces=on_faces
         )
         ids, right[name] = said.id, said.predicted == said.label
-    return Trial(name=classifier.name, card=classifier.card, ids=ids, right=right)
+        found = exposure(said.weights, _covered(batches, name))
+        if found is not None:
+            exposures[name] = found
+    return Trial(
+        name=classifier.name, card=classifier.card, ids=ids, right=right, exposure=exposures
+    )
+
+
+def exposure(weights: np.ndarray, covered: np.ndarray | None) -> float | None:
+    """See `Trial`.
+
+    Args:
+      weights: f32[b, k], that sum to 1; 0 of a region that is masked.
+      covered: f32[b, k] in 0..1, the share of each region that something covers, NaN of one that is
+        masked; or None.
+
+    Returns:
+      None for a whole face alone, and where nothing is covered.
+    """
+    if covered is None or weights.shape[1] == 1:
+        return None
+    plain = np.nanmean(covered, axis=1).mean()
+    seen = (weights * np.nan_to_num(covered)).sum(axis=1).mean()
+    return float(seen / plain) if plain > 0 else None
+
+
+def _covered(batches: Sequence[dict], name: str) -> np.ndarray | None:
+    """f32[b, k], how much of each region a condition covers; None where it covers nothing."""
+    if not all("boxes" in batch for batch in batches):
+        return None
+    shares = []
+    for batch in batches:
+        opacity = _opacity(batch, name)
+        if opacity is None:
+            return None
+        covered = np.asarray(cover.covered_shares(opacity, batch["boxes"]))
+        shares.append(np.where(batch["mask"], covered, np.nan))
+    return np.concatenate(shares)
+
+
+def _opacity(batch: dict, name: str) -> np.ndarray | None:
+    ids = [str(i, "utf-8") for i in batch["id"]]
+    if name in COVERED:
+        return corruptions.cover_opacity(batch["image"], ids, share=COVERED[name])
+    return None if name == CLEAN else corruptions.opacity(batch["image"], ids, kind=name)
 
 
 def build_report(
@@ -81,12 +130,14 @@ def build_report(
     Returns:
       {"dataset", "split", "command", "faces",
        "model": {"path", "card", "conditions": {name: {"group", "count", "accuracy",
-         "accuracy_ci95", "loss"}}, "means": {group: {"kinds", "accuracy", "loss"}}},
+         "accuracy_ci95", "loss", "exposure"}}, "means": {group: {"kinds", "accuracy", "loss",
+         "exposure"}}},
        with a baseline also "baseline": the same, and "differences": {"conditions": {name:
          {"accuracy", "accuracy_ci95", "only_model_right", "only_baseline_right"}}, "means": {group:
          {"accuracy", "accuracy_ci95", "loss", "loss_ci95"}}}}.
-      `loss` is accuracy on clean faces minus accuracy under the condition. Groups of means are
-      those of `corruptions` and "held_out", the mean over all kinds that training never shows.
+      `exposure` is that of `Trial`, or None. `loss` is accuracy on clean faces minus accuracy under
+      the condition. Groups of means are those of `corruptions` and "held_out", the mean over all
+      kinds but those that training shows as they are here.
       Intervals of accuracies are Wilson's, of differences (model minus baseline) a paired
       bootstrap over faces.
 
@@ -152,11 +203,18 @@ def _numbers(trial: Trial) -> dict:
             "accuracy": float(right.mean()),
             "accuracy_ci95": metrics.wilson_interval(int(right.sum()), count),
             "loss": clean - float(right.mean()),
+            "exposure": trial.exposure.get(name),
         }
     means = {}
     for group, names in _groups(trial).items():
         accuracy = float(_mean(trial, names).mean())
-        means[group] = {"kinds": len(names), "accuracy": accuracy, "loss": clean - accuracy}
+        known = [trial.exposure[name] for name in names if name in trial.exposure]
+        means[group] = {
+            "kinds": len(names),
+            "accuracy": accuracy,
+            "loss": clean - accuracy,
+            "exposure": float(np.mean(known)) if known else None,
+        }
     return {
         "path": trial.name,
         "card": dataclasses.asdict(trial.card),
