@@ -38,6 +38,7 @@ def test_step_rows():
         assert row["faces_per_s"] == pytest.approx(2 / (row["ms"] / 1e3))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("sync_batch_norm", [True, False])
 def test_batch_statistics_of_replicas_are_those_that_the_plan_asks_for(sync_batch_norm):
     plan = plans.Step(
@@ -71,6 +72,7 @@ def test_crop_rows():
     assert all(row["share_of_step"] > 0 for row in rows)
 
 
+@pytest.mark.large
 def test_input_rows(synthetic_dir):
     plan = plans.Input(
         data_dir=synthetic_dir,

@@ -313,6 +313,7 @@ def test_prefetching_keeps_the_order_and_raises_what_the_thread_does():
     assert list(prefetch([], count=2)) == []
 
 
+@pytest.mark.large
 def test_training_needs_no_tensorflow_and_goes_on_with_it(faces, synthetic_dir, tmp_path):
     """On packed faces and JAX, killed and resumed; TensorFlow then uses the work directory."""
 

@@ -41,6 +41,7 @@ def test_the_mean_over_seeds_is_counted_by_hand(seeds):
     assert high - low == pytest.approx(2 * 1.96 * 0.5 * np.sqrt(0.3 * 0.7 / 100), rel=0.08)
 
 
+@pytest.mark.large
 def test_the_command(synthetic_dir, tmp_path):
     card = make_card(dataset="synthetic_faces")
     run = tmp_path / "run"

@@ -12,7 +12,12 @@ from tests.exports.test_export import make_card, random_faces
 
 
 @pytest.mark.parametrize(
-    ("backbone", "norms"), [("mobilenet_v1", 27), ("resnet18", 20), ("EfficientNetV2B0", None)]
+    ("backbone", "norms"),
+    [
+        ("mobilenet_v1", 27),
+        ("resnet18", 20),
+        pytest.param("EfficientNetV2B0", None, marks=pytest.mark.large),
+    ],
 )
 def test_batch_norm_is_folded_and_weights_are_constants(backbone, norms):
     """The plain graph normalises, the exported one does not; both say the same."""

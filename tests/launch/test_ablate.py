@@ -130,6 +130,7 @@ def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
     assert "holds another run: objective.margin is 0.02 there" in " ".join(other.stderr.split())
 
 
+@pytest.mark.large
 def test_seeds_of_a_row_are_averaged(synthetic_dir, tmp_path):
     done = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seeds=0,3")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -21,6 +21,7 @@ from tests.launch.test_recipes import run_train
 from tests.tfds_builders import test_sfew
 
 ROOT = pathlib.Path(__file__).parents[2]
+QUICK = ("affectnet_resnet18_ran", "ferplus_mobilenet_covered", "sfew_vgg16_ran")
 RECIPES = [path for path in sorted((ROOT / "launch").glob("*.flags")) if path.stem != "quickstart"]
 SMALL = (
     "--epochs=1",
@@ -80,7 +81,14 @@ def one_device():
     return tf.distribute.OneDeviceStrategy("CPU:0")
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        # Two backbones and the newest settings; the others differ in numbers.
+        pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.large)
+        for path in RECIPES
+    ],
+)
 def test_a_recipe_trains_and_reports(recipe, data_dir, one_device, parse, tmp_path, monkeypatch):
     # Most of the time goes into 100 million weights of VGG-16's last layers, and into graphs.
     monkeypatch.setattr(backbones, "_VGG_FEATURES", 32)
