@@ -35,7 +35,7 @@ _RELEASES = {"original": original, "numbered": numbered}
 _COUNTERS = "affectnet"  # namespace of the Beam counters
 
 Row = original.Row | numbered.Row | copied.Row
-Rows = original.Rows | numbered.Rows | copied.Rows
+Rows = original.Rows | numbered.Rows | list[copied.Row]
 
 
 @dataclasses.dataclass(kw_only=True)

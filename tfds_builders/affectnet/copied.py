@@ -12,7 +12,6 @@ folder, by whom is not published: the folder counts, and the log says how many d
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -41,27 +40,20 @@ class Row:
     """One face; its image is not read yet.
 
     Attributes:
-        copy: the face in its copy.
+        id: of the face in its copy.
+        expression: index into `face.EXPRESSIONS`.
+        source: what the expression is from, for errors.
+        image: its file.
     """
 
-    copy: copies.Face
-
-    @property
-    def id(self) -> str:
-        return self.copy.id
+    id: str
+    expression: int
+    source: str
+    image: epath.Path
 
     @property
     def key(self) -> str:
-        return self.copy.id
-
-    @property
-    def expression(self) -> int:
-        """Index into `face.EXPRESSIONS`."""
-        return self.copy.label
-
-    @property
-    def source(self) -> str:
-        return self.copy.source
+        return self.id
 
     def face(self) -> dict:
         """The features of the face: its image; landmarks, valence and arousal are NaN.
@@ -69,7 +61,7 @@ class Row:
         Raises:
             ValueError: the image does not decode.
         """
-        image = stored_image.load_image(self.copy.image, named_by=self.source, upright=True)
+        image = stored_image.load_image(self.image, named_by=self.source, upright=True)
         data = image.encoded
         return {
             "image": data if isinstance(data, bytes) else face.to_jpeg(data),
@@ -77,23 +69,6 @@ class Row:
             "valence": np.float32(np.nan),
             "arousal": np.float32(np.nan),
         }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The faces of one split.
-
-    Attributes:
-        faces: sorted by id.
-    """
-
-    faces: Sequence[copies.Face]
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def __iter__(self) -> Iterator[Row]:
-        return (Row(copy=one) for one in self.faces)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +81,7 @@ class Copy:
     """
 
     layout: str
-    splits: dict[str, Rows]
+    splits: dict[str, list[Row]]
 
 
 def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
@@ -146,10 +121,14 @@ def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
             _compare_table(folder / _TABLE, copy=copy)
     faces = copies.with_validation(copy.faces)
     splits = {
-        split: Rows(faces=[one for one in faces if one.split == split])
+        split: [_row(one) for one in faces if one.split == split]
         for split in ("train", "validation", "test")
     }
     return Copy(layout=copy.layout, splits={name: rows for name, rows in splits.items() if rows})
+
+
+def _row(one: copies.Face) -> Row:
+    return Row(id=one.id, expression=one.label, source=one.source, image=one.image)
 
 
 def _compare_table(path: epath.Path, *, copy: copies.Copy):
