@@ -10,7 +10,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from typing import Any, TypeVar
@@ -141,19 +140,12 @@ class _Worker:
 
 
 def _serve(pipe, start, task) -> None:
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     start()
-    while True:
-        items = pipe.recv()
-        try:
-            answer = task(items)
-        except Exception as error:
-            answer = error
-        pipe.send(answer)
-
-
-def _die_with_parent() -> None:
-    # A killed parent cannot stop its workers.
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
+    with contextlib.suppress(EOFError):  # its parent is gone, in whatever way
+        while True:
+            items = pipe.recv()
+            try:
+                answer = task(items)
+            except Exception as error:
+                answer = error
+            pipe.send(answer)
