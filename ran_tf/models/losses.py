@@ -93,7 +93,7 @@ def visibility_loss(
     Example:
       >>> weights, covered = np.float32([[0.5, 0.25, 0.25]]), np.float32([[0.5, 1.0, 0.0]])
       >>> float(ran_tf.visibility_loss(weights, covered)[0])
-      1.1202...
+      1.1218...
     """
     checks.check_choice("kind", kind, vocabulary.VISIBILITY_LOSSES)
     weights, covered = (ops.cast(value, "float32") for value in (weights, covered))
