@@ -382,10 +382,10 @@ def test_large_images_are_not_held_together(from_workdir, known_faces, monkeypat
 
 
 @pytest.mark.large
-def test_the_readmes_photo(tmp_path):
+def test_the_first_photo_of_the_documentation(tmp_path):
     """Its commands print what it says, and leave the picture."""
     pytest.importorskip("skimage")
-    text = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "index.md").read_text()
     commands, said = re.search(
         r"```sh\n([^`]*--align --annotate[^`]*)```\s+```text\n(.*?)```", text, re.S
     ).groups()

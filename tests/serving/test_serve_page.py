@@ -1,4 +1,4 @@
-"""The README's section "Serve", taken out of it and run."""
+"""The commands and the client of docs/guides/serve.md, taken out of it and run."""
 
 import json
 import os
@@ -20,18 +20,17 @@ from ran_tf.serving import service
 from tests.fixtures import rest_server
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Where TensorFlow Serving listens, as do the README's clients.
+# Where TensorFlow Serving listens, as do the page's clients.
 PORTS = {"gRPC": 8500, "REST": 8501}
 
 
-def section() -> str:
-    text = (ROOT / "README.md").read_text()
-    return re.search(r"^## Serve\n(.*?)^## ", text, re.S | re.M)[1]
+def page() -> str:
+    return (ROOT / "docs" / "guides" / "serve.md").read_text()
 
 
 def the_block(kind: str, part: str) -> str:
-    """The fenced block of the section that is in a language and has a part in it."""
-    blocks = re.findall(rf"^```{kind}\n(.*?)^```", section(), re.S | re.M)
+    """The fenced block of the page that is in a language and has a part in it."""
+    blocks = re.findall(rf"^```{kind}\n(.*?)^```", page(), re.S | re.M)
     (block,) = (block for block in blocks if part in block)
     return block
 
@@ -68,12 +67,12 @@ def ask_by_curl(folder: pathlib.Path, *, port: int = PORTS["REST"]) -> np.ndarra
 
 
 def ask_by_grpc(capsys, *, port: int = PORTS["gRPC"]) -> np.ndarray:
-    """The probabilities, f32[n], that the client of the README prints; in the face's folder."""
+    """The probabilities, f32[n], that the client of the page prints; in the face's folder."""
     pytest.importorskip("tensorflow_serving")
     client = the_block("py", "grpc")
     assert client.count(f'"127.0.0.1:{PORTS["gRPC"]}"') == 1
     capsys.readouterr()
-    exec(compile(client.replace(str(PORTS["gRPC"]), str(port)), "README.md", "exec"), {})
+    exec(compile(client.replace(str(PORTS["gRPC"]), str(port)), "serve.md", "exec"), {})
     rows = capsys.readouterr().out
     return np.array(json.loads(re.sub(r"(?<=[\d.])\s+(?=\d)", ",", rows))[0])
 
@@ -101,7 +100,7 @@ def test_curl_and_the_grpc_client_are_answered(small_export, tmp_path, monkeypat
 
 
 @pytest.mark.large
-def test_the_section_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
+def test_the_page_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
     """Every line as it is printed, on its ports, with our server in Docker's place."""
     for port in PORTS.values():
         with socket.socket() as free:
@@ -113,11 +112,11 @@ def test_the_section_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
     assert docker.startswith("docker run ")
     model = re.search(r"--model=(\S+)", export)[1]
     assert "differs from the model by at most" in run_shell(export, folder=tmp_path)
-    assert "`--check=EXPORT_DIR [--model=PRESET]`" in section()
+    assert "`--check=EXPORT_DIR [--model=PRESET]`" in page()
     for flags in ("--check=export", f"--check=export --model={model}"):
         said = run_shell(f"python -m ran_tf.launch.export {flags}", folder=tmp_path)
         assert "reloaded without Keras" in said
-    serve = re.search(r"`(python -m ran_tf\.launch\.serve [^`]*)`", section())[1]
+    serve = re.search(r"`(python -m ran_tf\.launch\.serve [^`]*)`", page())[1]
     with subprocess.Popen(
         [sys.executable, *serve.split()[1:]],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
