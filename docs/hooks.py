@@ -67,7 +67,10 @@ def on_files(files, config):
     if str(ROOT) not in sys.path:  # MkDocs takes back what hooks change when they are loaded
         sys.path.insert(0, str(ROOT))
     for page, path in OUTSIDE.items():
-        files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
+        text = (ROOT / path).read_text()
+        # A heading of their own, without which MkDocs takes a first line "AffectNet: ..." for data.
+        head = "" if text.startswith("# ") else f"# {pathlib.Path(page).stem}\n\n"
+        files.append(File.generated(config, page, content=head + text))
     for name in PAGES:
         files.append(File.generated(config, f"reference/{name}.md", content=_api(name)))
     files.append(File.generated(config, "reference/commands.md", content=_commands()))
@@ -82,8 +85,6 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     uri = page.file.src_uri
-    if uri.startswith("datasets/") and not markdown.startswith("# "):
-        markdown = f"# {pathlib.Path(uri).stem}\n\n{markdown}"
     markdown = re.sub(r"```math\n(.*?)```", _formula, markdown, flags=re.S)
     here = posixpath.dirname(OUTSIDE.get(uri, f"docs/{uri}"))
     return re.sub(r"(?<!!)\[([^][]*)\]\(([^)#:\s]+)(#[^)]*)?\)", _link(uri, here, files), markdown)
