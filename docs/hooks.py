@@ -115,15 +115,12 @@ def _formula(found: re.Match) -> str:
 
 def _homes() -> dict[str, str]:
     """Public names, with the modules that define them."""
-    stub = ROOT / "ran_tf" / "__init__.pyi"
-    if stub.exists():
-        return {
-            alias.name: f"ran_tf.{node.module}"
-            for node in ast.walk(ast.parse(stub.read_text()))
-            if isinstance(node, ast.ImportFrom) and node.level == 1
-            for alias in node.names
-        }
-    return importlib.import_module("ran_tf")._HOMES
+    return {
+        alias.name: f"ran_tf.{node.module}"
+        for node in ast.walk(ast.parse((ROOT / "ran_tf" / "__init__.pyi").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for alias in node.names
+    }
 
 
 def _api(name: str) -> str:
