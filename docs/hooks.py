@@ -42,6 +42,11 @@ OUTSIDE = {
 PAGES = {
     "inference": ("Predictions", ("inference",), ()),
     "data": ("Datasets", ("data", "vocabulary"), ("ran_tf.data.load.Data",)),
+    "faces": (
+        "Faces in photos",
+        ("faces",),
+        ("ran_tf.faces.detect.Face", "ran_tf.faces.folder.Summary"),
+    ),
     "networks": ("Networks and losses", ("models",), ()),
     "regions": ("Regions", ("regions",), ()),
     "training": (
@@ -52,13 +57,17 @@ PAGES = {
     "evaluation": (
         "Evaluation",
         ("evaluation",),
-        ("ran_tf.evaluation.results.Subset", "ran_tf.evaluation.results.Difference"),
+        (
+            "ran_tf.evaluation.results.Subset",
+            "ran_tf.evaluation.results.Difference",
+            "ran_tf.evaluation.robustness.robustness.RobustnessReport",
+        ),
     ),
     "weights": ("Weights and exports", ("weights", "exports"), ("ran_tf.weights.card.ModelCard",)),
     "extending": (
         "What you may add",
         ("registry",),
-        ("ran_tf.faces.detect.Face", "ran_tf.faces.detect.DetectorConfig"),
+        (),
     ),
 }
 
