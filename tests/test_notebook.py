@@ -197,7 +197,7 @@ def test_batches_of_a_users_own_need_neither_card_nor_mask():
 def test_what_ships_is_listed():
     listed = ran_tf.presets()
     folder = pathlib.Path(ran_tf.__file__).parent / "presets"
-    assert set(listed) == {path.parent.name for path in folder.glob("*/card.json")}
+    assert set(listed) == {path.parent.name for path in folder.glob("*/*.safetensors")}
     assert all("\n" not in line and "8 classes" in line for line in listed.values())
 
 
