@@ -39,9 +39,8 @@ def training_display():
         nonlocal logged
         epoch = f"{report.epoch}/{report.epochs}"
         numbers = (
-            f"loss {report.means['loss']:.3f} (ce {report.means['cross_entropy']:.3f}, "
-            f"rb {report.means['region_loss']:.4f}) acc {report.means['accuracy']:.1%} "
-            f"{report.faces_per_second:.0f} faces/s"
+            f"loss {report.means['loss']:.3f} ({meter.terms_line(report.means)}) "
+            f"acc {report.means['accuracy']:.1%} {report.faces_per_second:.0f} faces/s"
         )
         if report.step == 1:
             bar.reset(task)

@@ -23,10 +23,15 @@ def epoch_line(row: dict) -> str:
             f"ce {row['validation_cross_entropy']:.4f}, "
         )
     return (
-        f"epoch {row['epoch']} done: loss {row['loss']:.4f} "
-        f"(ce {row['cross_entropy']:.4f}, rb {row['region_loss']:.4f}) "
+        f"epoch {row['epoch']} done: loss {row['loss']:.4f} ({terms_line(row)}) "
         f"acc {row['accuracy']:.2%}, {validated}{row['faces_per_second']:.0f} faces/s"
     )
+
+
+def terms_line(means: dict) -> str:
+    """The losses that runs have, for people."""
+    text = f"ce {means['cross_entropy']:.4f}, rb {means['region_loss']:.4f}"
+    return text + (f", visibility {means['visibility']:.4f}" if "visibility" in means else "")
 
 
 @dataclasses.dataclass(frozen=True)
