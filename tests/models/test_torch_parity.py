@@ -73,7 +73,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# One of each form and block of ResNet; the others differ in depth or size.
+QUICK = ("18 softmax 6", "18 without relation", "50 sigmoid 6")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[] if c in QUICK else pytest.mark.large) for c in CASES]
+)
 def test_outputs_agree(case, tmp_path):
     backbone, form, k, size = CASES[case]
     inputs = make_inputs(faces=2, k=k, size=size)
@@ -119,7 +125,7 @@ def relative_error(actual, expected) -> float:
     ("backbone", "attention", "training", "shift"),
     [
         ("resnet18", "softmax", False, 0),
-        ("resnet18", "sigmoid", True, 0),
+        pytest.param("resnet18", "sigmoid", True, 0, marks=pytest.mark.large),
         ("resnet18", "softmax", True, 8),
         pytest.param("resnet50", "sigmoid", False, 8, marks=pytest.mark.large),
         pytest.param("resnet34", "sigmoid", True, 0, marks=pytest.mark.large),
