@@ -16,7 +16,13 @@ from ran_tf import registry
 EXAMPLES = [name for name in ran_tf.__all__ if callable(getattr(ran_tf, name))]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name",
+    [  # These two train: what they call is trained with by other tests, on a smaller network.
+        pytest.param(name, marks=pytest.mark.large if name in ("ablate", "train") else [])
+        for name in EXAMPLES
+    ],
+)
 def test_the_example_runs(name, synthetic_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "DATA_DIR", synthetic_dir)
     monkeypatch.chdir(tmp_path)

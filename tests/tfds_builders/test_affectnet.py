@@ -85,7 +85,7 @@ def test_five_landmarks_are_sorted_by_where_they_are_in_the_image():
 def test_the_original_release_gives_faces_cut_out_and_joined_to_the_lists(
     tmp_path, caplog, original, num_classes
 ):
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         builder = build(original, tmp_path / "out", config=f"original_{num_classes}")
     for split in files.EXPRESSIONS:
         found = examples(builder, split)
@@ -175,7 +175,7 @@ def test_an_exif_orientation_does_not_turn_the_face_under_its_box(tmp_path):
 @pytest.mark.parametrize("num_classes", [7, 8])
 def test_the_numbered_release_has_no_subsets_and_says_so(tmp_path, caplog, numbered, num_classes):
     files.write_lists(numbered)  # even where the lists are there: they name other files
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         builder = build(numbered, tmp_path / "out", config=f"numbered_{num_classes}")
     for split, folder in files.FOLDERS.items():
         found = examples(builder, split)

@@ -23,7 +23,7 @@ def test_a_beam_pipeline_makes_the_same_examples(tmp_path, caplog, config):
     pytest.importorskip("apache_beam", reason=reason)
     raw = files.write_lists(files.write_original(files.write_numbered(tmp_path / "raw")))
     plain = build(raw, tmp_path / "plain", config=config)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         piped = build(raw, tmp_path / "beam", config=config, beam_runner="DirectRunner")
     assert piped._use_beam and not plain._use_beam
     assert piped.info.splits.total_num_examples > 0
