@@ -33,10 +33,12 @@ def faces():
 
 INSIDE = np.array([(0, 0, 1, 1), (0.1, 0.2, 0.6, 0.9), (0.5, 0.5, 0.55, 0.6)], np.float32)
 OUTSIDE = np.array([(0, 0, 1, 1), (-0.3, -0.1, 0.5, 0.4), (0.6, 0.7, 1.4, 1.2)], np.float32)
+# On the right and below alone: none of them is seen by its negative side.
+BEYOND = np.array([(0, 0, 1, 1), (0.6, 0.7, 1.4, 1.2), (0.2, 0.3, 0.7, 1.1)], np.float32)
 
 
 @pytest.mark.parametrize("portable", [False, True])
-@pytest.mark.parametrize("boxes", [INSIDE, OUTSIDE], ids=["inside", "outside"])
+@pytest.mark.parametrize("boxes", [INSIDE, OUTSIDE, BEYOND], ids=["inside", "outside", "beyond"])
 @pytest.mark.parametrize("size", [(9, 11), (26, 34), (1, 1)])
 def test_crops_equal_the_oracle(faces, boxes, size, portable):
     crops = ran_tf.crop_regions(faces, boxes, size=size, portable=portable)

@@ -27,7 +27,7 @@ def write(report: dict, out: str | os.PathLike) -> None:
     """Writes robustness.json (last), robustness.md and covered.png.
 
     Args:
-      report: from `robustness.build_report`.
+      report: from `trials.build_report`.
       out: directory, made if absent.
     """
     out = pathlib.Path(out).expanduser()
