@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
+from ran_tf.augment.draws import signed
+
 # How far a drawing reaches beyond the face on all sides, fraction of the face's side.
 MARGIN = 0.25
 # Largest relative change of a drawing's size, and of its brightness.
@@ -44,13 +46,9 @@ def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shif
     there = ops.cast(draw("chance") < chance, "float32")[:, None, None, None]
     opacity = painted[..., 3:] / 255.0 * there
     colour = _in_colours_of(image, painted, skin=facts[:, 5])
-    gain = (1.0 + _signed(draw("gain")) * _GAIN)[:, None, None, None]
+    gain = (1.0 + signed(draw("gain")) * _GAIN)[:, None, None, None]
     colour = ops.minimum(colour * gain * there, 255.0 * opacity)
     return {"image": image * (1.0 - opacity) + colour, "opacity": opacity[..., 0]}
-
-
-def _signed(draw):
-    return 2.0 * draw - 1.0
 
 
 def _places(sides, draw: Callable, *, facts, side: int, matrix, shift):
@@ -65,7 +63,7 @@ def _places(sides, draw: Callable, *, facts, side: int, matrix, shift):
     centre_x, centre_y, wander_x, wander_y, turn = (facts[:, i, None, None] for i in range(5))
 
     def drawn(name):
-        return _signed(draw(name))[:, None, None]
+        return signed(draw(name))[:, None, None]
 
     # From the point that the drawing turns about, in fractions of the face.
     x = x / width + 0.5 - centre_x - drawn("shift_x") * wander_x

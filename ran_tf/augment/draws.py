@@ -34,6 +34,11 @@ def make_draw(keys) -> Callable:
     return draw
 
 
+def signed(draw):
+    """Numbers uniform in 0..1 as numbers uniform in -1..1."""
+    return 2.0 * draw - 1.0
+
+
 def _mix(x):
     for bits, factor in ((16, _FIRST), (15, _SECOND)):
         x = ops.bitwise_xor(x, _shift(x, bits)) * np.uint32(factor).astype(np.int32)

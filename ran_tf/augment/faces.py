@@ -12,6 +12,7 @@ from keras import ops
 
 from ran_tf import registry
 from ran_tf.augment import cover, flaws, occlude
+from ran_tf.augment.draws import signed
 from ran_tf.config import AugmentConfig
 
 # Occluders that a face may get, each with the probability `erase`.
@@ -79,24 +80,20 @@ def _under(draw: Callable, use: str) -> Callable:
     return lambda name, *count: draw(f"{use}/{name}", *count)
 
 
-def _signed(draw):
-    return 2.0 * draw - 1.0
-
-
 def _face_to_source(draw: Callable, *, config: AugmentConfig):
     """The affine map from a new face to its source, about the centre, in units of pixels or sides.
 
     Returns:
       matrix f32[b, 2, 2] acting on (x, y), shift f32[b, 2] as fractions of the sides.
     """
-    angle = _signed(draw("angle")) * math.radians(config.rotate)
-    zoom = 1.0 / (1.0 + _signed(draw("scale")) * config.scale)
+    angle = signed(draw("angle")) * math.radians(config.rotate)
+    zoom = 1.0 / (1.0 + signed(draw("scale")) * config.scale)
     mirror = ops.where(draw("flip") < 0.5, -1.0, 1.0) if config.flip else ops.ones_like(angle)
     cos, sin = zoom * ops.cos(angle), zoom * ops.sin(angle)
     matrix = ops.stack(
         [ops.stack([mirror * cos, mirror * sin], axis=-1), ops.stack([-sin, cos], axis=-1)], axis=1
     )
-    shift = ops.stack([_signed(draw("shift_x")), _signed(draw("shift_y"))], axis=-1) * config.shift
+    shift = ops.stack([signed(draw("shift_x")), signed(draw("shift_y"))], axis=-1) * config.shift
     return matrix, shift
 
 
@@ -142,7 +139,7 @@ def _move_boxes(boxes, matrix, shift, *, aspect: float):
 
 
 def _relight(image, draw, *, strength: float):
-    contrast = (1.0 + _signed(draw("contrast")) * strength)[:, None, None, None]
-    brightness = (_signed(draw("brightness")) * strength * 255.0)[:, None, None, None]
+    contrast = (1.0 + signed(draw("contrast")) * strength)[:, None, None, None]
+    brightness = (signed(draw("brightness")) * strength * 255.0)[:, None, None, None]
     mean = ops.mean(image, axis=(1, 2, 3), keepdims=True)
     return ops.clip((image - mean) * contrast + mean + brightness, 0.0, 255.0)
