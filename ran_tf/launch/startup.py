@@ -70,13 +70,22 @@ def errors_only():
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow as others do, and wraps its loading; once."""
+    """Finds TensorFlow as others do, and wraps its loading.
+
+    It stays: others look for TensorFlow (etils does) before they import it.
+    """
+
+    def __init__(self):
+        self._looking = False
 
     def find_spec(self, name, path, target=None):
-        if name != "tensorflow":
+        if name != "tensorflow" or self._looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._looking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._looking = False
         if spec is None or os.environ.get(LEVEL) == "0":
             return spec
         loader: Any = spec.loader

@@ -210,7 +210,9 @@ def test_what_tensorflow_says_before_it_aborts_is_shown():
 
 @pytest.mark.parametrize("level", [None, "0"])
 def test_a_command_starts_without_tensorflows_words(level):
-    code = "import ran_tf.launch, tensorflow as tf; tf.zeros(1) + 1"
+    # Others look whether it is there before they import it.
+    look = "import importlib.util; importlib.util.find_spec('tensorflow'); "
+    code = f"import ran_tf.launch; {look}import tensorflow as tf; tf.zeros(1) + 1"
     environment = {k: v for k, v in os.environ.items() if k != startup.LEVEL}
     done = subprocess.run(
         [sys.executable, "-c", code],
