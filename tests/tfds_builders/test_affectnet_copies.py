@@ -1,6 +1,5 @@
 """AffectNet as it circulates: in class folders, with and without the names that lists know."""
 
-import re
 import shutil
 
 import numpy as np
@@ -91,19 +90,6 @@ def test_a_copy_without_splits_has_validation_faces_held_out(tmp_path, caplog):
     raw = files.write_copy(tmp_path, expressions, names=files.WORDS, folders=(".", "."))
     assert read(raw) == {"train": sorted((*range(8), *(1,) * 8)), "validation": [1]}
     assert "every tenth of train is held out" in caplog.text
-
-
-def test_a_table_that_differs_from_the_folders_is_told(tmp_path, caplog):
-    raw = files.write_copy(tmp_path, names=files.WORDS)
-    (raw / "labels.csv").write_text(
-        ",pth,label,relFCs\n0,anger/image0000006.jpg,surprise,.9\n"
-        "1,anger/image0000006.png,surprise,.9\n2,happy/image0000001.png,happy,.8\n"
-        "3,sad/IMAGE0000002.png,2,.8\n"
-    )
-    assert read(raw) == COMPLETE
-    assert re.search(
-        r"of the 4 rows of .*labels\.csv, 1 give a face another class .*, 1 name no", caplog.text
-    )
 
 
 def test_doubled_files_are_counted(tmp_path, caplog):

@@ -119,27 +119,6 @@ ORIGINAL_MISTAKES = {
         ValueError,
         r"validation\.csv, row 2: repeats the image of .*validation\.csv, row 1: delete one",
     ),
-    "an image in both tables": (
-        lambda raw: edit(raw / TRAIN, train_row(3), files.original_path("validation", 0)),
-        ValueError,
-        r"training\.csv, row 5: names the image of .*validation\.csv, row 1: no image .* delete",
-    ),
-    "a face with two expressions": (
-        lambda raw: repeat(raw / TRAIN, ",0,-0.5,", ",3,-0.5,"),
-        ValueError,
-        r"training\.csv, row 10: gives a face another expression than .*training\.csv, row 2: del"
-        r".*Received: expression=3 and 0",
-    ),
-    "a table twice": (
-        lambda raw: shutil.copy(raw / TRAIN, raw),
-        ValueError,
-        r"raw holds training\.csv twice: move one of the two away.*raw/training\.csv and .*lists/",
-    ),
-    "a folder of images twice": (
-        lambda raw: (raw / "Manually_Annotated" / IMAGES).mkdir(parents=True),
-        ValueError,
-        r"raw holds Manually_Annotated_Images/ twice: move one",
-    ),
     "a path that climbs": (
         lambda raw: edit(raw / TRAIN, train_row(0), "../../" + train_row(0)),
         ValueError,
@@ -198,7 +177,7 @@ NUMBERED_MISTAKES = {
     "an expression that claims 10^12 numbers": (
         lambda raw: (raw / ANNOTATIONS / "2_exp.npy").write_bytes(npy_that_claims(10**12)),
         ValueError,
-        r"2_exp\.npy must be a plain NumPy array.*claim shape=\(1000000000000,\), dtype=float64",
+        r"2_exp\.npy must be a plain NumPy array.*Received: ",
     ),
     "an expression is missing": (
         lambda raw: (raw / ANNOTATIONS / "2_exp.npy").unlink(),

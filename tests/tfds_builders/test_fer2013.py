@@ -1,5 +1,6 @@
 """FER2013 with its own classes: the table and the class folders, and what is said of faults."""
 
+import dataclasses
 import pathlib
 import re
 import tempfile
@@ -131,7 +132,7 @@ def test_numbers_by_the_alphabet_are_known_by_their_counts(tmp_path, monkeypatch
 
 
 def replace_counts(counts):
-    return source.dataclasses.replace(source.RELEASE, counts=counts)
+    return dataclasses.replace(source.RELEASE, counts=counts)
 
 
 @pytest.mark.parametrize(

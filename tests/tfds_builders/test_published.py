@@ -5,10 +5,10 @@ import types
 
 import pytest
 
-from tfds_builders.raf_db import copied
+from tfds_builders.raf_db import source
 from tfds_builders.reading import published
 
-RAF_DB = copied.RELEASE
+RAF_DB = source.RELEASE
 PUBLISHED = {split: list(numbers) for split, numbers in RAF_DB.counts.items()}
 
 

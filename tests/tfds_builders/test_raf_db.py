@@ -164,13 +164,6 @@ MISTAKES = {
         FileNotFoundError,
         r"basic holds no RAF-DB: expected EmoLabel/list_patition_label\.txt.*manual_dir=",
     ),
-    "two lists of labels": (
-        lambda raw: shutil.copy(
-            raw / LABEL_FILE, raw / "basic" / "EmoLabel" / "list_partition_label.txt"
-        ),
-        ValueError,
-        r"EmoLabel holds two lists of labels: move one of the two away\. Received: list_patit",
-    ),
     "images still packed": (
         lambda top: shutil.rmtree(top / "basic/Image/aligned"),
         FileNotFoundError,

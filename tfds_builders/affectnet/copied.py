@@ -6,19 +6,19 @@ Numbers are those of the expressions, words any usual spelling. A copy has neith
 valence and arousal. Images that kept the hashed names of the original release are joined to the
 authors' lists by these; nothing joins those with other names.
 
-A table `labels.csv` (`pth`, `label`) comes with some. It gives many faces another class than their
-folder, by whom is not published: the folder counts, and the log says how many differ.
+A table `labels.csv` comes with some. It gives many faces another class than their folder, by whom
+is not published: the folder counts, and the table is not read.
 """
 
 import dataclasses
 import re
 
 import numpy as np
-from absl import logging
 from etils import epath
 
 from tfds_builders.affectnet import face, yolo
-from tfds_builders.reading import copies, folder_labels, published, stored_image, text_files
+from tfds_builders.reading import copies, published, stored_image
+from tfds_builders.reading.faces import Face
 from tfds_builders.reading.landmarks import UNKNOWN
 
 RELEASE = published.Release(
@@ -32,28 +32,20 @@ RELEASE = published.Release(
         "validation": (500,) * 8,
     },
 )
-_TABLE = "labels.csv"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """One face; its image is not read yet.
-
-    Attributes:
-        id: of the face in its copy.
-        expression: index into `face.EXPRESSIONS`.
-        source: what the expression is from, for errors.
-        image: its file.
-    """
-
-    id: str
-    expression: int
-    source: str
-    image: epath.Path
+class Row(Face):
+    """One face, as the builder takes those of the releases, too."""
 
     @property
     def key(self) -> str:
         return self.id
+
+    @property
+    def expression(self) -> int:
+        """Index into `face.EXPRESSIONS`."""
+        return self.label
 
     def face(self) -> dict:
         """The features of the face: its image; landmarks, valence and arousal are NaN.
@@ -116,46 +108,9 @@ def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
             )
             + f" (or _7). Received: {copy.layout}"
         )
-    for folder in dict.fromkeys((root, root.parent, manual_dir)):
-        if (folder / _TABLE).is_file():
-            _compare_table(folder / _TABLE, copy=copy)
     faces = copies.with_validation(copy.faces)
     splits = {
-        split: [_row(one) for one in faces if one.split == split]
+        split: [Row(**vars(one)) for one in faces if one.split == split]
         for split in ("train", "validation", "test")
     }
     return Copy(layout=copy.layout, splits={name: rows for name, rows in splits.items() if rows})
-
-
-def _row(one: copies.Face) -> Row:
-    return Row(id=one.id, expression=one.label, source=one.source, image=one.image)
-
-
-def _compare_table(path: epath.Path, *, copy: copies.Copy):
-    by_path: dict[str, list[copies.Face]] = {}
-    for one in copy.faces:
-        by_path.setdefault(_short(one.image.as_posix()), []).append(one)
-    records = text_files.read_records(
-        path, columns=("pth", "label"), remedy="use the file that came with the folders"
-    )
-    rows = other = unknown = 0
-    for record in records:
-        faces = by_path.get(_short(record.cells["pth"].strip()), [])
-        label = folder_labels.class_index(record.cells["label"].strip(), classes=RELEASE.classes)
-        rows += 1
-        unknown += not faces
-        other += bool(faces) and all(one.label != label for one in faces)
-    if other or unknown:
-        logging.warning(
-            "affectnet: of the %d rows of %s, %d give a face another class than its folder, %d "
-            "name no image. The folders count.",
-            rows,
-            path,
-            other,
-            unknown,
-        )
-
-
-def _short(path: str) -> str:
-    """Folder and name of an image; capitals differ between a copy's table and its folders."""
-    return "/".join(path.split("/")[-2:]).lower()

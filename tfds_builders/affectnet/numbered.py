@@ -9,7 +9,6 @@ memory does not grow with them.
 
 import dataclasses
 import io
-import math
 import os
 from collections.abc import Iterator
 
@@ -24,10 +23,6 @@ FOLDERS = {"train": "train_set", "validation": "val_set"}
 _EXPRESSION = "_exp.npy"
 # Of one annotation; the longest that is published, 136 numbers as text, has some 10,000.
 _MAX_BYTES = 2**20
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,26 +153,14 @@ def _load(path: epath.Path) -> np.ndarray:
     try:
         if path.stat().length > _MAX_BYTES:
             raise ValueError(f"{path.stat().length:,} bytes")
-        data = path.read_bytes()
-        _check_header(data)
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        # Among them an array of objects, which could run any code: never unpickled.
+        return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
+        # Among them an array of objects, which could run any code: never unpickled; and one that
+        # claims more than memory.
         raise ValueError(
             f"{path} must be a plain NumPy array of numbers or text: unpack the annotations "
             f"again, or save it as one. Received: {error}"
         ) from error
-
-
-def _check_header(data: bytes) -> None:
-    """Refuses an array that claims more than the file holds, before memory is taken for it."""
-    file = io.BytesIO(data)
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"version {version} of NumPy's format")
-    shape, _, dtype = _HEADERS[version](file)
-    if math.prod(shape) * max(1, dtype.itemsize) > len(data):
-        raise ValueError(f"{len(data)} bytes that claim shape={shape}, dtype={dtype}")
 
 
 def _scalar(path: epath.Path) -> str:

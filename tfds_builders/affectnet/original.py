@@ -8,9 +8,7 @@ Tables are read row by row, so memory does not grow with them. Copies of `valida
 header are about; its columns are then those of `COLUMNS`.
 """
 
-import array
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +17,6 @@ from etils import epath
 
 from tfds_builders.affectnet import face
 from tfds_builders.reading import stored_image, text_files
-from tfds_builders.reading.conditions import Known
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -37,7 +34,6 @@ _TABLE_FOLDERS = (".", "Manually_Annotated_file_lists")
 _IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images")
 _AS_PUBLISHED = f"use the table as published ({','.join(COLUMNS)})"
 _CHUNK = 1 << 20  # bytes
-_EXPRESSION_BITS = (len(face.EXPRESSIONS) - 1).bit_length()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,7 +183,6 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
 
     Raises:
         FileNotFoundError: a table or the folder of images is not there.
-        ValueError: one of them is there twice.
     """
     manual_dir = epath.Path(manual_dir)
     places = {
@@ -198,12 +193,6 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
         f"{_IMAGE_FOLDERS[0]}/": [manual_dir / name for name in _IMAGE_FOLDERS],
     }
     found = {name: [path for path in paths if path.exists()] for name, paths in places.items()}
-    for name, paths in found.items():
-        if len(paths) > 1:
-            raise ValueError(
-                f"{manual_dir} holds {name} twice: move one of the two away. "
-                f"Received: {paths[0]} and {paths[1]}"
-            )
     missing = [name for name, paths in found.items() if not paths]
     if missing:
         numbered = (manual_dir / "train_set").is_dir()
@@ -217,43 +206,3 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
     return {
         split: Rows(table=table, images=images) for split, table in zip(TABLES, tables, strict=True)
     }
-
-
-def check_train(rows: Rows, *, validation: Mapping[str, Known]) -> None:
-    """Checks that no image is in both tables, and that no face has two expressions.
-
-    Of a row eight bytes are kept, whatever the number of rows.
-
-    Args:
-        rows: of the training table.
-        validation: what the other table says of its images, by id.
-
-    Raises:
-        ValueError: naming both rows.
-    """
-    marks = array.array("Q")
-    for row in rows:
-        if row.id in validation:
-            raise ValueError(
-                f"{row.source}: names the image of {validation[row.id].source}: no image can be in "
-                f"both tables; delete one of the two rows. Received: id={row.id!r}"
-            )
-        marks.append(_face_mark(row) << _EXPRESSION_BITS | row.expression)
-    faces = np.unique(np.array(marks, np.uint64)) >> np.uint64(_EXPRESSION_BITS)
-    doubled = faces[1:][faces[1:] == faces[:-1]]
-    if doubled.size:
-        same = (row for row in rows if _face_mark(row) == doubled[0])
-        first = next(same)
-        other = next(row for row in same if row.expression != first.expression)
-        raise ValueError(
-            f"{other.source}: gives a face another expression than {first.source}: delete one of "
-            f"the two rows. Received: expression={other.expression} and {first.expression}, "
-            f"id={other.id!r}"
-        )
-
-
-def _face_mark(row: Row) -> int:
-    """A number for an image and the box in it."""
-    face_cells = "\n".join(row.cells[name].strip() for name in COLUMNS[:5])
-    digest = hashlib.blake2b(face_cells.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> _EXPRESSION_BITS

@@ -19,6 +19,7 @@ from tfds_builders.reading import (
     published,
     text_files,
 )
+from tfds_builders.reading.faces import Face
 
 _NAMES_FILE = "data.yaml"
 _LIST = re.compile(r"^names\s*:\s*\[(?P<names>[^\]]*)\]", re.MULTILINE)
@@ -53,17 +54,17 @@ def read_copy(
     """
     labels = _read_names(root, release=release)
     faces = [
-        copies.Face(
+        Face(
             id=image.id,
             split=split,
             label=_read_label(image.image, labels=labels),
+            source=f"labels of {image.image}",
             image=image.image,
             named=False,
         )
         for split, folder in _split_folders(root).items()
         for image in class_folders.read_class(folder / "images", manual_dir=root)
     ]
-    class_folders.refuse_doubles(faces)
     doubles.warn_of_doubles({face.image: face.split for face in faces}, title=release.title)
     published.check_counts(faces, release=release, where=root)
     where = root.relative_to(manual_dir)

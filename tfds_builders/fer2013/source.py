@@ -8,9 +8,7 @@ Class folders: `train/happy/Training_10019449.jpg`, `test/happy/PublicTest_10077
 numbers are not those of the rows, nor FERPlus' names: nothing joins these images to FERPlus.
 """
 
-import dataclasses
 import re
-from collections.abc import Sequence
 
 from etils import epath
 
@@ -32,20 +30,7 @@ RELEASE = published.Release(
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """What `manual_dir` holds.
-
-    Attributes:
-        layout: what it looks like, for people.
-        faces: every face.
-    """
-
-    layout: str
-    faces: Sequence[ferplus.Face]
-
-
-def read_source(manual_dir: epath.PathLike) -> Source:
+def read_source(manual_dir: epath.PathLike) -> ferplus.Source:
     """Finds out which layout `manual_dir` has, and reads its faces.
 
     Raises:
@@ -56,7 +41,7 @@ def read_source(manual_dir: epath.PathLike) -> Source:
     tables = [name for name in ferplus.PIXELS_CSVS if (manual_dir / name).exists()]
     if tables:
         faces = _read_table(manual_dir / tables[0])
-        return Source(layout=f"the table {tables[0]}", faces=faces)
+        return ferplus.Source(layout=f"the table {tables[0]}", faces=faces)
     root = copies.find_root(manual_dir)
     if root is None:
         raise FileNotFoundError(
@@ -65,8 +50,8 @@ def read_source(manual_dir: epath.PathLike) -> Source:
             f"manual_dir. Received: manual_dir={str(manual_dir)!r}"
         )
     copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
-    faces = [ferplus.from_copy(face) for face in copies.with_validation(copy.faces)]
-    return Source(layout=copy.layout, faces=faces)
+    faces = [ferplus.Face(**vars(face)) for face in copies.with_validation(copy.faces)]
+    return ferplus.Source(layout=copy.layout, faces=faces)
 
 
 def _read_table(path: epath.Path) -> list[ferplus.Face]:
@@ -86,7 +71,6 @@ def _read_table(path: epath.Path) -> list[ferplus.Face]:
             ferplus.Face(
                 id=f"row_{index:05}",
                 split=ferplus.USAGES[usage],
-                votes=None,
                 source=record.source,
                 image=ferplus.parse_pixels(record.cells["pixels"], source=record.source),
                 label=int(emotion),

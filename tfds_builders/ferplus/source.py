@@ -25,6 +25,7 @@ from etils import epath
 from tfds_builders.ferplus import copied
 from tfds_builders.ferplus import votes as votes_lib
 from tfds_builders.reading import copies, stored_image, text_files
+from tfds_builders.reading import faces as faces_lib
 
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 # Kaggle has the same rows under two names.
@@ -37,24 +38,18 @@ _GET_FERPLUS = "get it again from https://github.com/microsoft/FERPlus"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Face:
+class Face(faces_lib.Face):
     """One image of FER2013 with its votes, or with its class where it has none.
 
     Attributes:
-        id: the image's name without suffix, such as `fer0034656`.
-        split: "train", "validation" or "test".
-        votes: number of votes for each of `votes.COLUMNS`; None in a copy without votes.
-        source: file and row, for errors.
         image: file of the image, or its pixels u8[48,48].
         label: class index, where there are no votes.
+        votes: number of votes for each of `votes.COLUMNS`; None in a copy without votes.
     """
 
-    id: str
-    split: str
-    votes: tuple[int, ...] | None
-    source: str
     image: epath.Path | np.ndarray
-    label: int | None = None
+    label: int | None = None  # type: ignore[assignment]
+    votes: tuple[int, ...] | None = None
 
     def pixels(self) -> np.ndarray:
         """The grey image, u8[48,48,1].
@@ -80,16 +75,16 @@ class Source:
 
     Attributes:
         layout: what it looks like, for people.
-        protocol: name of the file that the votes are from; None in a copy, which has none.
         faces: every face, before any selection.
+        protocol: name of the file that the votes are from; None in a copy, which has none.
         joins: whether the test faces have their official names, by which the authors' lists name
           them.
     """
 
     layout: str
-    protocol: str | None
     faces: Sequence[Face]
-    joins: bool
+    protocol: str | None = None
+    joins: bool = False
 
 
 def read_source(manual_dir: epath.PathLike) -> Source:
@@ -109,20 +104,8 @@ def read_source(manual_dir: epath.PathLike) -> Source:
         layout = "tables" if protocol == VOTES_CSV else f"folders {', '.join(FOLDERS.values())}"
         return Source(layout=layout, protocol=protocol, faces=faces, joins=True)
     copy = copied.read_copy(root, manual_dir=manual_dir)
-    faces = [from_copy(face) for face in copies.with_validation(copy.faces)]
-    return Source(layout=copy.layout, protocol=None, faces=faces, joins=copy.joins("test"))
-
-
-def from_copy(face: copies.Face) -> Face:
-    """A face of a copy, which has a class and no votes."""
-    return Face(
-        id=face.id,
-        split=face.split,
-        votes=None,
-        source=face.source,
-        image=face.image,
-        label=face.label,
-    )
+    faces = [Face(**vars(face)) for face in copies.with_validation(copy.faces)]
+    return Source(layout=copy.layout, faces=faces, joins=copy.joins("test"))
 
 
 def read_faces(manual_dir: epath.PathLike) -> tuple[str, list[Face]]:

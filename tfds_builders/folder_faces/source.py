@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from ran_tf.checks import MAX_LABEL, is_label
-from tfds_builders.reading import text_files
+from tfds_builders.reading import doubles, text_files
 from tfds_builders.reading.class_folders import (
     Face,
     read_class,
-    refuse_doubles,
     refuse_loose_images,
     subfolders,
 )
@@ -58,7 +57,7 @@ def read_source(manual_dir: epath.PathLike) -> Source:
     Raises:
         FileNotFoundError: there are no images.
         ValueError: folders that are no classes, names that are none, fewer than two classes, images
-          outside them, or links that lead out of `manual_dir` or make two images of a file.
+          outside them, or links that lead out of `manual_dir`.
     """
     manual_dir = epath.Path(manual_dir)
     folders = {split: subfolders(folder) for split, folder in _split_folders(manual_dir).items()}
@@ -82,7 +81,10 @@ def read_source(manual_dir: epath.PathLike) -> Source:
                 f"{manual_dir} holds no images for the split {split}: {_WANTED}. "
                 f"Received: manual_dir={str(manual_dir)!r}"
             )
-    refuse_doubles(face for faces in splits.values() for face in faces)
+    doubles.warn_of_doubles(
+        {face.image: split for split, faces in splits.items() for face in faces},
+        title="folder_faces",
+    )
     return Source(labels=labels, splits=splits)
 
 

@@ -2,8 +2,9 @@
 
 `EmoLabel/list_patition_label.txt` (spelled so) has rows `train_00001.jpg 5`, with the label 1..7.
 The images are `Image/aligned/train_00001_aligned.jpg` (100x100) and `Image/original/
-train_00001.jpg`. The list is read whole and checked before the first example is written. Copies in
-class folders (`copied`) are read where `EmoLabel/` is missing.
+train_00001.jpg`. The list is read whole and checked before the first example is written. Copies of
+the aligned faces in class folders (`DATASET/train/5/train_00001_aligned.jpg`) are read where
+`EmoLabel/` is missing; tables beside them, which say the same again, are not.
 """
 
 import dataclasses
@@ -13,31 +14,25 @@ from collections.abc import Sequence
 from etils import epath
 
 from ran_tf.vocabulary import LABELS
-from tfds_builders.raf_db import copied
 from tfds_builders.reading import copies, published, text_files
+from tfds_builders.reading.faces import Face
 
 _LABELS = ("list_patition_label.txt", "list_partition_label.txt")
 _ROW = re.compile(r"(?P<id>(?P<split>train|test)_\d+)(_aligned)?\.jpg\s+(?P<label>[1-7])")
 _GET_RAF_DB = "get it from http://www.whdeng.cn/RAF/model1.html"
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Face:
-    """One face of RAF-DB.
-
-    Attributes:
-        id: the original image's name without suffix, such as `test_0004`.
-        split: "train" or "test".
-        label: index into `LABELS["raf_db"]`, which is the official label less one.
-        source: file and row, for errors.
-        image: its file.
-    """
-
-    id: str
-    split: str
-    label: int
-    source: str
-    image: epath.Path
+RELEASE = published.Release(
+    title="RAF-DB",
+    classes=LABELS["raf_db"],
+    numbers=(range(1, 8),),
+    other_numbers=(range(7),),  # as in the folders of the RAN authors
+    name=re.compile(r"(?P<id>(train|test)_\d+)(_aligned)?"),
+    split=lambda face_id: face_id.partition("_")[0],
+    counts={
+        "train": (1290, 281, 717, 4772, 1982, 705, 2524),
+        "test": (329, 74, 160, 1185, 478, 162, 680),
+    },
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +72,7 @@ def read_source(manual_dir: epath.PathLike, *, form: str) -> Source:
     root = _find_official(manual_dir)
     if root is not None:
         faces = read_faces(root, form=form)
-        published.check_counts(faces, release=copied.RELEASE, where=root)
+        published.check_counts(faces, release=RELEASE, where=root)
         return Source(
             layout=f"EmoLabel/ and Image/{form}/, as released",
             root=root,
@@ -99,16 +94,12 @@ def read_source(manual_dir: epath.PathLike, *, form: str) -> Source:
             f"{root} holds a copy in class folders, which has no original images: build "
             f"raf_db/aligned, or {_GET_RAF_DB}. Received: manual_dir={str(manual_dir)!r}"
         )
-    copy = copied.read_copy(root, manual_dir=manual_dir)
-    faces = [
-        Face(id=face.id, split=face.split, label=face.label, source=face.source, image=face.image)
-        for face in copy.faces
-    ]
+    copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
     return Source(
         layout=copy.layout,
         root=root,
         images=root,
-        faces=_require_both(faces, path=root),
+        faces=_require_both(copy.faces, path=root),
         is_copy=True,
         joins=copy.joins("test"),
     )
@@ -137,7 +128,7 @@ def image_folder(root: epath.Path, *, form: str) -> epath.Path:
     return folder
 
 
-def read_faces(root: epath.Path, *, form: str) -> list[Face]:
+def read_faces(root: epath.Path, *, form: str) -> Sequence[Face]:
     """Reads the list of labels.
 
     Args:
@@ -145,7 +136,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
         form: "aligned" or "original".
 
     Returns:
-        Every face, sorted by id.
+        Every face, sorted by id; that is the original image's name without suffix.
 
     Raises:
         FileNotFoundError: the folder of the images is missing.
@@ -153,12 +144,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
     """
     folder = image_folder(root, form=form)
     images = {path.name for path in folder.iterdir()}
-    path, *others = [p for name in _LABELS if (p := root / "EmoLabel" / name).exists()]
-    if others:
-        raise ValueError(
-            f"{path.parent} holds two lists of labels: move one of the two away. "
-            f"Received: {path.name} and {others[0].name}"
-        )
+    path = next(p for name in _LABELS if (p := root / "EmoLabel" / name).exists())
     faces: dict[str, Face] = {}
     for number, line in enumerate(text_files.read_text(path).splitlines(), start=1):
         if not line.strip():
@@ -192,7 +178,7 @@ def read_faces(root: epath.Path, *, form: str) -> list[Face]:
     return _require_both(sorted(faces.values(), key=lambda face: face.id), path=path)
 
 
-def _require_both(faces: list[Face], *, path: epath.Path) -> list[Face]:
+def _require_both(faces: Sequence[Face], *, path: epath.Path) -> Sequence[Face]:
     counts = count(faces)
     if not all(counts.values()):
         raise ValueError(
@@ -203,4 +189,4 @@ def _require_both(faces: list[Face], *, path: epath.Path) -> list[Face]:
 
 def count(faces: Sequence[Face]) -> dict[str, int]:
     """Number of faces by official split."""
-    return {split: sum(face.split == split for face in faces) for split in copied.RELEASE.counts}
+    return {split: sum(face.split == split for face in faces) for split in RELEASE.counts}

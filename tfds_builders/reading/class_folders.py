@@ -3,8 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
 from etils import epath
@@ -117,31 +116,6 @@ def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
             f"{path} is a link that leads out of {manual_dir}: put the image itself there "
             f"(cp -rL copies what links lead to). Received: a link to {str(target)!r}"
         )
-
-
-class Imaged(Protocol):
-    """A face in a file of its own."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def image(self) -> epath.Path: ...
-
-
-def refuse_doubles(faces: Iterable[Imaged]) -> None:
-    """Raises ValueError for a file that several images are, by links."""
-    first: dict[tuple[int, int], Imaged] = {}
-    for face in faces:
-        if not os.path.isfile(face.image):  # in a bucket, which has no links
-            continue
-        file = os.stat(face.image)
-        other = first.setdefault((file.st_dev, file.st_ino), face)
-        if other is not face:
-            raise ValueError(
-                f"{face.image} and {other.image} are one file, by a link: delete one of the two. "
-                f"Received: id={face.id!r}"
-            )
 
 
 def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from etils import epath
 
 from ran_tf.images import decoding
 from tfds_builders.reading import class_folders, doubles, folder_labels, published
+from tfds_builders.reading.faces import Face
 from tfds_builders.reading.held_out import held_out
 
 _SPLITS = {
@@ -32,30 +33,6 @@ _SPLITS = {
     "privatetest": "test",
 }
 _DEPTH = 2
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Face:
-    """One image of a copy.
-
-    Attributes:
-        id: the official one where `named`, else the path below the copy without its ending.
-        split: the official one where the name says it, else that of its folder.
-        label: index into the classes.
-        image: its file.
-        named: whether it has its official name.
-    """
-
-    id: str
-    split: str
-    label: int
-    image: epath.Path
-    named: bool
-
-    @property
-    def source(self) -> str:
-        """What the label is from, for errors."""
-        return f"the folder {self.image.parent}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +91,7 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
     Raises:
         FileNotFoundError: a folder of a class has no image.
         ValueError: a folder of no class, labels that cannot be told, a face in two places, or links
-          that lead out of the copy or make two images of a file.
+          that lead out of the copy.
     """
     folders = split_folders(root)
     if folders:
@@ -153,7 +130,6 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
         layout=_describe(folders, labels=labels, manual_dir=epath.Path(manual_dir)),
         faces=[faces[name] for name in sorted(faces)],
     )
-    class_folders.refuse_doubles(copy.faces)
     _warn_of_names(copy.faces, moved=moved, strangers=strangers, title=release.title)
     doubles.warn_of_doubles({f.image: f.split for f in copy.faces}, title=release.title)
     are_published = published.check_counts(copy.faces, release=release, where=root)
@@ -224,11 +200,14 @@ def _check_others(root: epath.Path, *, folders: Mapping[str, epath.Path]) -> Non
 
 def _face(image: class_folders.Face, *, split: str, label: int, release: published.Release) -> Face:
     match = release.name.fullmatch(decoding.without_suffix(image.image.name))
-    if not match:
-        return Face(id=image.id, split=split, label=label, image=image.image, named=False)
-    name = match["id"]
-    official = release.split(name) or split
-    return Face(id=name, split=official, label=label, image=image.image, named=True)
+    return Face(
+        id=match["id"] if match else image.id,
+        split=(match and release.split(match["id"])) or split,
+        label=label,
+        source=f"the folder {image.image.parent}",
+        image=image.image,
+        named=bool(match),
+    )
 
 
 def _contradicts(split: str, *, face: Face, folders: Mapping[str, epath.Path]) -> bool:

@@ -4,10 +4,11 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from absl import logging
 from etils import epath
+
+from tfds_builders.reading.faces import Face
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,17 +34,7 @@ class Release:
     counts: Mapping[str, Sequence[int]]
 
 
-class Labelled(Protocol):
-    """A face with a class, in a split."""
-
-    @property
-    def split(self) -> str: ...
-
-    @property
-    def label(self) -> int | None: ...
-
-
-def check_counts(faces: Sequence[Labelled], *, release: Release, where: epath.PathLike) -> bool:
+def check_counts(faces: Sequence[Face], *, release: Release, where: epath.PathLike) -> bool:
     """Warns where the faces of each class are not as many as in the official release.
 
     Args:

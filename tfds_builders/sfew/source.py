@@ -13,10 +13,10 @@ from etils import epath
 
 from ran_tf.images import decoding
 from ran_tf.vocabulary import LABELS
+from tfds_builders.reading import doubles
 from tfds_builders.reading.class_folders import (
     Face,
     read_class,
-    refuse_doubles,
     refuse_loose_images,
     subfolders,
 )
@@ -41,11 +41,13 @@ def read_faces(manual_dir: epath.PathLike) -> dict[str, list[Face]]:
     Raises:
         FileNotFoundError: a split, or the folder of an emotion, is missing or empty.
         ValueError: a folder is of no emotion, a split or an emotion is there twice, or links lead
-          out of `manual_dir` or make two images of a file.
+          out of `manual_dir`.
     """
     manual_dir = epath.Path(manual_dir)
     splits = {split: _read_split(manual_dir, split=split) for split in _PREFIXES}
-    refuse_doubles(face for faces in splits.values() for face in faces)
+    doubles.warn_of_doubles(
+        {face.image: split for split, faces in splits.items() for face in faces}, title="sfew"
+    )
     return splits
 
 
