@@ -59,7 +59,7 @@ def test_the_report(workdir):
     report = json.loads((workdir / "report" / "report.json").read_text())
     assert report["split"] == "test" and len(report["labels"]) == 8
     counts = {name: subset["count"] for name, subset in report["subsets"].items()}
-    assert counts == {"all": 3528, "occlusion": 2016, "pose_30": 1008, "pose_45": 504}
+    assert counts == {"all": 112, "occlusion": 64, "pose_30": 32, "pose_45": 16}
     for subset in report["subsets"].values():
         confusion = np.array(subset["confusion"])
         assert confusion.shape == (8, 8) and confusion.sum() == subset["count"]

@@ -7,17 +7,9 @@ import pytest
 
 from ran_tf.data.prepare import prepare
 from tests.fixtures import affectnet_files as files
-from tests.fixtures.affectnet_builds import build, examples
+from tests.fixtures.affectnet_builds import build
+from tests.fixtures.builds import examples
 from tfds_builders.affectnet import copied
-
-
-def published(split):
-    return sum(copied.RELEASE.counts[split])
-
-
-def test_published_counts_add_up():
-    assert (published("train"), published("validation")) == (287_651, 4_000)
-    assert published("train") - copied.RELEASE.counts["train"][7] == 283_901
 
 
 def read(raw, release="numbered"):
@@ -92,13 +84,6 @@ def test_a_copy_without_splits_has_validation_faces_held_out(tmp_path, caplog):
     assert "every tenth of train is held out" in caplog.text
 
 
-def test_doubled_files_are_counted(tmp_path, caplog):
-    raw = files.write_copy(tmp_path)
-    shutil.copy(raw / "train/3/image0000003.png", raw / "val/3/other.png")
-    read(raw)
-    assert "1 images are the same, byte for byte, as others, 1 of them as one of" in caplog.text
-
-
 @pytest.mark.parametrize(
     "names",
     [
@@ -170,12 +155,6 @@ def test_a_fault_in_labels_for_yolo_is_named(tmp_path, plant, error, message):
             "numbered",
             r"must be numbered 0\.\.7, or 0\.\.6, or 0\.\.10, alike.*train \[1, 2, .* 8\]",
         ),
-        (
-            lambda raw: (raw / "val/7").rename(raw / "val/calm"),
-            "numbered",
-            r"val/calm is named by a word and",
-        ),
-        (lambda raw: (raw / "val/x.png").write_bytes(b""), "numbered", "lies in no folder of a"),
         (lambda raw: None, "original", r"do not have the hashed names .* build affectnet/numbered"),
         (
             lambda raw: [
@@ -185,16 +164,8 @@ def test_a_fault_in_labels_for_yolo_is_named(tmp_path, plant, error, message):
             "numbered",
             r"have the hashed names of the original release, .*: build affectnet/original_8",
         ),
-        (
-            lambda raw: [
-                (raw / place).rename((raw / place).with_name(f"{files.hashed('x', 0)}.png"))
-                for place in ("train/1/image0000008.png", "val/6/image0000008.png")
-            ],
-            "numbered",
-            r"are the same face by their names",
-        ),
     ],
-    ids=["1 to 8", "a word", "a loose image", "no hashes", "hashes", "a face in both splits"],
+    ids=["1 to 8", "no hashes", "hashes"],
 )
 def test_a_fault_is_named(tmp_path, plant, release, message):
     raw = files.write_copy(tmp_path)

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from tests.fixtures import affectnet_files as files
 from tests.fixtures.affectnet_builds import build
 from tests.fixtures.affectnet_files import IMAGES, TRAIN, VALIDATION
+from tests.fixtures.builds import assert_nothing_built, edit
 from tests.fixtures.image_files import png_that_claims
 
 
@@ -21,12 +22,6 @@ def original(tmp_path):
 @pytest.fixture
 def numbered(tmp_path):
     return files.write_numbered(tmp_path / "raw")
-
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 def npy_that_claims(count):
@@ -60,13 +55,8 @@ ORIGINAL_MISTAKES = {
         r"lacks training\.csv, validation\.csv, Manually_Annotated_Images/ .*it holds the numbered "
         r"release, build affectnet/numbered_8",
     ),
-    "a column is missing": (
-        lambda raw: edit(raw / TRAIN, ",valence,", ",pleasure,"),
-        ValueError,
-        r"training\.csv, row 1: the header lacks valence: use the table as published.*Received",
-    ),
     "a row cut off": (
-        lambda raw: edit(raw / TRAIN, ",0.9\n", "\n"),
+        lambda raw: edit(raw / TRAIN, ",0.9\r\n", "\r\n"),
         ValueError,
         r"training\.csv, row 2: has 8 columns, expected 9 .*use the table as pub.*Received: row=",
     ),
@@ -89,11 +79,6 @@ ORIGINAL_MISTAKES = {
         lambda raw: (raw / IMAGES / train_row(2)).write_bytes(b"<html>"),
         ValueError,
         r"\.JPG \(named by .*training\.csv, row 4\) does not decode.*Received: .*6 bytes",
-    ),
-    "an empty image": (
-        lambda raw: (raw / IMAGES / train_row(0)).write_bytes(b""),
-        ValueError,
-        r"\.jpg \(named by .*training\.csv, row 2\) does not decode.*Received: .*0 bytes",
     ),
     "a box beside the image": (
         lambda raw: edit(raw / TRAIN, ",20,10,40,40,", ",90,10,40,40,"),
@@ -138,11 +123,6 @@ ORIGINAL_MISTAKES = {
         lambda raw: edit(raw / TRAIN, ",arousal", ",valence,arousal"),
         ValueError,
         r"training\.csv, row 1: the header has twice valence: use the table as published",
-    ),
-    "a list row that names no image": (
-        lambda raw: edit(raw / POSE, files.hashed("validation", 3), files.hashed("train", 0)),
-        ValueError,
-        r"pose_45_affectnet_list\.txt, row 1: names an image .* the 6 of .*validation\.csv.*id=",
     ),
     "a list of another order of the classes": (
         lambda raw: edit(raw / POSE, "2/", "6/"),
@@ -194,11 +174,6 @@ NUMBERED_MISTAKES = {
         ValueError,
         r"1_exp\.npy must be a plain NumPy array.*save it as one\. Received: .*allow_pickle=False",
     ),
-    "an empty array file": (
-        lambda raw: (raw / ANNOTATIONS / "1_val.npy").write_bytes(b""),
-        ValueError,
-        r"1_val\.npy must be a plain NumPy array.*Received: ",
-    ),
     "landmarks of another scheme": (
         lambda raw: np.save(raw / ANNOTATIONS / "0_lnd.npy", np.zeros((5, 2))),
         ValueError,
@@ -214,21 +189,12 @@ NUMBERED_MISTAKES = {
         ValueError,
         r"0_exp\.npy must hold one value: .*Received: shape=\(2,\)",
     ),
-    "an image cut off": (
-        lambda raw: cut_off(raw / "train_set/images/2.jpg"),
-        ValueError,
-        r"images/2\.jpg .*does not decode as an image.*unpack it again.*Received: .* 929 bytes",
-    ),
     "nothing but faces of no emotion": (
         lambda raw: [np.save(raw / "val_set/annotations" / f"{i}_exp.npy", 9) for i in range(6)],
         ValueError,
         r"numbered_8: no face of the validation split has an emotion.*Received: 6 faces",
     ),
 }
-
-
-def cut_off(path):
-    path.write_bytes(path.read_bytes()[:-30])
 
 
 @pytest.mark.parametrize("mistake", ORIGINAL_MISTAKES)
@@ -254,5 +220,4 @@ def assert_named(mistake, tmp_path, *, config):
     spoil(tmp_path / "raw")
     with pytest.raises(error, match=message):
         build(tmp_path / "raw", tmp_path / "out", config=config)
-    assert not list((tmp_path / "out").rglob("*tfrecord-*"))
-    assert not tfds.builder(f"affectnet/{config}", data_dir=tmp_path / "out").is_prepared()
+    assert_nothing_built(f"affectnet/{config}", tmp_path / "out")

@@ -1,9 +1,7 @@
 """One's own folders: splits, classes, CSV files, and what is said where they are wrong."""
 
 import os
-import pathlib
 import shutil
-import tempfile
 
 import cv2
 import numpy as np
@@ -15,10 +13,10 @@ from ran_tf import config, vocabulary
 from ran_tf.data import pipeline, prepared
 from ran_tf.data.prepare import prepare
 from ran_tf.images.decoding import read_image
+from tests.fixtures import builds
 from tests.fixtures.exif_files import turned_jpeg
 from tests.fixtures.image_files import HEIC
 from tfds_builders.folder_faces import folder_faces_dataset_builder
-from tfds_builders.reading import stored_image
 
 COLOURS = {"angry": (250, 20, 10), "happy": (10, 240, 20)}  # RGB
 LANDMARK_HEADER = ",".join(f"{p}_{axis}" for p in vocabulary.LANDMARKS for axis in "xy")
@@ -52,37 +50,13 @@ def raw(tmp_path):
     return write_splits(tmp_path / "raw")
 
 
-class FolderFacesTest(tfds.testing.DatasetBuilderTestCase):
-    """What TFDS asks of every builder."""
-
-    DATASET_CLASS = folder_faces_dataset_builder.Builder
-    SPLITS = {"train": 14, "validation": 1, "test": 3}  # noqa: RUF012, TFDS' own form
-
-    @classmethod
-    def setUpClass(cls):
-        cls._files = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls._files.name
-        write_splits(pathlib.Path(cls.EXAMPLE_DIR))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls._files.cleanup()
-
-
 def build(raw, tmp_path, name="folder_faces", **flags):
     return prepare(dataset=name, manual_dir=str(raw), data_dir=str(tmp_path / "out"), **flags)
 
 
 def examples(tmp_path, name="folder_faces"):
     """Every example of a newly opened builder, by id."""
-    splits = tfds.builder(name, data_dir=tmp_path / "out").as_dataset()
-    return {
-        example["id"].decode(): example | {"split": split}
-        for split, dataset in splits.items()
-        for example in dataset.as_numpy_iterator()
-    }
+    return builds.examples(tfds.builder(name, data_dir=tmp_path / "out"))
 
 
 def labels(tmp_path, name="folder_faces"):
@@ -432,19 +406,4 @@ def test_a_mistake_in_the_folders_is_named_and_leaves_no_dataset(tmp_path, raw, 
     spoil(raw)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         build(raw, tmp_path)
-    assert not list((tmp_path / "out").rglob("*tfrecord*"))
-    assert not tfds.builder("folder_faces", data_dir=tmp_path / "out").is_prepared()
-
-
-def test_a_jpeg_is_whole_whatever_its_header_holds(tmp_path):
-    pixels = np.full((16, 16, 3), 99, np.uint8)
-    plain = cv2.imencode(".jpg", pixels)[1].tobytes()
-    comment = b"\xff\xfe\x00\x05\xff\xd8\xff"  # looks like the start of another
-    whole = plain[:2] + comment + plain[2:]
-    for data in (plain, whole, whole + b"\0\n", plain + b"a film \xff\xda"):
-        (tmp_path / "x.jpg").write_bytes(data)
-        image = stored_image.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
-        assert (image.height, image.width, image.encoded) == (16, 16, data)
-    (tmp_path / "x.jpg").write_bytes(whole[:-20])
-    with pytest.raises(ValueError, match="does not decode"):
-        stored_image.load_image(tmp_path / "x.jpg", named_by="test", upright=False)
+    builds.assert_nothing_built("folder_faces", tmp_path / "out")

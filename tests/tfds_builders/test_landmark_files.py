@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 from ran_tf import vocabulary
 from ran_tf.data.prepare import prepare
-from tests.fixtures import ferplus_files
+from tests.fixtures import builds, ferplus_files
 from tfds_builders.reading import landmarks
 
 HEADER = "id," + ",".join(f"{p}_{axis}" for p in vocabulary.LANDMARKS for axis in "xy")
@@ -26,12 +26,8 @@ def write(path, *rows):
 
 
 def points_by_id(data_dir):
-    splits = tfds.load("ferplus", data_dir=data_dir)
-    return {
-        example["id"].decode(): example["landmarks"]
-        for split in splits.values()
-        for example in split.as_numpy_iterator()
-    }
+    found = builds.examples(tfds.builder("ferplus", data_dir=data_dir))
+    return {name: example["landmarks"] for name, example in found.items()}
 
 
 @pytest.mark.parametrize("given", ["flag", "in manual_dir"])
@@ -69,7 +65,6 @@ MISTAKES = {
         (HEADER.replace(",nose_y", ""), FACE),
         r"x\.csv, row 1: the header lacks nose_y: write the file again.*Received: 'id,left",
     ),
-    "an empty file": ((), r"x\.csv, row 1: the header lacks id, left_eye_x"),
     "an id of no face": (
         (HEADER, FACE, FACE.replace("fer0032220", "fer9999999")),
         r"x\.csv, row 3: names no face of this dataset: .*delete the row.*id='fer9999999'",
@@ -78,8 +73,6 @@ MISTAKES = {
         (HEADER, FACE.replace("0.7", "33.5")),
         r"x\.csv, row 2: must give ten numbers in 0\.\.1 .*divide pixels.*'33\.5'",
     ),
-    "infinite": ((HEADER, FACE.replace("0.7", "inf")), r"row 2: must give ten numbers in 0\.\.1"),
-    "a word": ((HEADER, FACE.replace("0.7", "?")), r"row 2: must give ten numbers in 0\.\.1"),
     "a short row": (
         (HEADER, FACE[:-2]),
         r"x\.csv, row 2: has 10 columns, expected 11 .*write the file again",

@@ -5,6 +5,8 @@ import types
 
 import pytest
 
+from tfds_builders.affectnet import copied as affectnet
+from tfds_builders.ferplus import copied as ferplus
 from tfds_builders.raf_db import source
 from tfds_builders.reading import published
 
@@ -22,8 +24,17 @@ def check(counts, *, release=RAF_DB):
     return published.check_counts(faces, release=release, where="copy")
 
 
-def test_published_counts_add_up():
-    assert {split: sum(n) for split, n in PUBLISHED.items()} == {"train": 12_271, "test": 3_068}
+@pytest.mark.parametrize(
+    ("release", "totals"),
+    [
+        (RAF_DB, {"train": 12_271, "test": 3_068}),
+        (affectnet.RELEASE, {"train": 287_651, "validation": 4_000}),
+        (ferplus.RELEASE, {"train": 25_045, "validation": 3_191, "test": 3_137}),
+    ],
+    ids=["RAF-DB", "AffectNet", "FERPlus"],
+)
+def test_published_counts_add_up(release, totals):
+    assert {split: sum(n) for split, n in release.counts.items()} == totals
 
 
 def test_the_published_counts_pass_without_a_word(caplog):

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from ran_tf.data.prepare import prepare
 from ran_tf.vocabulary import LABELS, OCCLUSIONS
-from tests.fixtures import raf_db_files
+from tests.fixtures import builds, raf_db_files
 from tests.fixtures.raf_db_files import COPY_LABELS, write_image
 from tfds_builders.raf_db import source
 
@@ -47,11 +47,7 @@ def test_a_copy_is_built_and_joined_to_the_lists_by_name(tmp_path, raw, caplog):
     assert "train 17, validation 1, test 11 faces; among them occlusion 2, pose_30 2" in line
     assert "published are train 12,271 (1290, 281" in caplog.text
     assert "a part of it" in caplog.text
-    faces = {
-        example["id"].decode(): example | {"split": split}
-        for split, dataset in tfds.load("raf_db", data_dir=str(tmp_path / "out")).items()
-        for example in dataset.as_numpy_iterator()
-    }
+    faces = builds.examples(tfds.builder("raf_db", data_dir=tmp_path / "out"))
     assert {name: face["label"] + 1 for name, face in faces.items()} == COPY_LABELS
     assert [n for n, face in faces.items() if face["split"] == "validation"] == ["train_00010"]
     flags = {name: (f["occlusion"], f["pose_30"], f["pose_45"]) for name, f in faces.items()}

@@ -155,7 +155,7 @@ def test_the_command_as_a_user_runs_it(tmp_path, synthetic_dir):
     (start,) = records.read_starts(tmp_path / "run")
     assert start["backend"] == "jax"
     report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
-    assert report["subsets"]["all"]["count"] == 3528
+    assert report["subsets"]["all"]["count"] == 112
     face = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
     (trained,), (served,) = (ran_tf.Predictor(tmp_path / p)([face]) for p in ("run", "run/export"))
     np.testing.assert_allclose(served.probabilities, trained.probabilities, atol=1e-5)
