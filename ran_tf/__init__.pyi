@@ -25,6 +25,9 @@ from .inference.prediction import Failure as Failure
 from .inference.prediction import FoundFace as FoundFace
 from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor
+from .inference.progress import Progress as Progress
+from .inference.rows import predict_rows as predict_rows
+from .inference.to_file import predict_to_file as predict_to_file
 from .models.attention import RelationAttention as RelationAttention
 from .models.attention import SelfAttention as SelfAttention
 from .models.losses import RegionBiasedLoss as RegionBiasedLoss

@@ -36,7 +36,14 @@ def test_a_command_sets_the_backend_that_it_needs(tmp_path):
     face = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
     Image.fromarray(face).save(tmp_path / "face.png")
     run = subprocess.run(
-        [sys.executable, "-m", "ran_tf.launch.predict", f"--model={PRESET}", "--json", "face.png"],
+        [
+            sys.executable,
+            "-m",
+            "ran_tf.launch.predict",
+            f"--model={PRESET}",
+            "--json=-",
+            "face.png",
+        ],
         cwd=tmp_path,
         env={
             **os.environ,

@@ -128,7 +128,7 @@ def test_an_export_predicts_by_the_command(workdir, tmp_path):
         "--import=examples.my_detector,examples.my_regions",
         "--detector=whole",
         "--align",
-        "--json",
+        "--json=-",
         "photo.png",
         cwd=tmp_path,
     )

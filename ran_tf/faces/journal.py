@@ -3,15 +3,13 @@
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import io
-import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ran_tf import settings, vocabulary
 from ran_tf.faces.worker import AlignConfig, Output, Record
+from ran_tf.safety import journal
 from ran_tf.safety.escaping import for_csv
 from ran_tf.safety.files import atomic_path
 
@@ -23,21 +21,20 @@ LANDMARK_COLUMNS = tuple(f"{name}_{axis}" for name in vocabulary.LANDMARKS for a
 
 
 class Journal:
-    """Records of a run, in a file of one JSON object a line; the first line holds the settings.
+    """Records of a run, in a file.
 
     Attributes:
       records: what earlier runs, and `append`, have put in; the last record of a path counts.
     """
 
-    def __init__(self, file, records: dict[str, Record]):
+    def __init__(self, kept: journal.Journal, records: dict[str, Record]):
         self.records = records
-        self._file = file
+        self._kept = kept
 
     def append(self, records: Iterable[Record]) -> None:
         """Adds records to the file in one write."""
         records = list(records)
-        self._file.write("".join(json.dumps(dataclasses.asdict(x)) + "\n" for x in records))
-        self._file.flush()
+        self._kept.append(map(dataclasses.asdict, records))
         self.records.update({record.path: record for record in records})
 
 
@@ -49,49 +46,16 @@ def open_journal(output_dir: Path, config: AlignConfig) -> Iterator[Journal]:
       ValueError: the folder was begun with other settings, its journal is not one, or another
         process is writing to it.
     """
-    path = output_dir / JOURNAL
-    # ASCII, because JSON then carries file names that are no valid UTF-8.
-    with path.open("a+", encoding="ascii") as file:
-        try:
-            # Released by the system when the process ends, in whatever way.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                "`output_dir` must not be in use by another run. "
-                f"Received: output_dir={str(output_dir)!r}"
-            ) from None
-        asked = settings.fingerprint(config)
-        file.seek(0)
-        text = file.read()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # A killed run left part of a line.
-            os.truncate(path, len(whole))
-        lines = whole.splitlines()
-        if len(lines) < 2:  # Nothing is done yet: settings may change.
-            file.truncate(0)
-            file.write(json.dumps(asked) + "\n")
-            file.flush()
-            yield Journal(file, {})
-            return
-        try:
-            earlier = settings.fingerprint(dict(json.loads(lines[0])))
-            records = [_record(json.loads(line)) for line in lines[1:]]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{path} is not a journal of this version: delete it to begin anew. "
-                f"Received: {error}"
-            ) from error
-        differences = settings.differences(earlier, asked)
-        if differences:
-            before, now = (
-                ", ".join(f"{_flag(name)}={pair[i]!r}" for name, pair in differences.items())
-                for i in range(2)
-            )
-            raise ValueError(
-                f"`output_dir` was begun with other settings ({before}): use those, or another "
-                f"folder, or delete {path} to begin anew. Received: {now}"
-            )
-        yield Journal(file, {record.path: record for record in records})
+    with journal.open_journal(
+        output_dir / JOURNAL,
+        settings.fingerprint(config),
+        argument="output_dir",
+        value=str(output_dir),
+        other="another folder",
+        name=_flag,
+    ) as kept:
+        records = [kept.interpret(_record, values) for values, _ in kept.read()]
+        yield Journal(kept, {record.path: record for record in records})
 
 
 def write_tables(output_dir: Path, records: list[Record], *, landmarks_only: bool) -> None:

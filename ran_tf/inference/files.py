@@ -4,7 +4,7 @@ import collections
 import glob
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from ran_tf.images import decoding, photos
 from ran_tf.inference import annotate as pictures
 from ran_tf.inference import video
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
-from ran_tf.regions.words import describe_region
+from ran_tf.inference.progress import Counter, Progress
+from ran_tf.inference.rows import NO_FACE, answer_rows
 from ran_tf.safety import files
 
 # Bytes of a file's name that an annotated picture keeps: names have a limit of 255.
@@ -72,8 +73,11 @@ def predict_files(
     every: float = 1.0,
     annotate: str | os.PathLike | None = None,
     batch_size: int = 32,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[dict]:
     """Classifies images and videos; no more than a batch of them is held at once.
+
+    For rows in a file, and runs that go on after a kill, see `ran_tf.predict_to_file`.
 
     Args:
       predictor: a `ran_tf.Predictor`.
@@ -82,6 +86,7 @@ def predict_files(
       every: seconds between frames of a video.
       annotate: folder for annotated pictures.
       batch_size: files or frames at once.
+      on_progress: called after each file.
 
     Yields:
       For each face {"path", "label", "probability", "heaviest_region", "probabilities", "weights",
@@ -94,15 +99,44 @@ def predict_files(
       >>> list(ran_tf.predict_files(predictor, ["no.png"]))
       [{'path': 'no.png', 'error': 'No such file or directory'}]
     """
+    counter = Counter(total=len(paths), on_progress=on_progress)
+    for _, rows in predict_each(
+        predictor, paths, align=align, every=every, annotate=annotate, batch_size=batch_size
+    ):
+        yield from counter.count(rows)
+
+
+def predict_each(
+    predictor: Any,
+    paths: Sequence[str | os.PathLike],
+    *,
+    align: bool,
+    every: float,
+    annotate: str | os.PathLike | None,
+    batch_size: int,
+    taken: Iterable[str] = (),
+) -> Iterator[tuple[str, Iterable[dict]]]:
+    """The rows of `predict_files`, file by file; those of a video are made as they are asked for.
+
+    Args:
+      predictor, paths, align, every, annotate, batch_size: as there.
+      taken: annotated pictures of earlier runs, which are left alone.
+
+    Yields:
+      (path, rows).
+    """
     found = [pathlib.Path(path).expanduser() for path in paths]
-    draw = None if annotate is None else _Annotator(annotate, inputs=found)
+    draw = None if annotate is None else _Annotator(annotate, inputs=found, taken=taken)
     batch: list[pathlib.Path] = []
     for path in found:
         if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)
             batch = []
-            yield from _predict_video(
-                predictor, path, every=every, batch_size=batch_size, align=align, draw=draw
+            yield (
+                str(path),
+                _predict_video(
+                    predictor, path, every=every, batch_size=batch_size, align=align, draw=draw
+                ),
             )
             continue
         batch.append(path)
@@ -112,18 +146,17 @@ def predict_files(
     yield from _predict_images(predictor, batch, align=align, draw=draw)
 
 
-def _predict_images(predictor, paths, *, align: bool, draw) -> Iterator[dict]:
+def _predict_images(predictor, paths, *, align: bool, draw) -> Iterator[tuple[str, Iterable[dict]]]:
     if not paths:
         return
     ask = predictor.faces if align else predictor
     for path, answer in zip(paths, ask(paths, on_error="return"), strict=True):
         row = {"path": str(path)}
-        if isinstance(answer, Failure):
-            yield row | {"error": answer.error}
-        elif answer == []:
-            yield row | {"error": "no face was found; face crops need no --align"}
+        if answer == []:
+            rows: Iterable[dict] = [row | {"error": f"{NO_FACE}; face crops need no --align"}]
         else:
-            yield from _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
+            rows = _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
+        yield str(path), rows
 
 
 def _predict_video(
@@ -158,41 +191,26 @@ def _predict_video(
 
 
 def _face_rows(
-    row: dict, answer: Prediction | list[FoundFace], *, labels: Sequence[str], image, draw
+    row: dict,
+    answer: Prediction | list[FoundFace] | Failure,
+    *,
+    labels: Sequence[str],
+    image,
+    draw,
 ) -> Iterator[dict]:
     """The rows of one image: of its one crop, or of the faces found in it."""
-    if isinstance(answer, Prediction):
-        made = row | _describe(answer, labels=labels)
-        if draw is not None:
+    faces = answer if isinstance(answer, list) else [answer]
+    if not faces:
+        return
+    for said, face in zip(answer_rows(answer, labels=labels), faces, strict=True):
+        made = row | said
+        if draw is not None and isinstance(face, FoundFace):
+            made["annotated"] = draw(face.image, face.prediction, row=made)
+        elif draw is not None and isinstance(face, Prediction):
             # Read again: a batch of large files would not fit into memory.
             pixels = image if isinstance(image, np.ndarray) else decoding.read_image(image)
-            made["annotated"] = draw(pixels, answer, row=row)
+            made["annotated"] = draw(pixels, face, row=row)
         yield made
-        return
-    for i, face in enumerate(answer):
-        made = row | {
-            "face": i,
-            "box": [round(float(side), 1) for side in face.box],
-            "score": round(float(face.score), 4),
-        }
-        made |= _describe(face.prediction, labels=labels)
-        if draw is not None:
-            made["annotated"] = draw(face.image, face.prediction, row=made)
-        yield made
-
-
-def _describe(prediction: Prediction, *, labels: Sequence[str]) -> dict:
-    """A prediction as JSON has it."""
-    heaviest = int(prediction.weights.argmax())
-    numbers = (round(float(p), 6) for p in prediction.probabilities)
-    return {
-        "label": prediction.label,
-        "probability": round(prediction.probability, 6),
-        "heaviest_region": describe_region(prediction.boxes[heaviest]),
-        "probabilities": dict(zip(labels, numbers, strict=True)),
-        "weights": [round(float(w), 6) for w in prediction.weights],
-        "boxes": [[round(float(side), 6) for side in box] for box in prediction.boxes],
-    }
 
 
 class _Annotator:
@@ -202,11 +220,14 @@ class _Annotator:
     of the face; of files of one name but for their folder or ending with a number.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, inputs: Sequence[pathlib.Path]):
+    def __init__(
+        self, folder: str | os.PathLike, *, inputs: Sequence[pathlib.Path], taken: Iterable[str]
+    ):
         self._folder = pathlib.Path(folder).expanduser()
         home = self._folder.resolve()
         # Some file systems take A.png for a.png.
         self._taken = {p.name.casefold() for p in inputs if p.resolve().parent == home}
+        self._taken |= {os.path.basename(path).casefold() for path in taken}
 
     def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
         path = pathlib.Path(row["path"])

@@ -114,6 +114,11 @@ class Predictor:
         return self._arguments["name_or_dir"]
 
     @property
+    def detector(self) -> str:
+        """Which finds faces in photos."""
+        return self._arguments["detector"]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Class names, in index order."""
         return self.card.labels

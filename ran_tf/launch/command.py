@@ -19,8 +19,6 @@ from ran_tf import registry
 from ran_tf.launch import startup, stop, terminal
 
 _IMPORT = "Modules with what you register: backbones, regions, losses and so on."
-# Flags that ask for a form of what is printed; people give them a file.
-_PRINTED = ("csv", "json")
 # Also those that text programs and web pages make of two hyphens.
 _DASHES = "-\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 # Characters before what was received that people read without looking for it.
@@ -75,9 +73,9 @@ def run(
         try:
             main(arguments) if takes_paths else main()
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            then = "goes on from here" if resumes else "begins anew"
-            terminal.say(f"stopped; the same command {then}", error=True)
+        except KeyboardInterrupt as stopped:
+            then = "the same command " + ("goes on from here" if resumes else "begins anew")
+            terminal.say("stopped; " + (_notes(stopped) or then), error=True)
             sys.exit(130)
         except (ValueError, OSError, RuntimeError) as error:
             if isinstance(error, BrokenPipeError) and terminal.reader_is_gone():
@@ -101,6 +99,12 @@ def run(
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
         sys.exit(stop.exit_code(signal.SIGPIPE))
+
+
+def _notes(error: BaseException) -> str:
+    """What was added to an error on its way, such as what is kept of the work."""
+    # Those of several lines are JAX's, about frames.
+    return ". ".join(note for note in getattr(error, "__notes__", ()) if "\n" not in note)
 
 
 def _fail(message: str, *, status: int = 1) -> NoReturn:
@@ -135,9 +139,8 @@ def _mistake(error: flags.Error) -> str:
             return f"there is no flag --{error.flagname}. Did you mean --{meant}?"
     if found := re.match(r"flag --(\w+)=(.*): \('Non-boolean argument", text):
         name, value = found.groups()
-        redirect = f" To write a file: --{name} > {value}" if name in _PRINTED else ""
         return (
-            f"--{name} takes no value: it is on (--{name}) or off (--no{name}).{redirect} "
+            f"--{name} takes no value: it is on (--{name}) or off (--no{name}). "
             f"Received: --{name}={value}"
         )
     if found := re.match(r"flag --(\w+)=None: Flag --\w+ must have a value other than None", text):
@@ -196,7 +199,7 @@ def define_detector_flag(help: str) -> None:
 
 def _message(error: Exception) -> str:
     """What an error says, without the frames and names of nodes that TensorFlow puts before it."""
-    text = str(error).strip()
+    text = f"{error}. {_notes(error)}".strip() if _notes(error) else str(error).strip()
     blocks = re.split(r"\n\s*\n", text)
     if blocks[0].strip() in _FRAMED:
         behind = itertools.dropwhile(lambda block: block.lstrip().startswith(_FRAMES), blocks)

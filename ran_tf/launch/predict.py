@@ -1,10 +1,11 @@
-"""python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--json] PATH...
+"""python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--csv=FILE] PATH...
 
 Classifies face crops, or with --align the faces of photos: image files, folders (searched in
 depth), globs, and videos, of which one frame is taken each --every seconds. Shows a table, or with
---json or --csv prints all probabilities, weights and boxes; --annotate=DIR writes a picture of each
-face with its regions and their weights. What cannot be read is listed and does not stop the others;
-the exit status is then 1.
+--csv=FILE, --json=FILE or --parquet=FILE writes all probabilities, weights and boxes to a file,
+which appears when it is whole; --csv=- and --json=- print them. --resume goes on with a file that
+was stopped. --annotate=DIR writes a picture of each face with its regions and their weights. What
+cannot be read is listed and does not stop the others; the exit status is then 1.
 """
 
 import pathlib
@@ -16,6 +17,8 @@ from absl import flags
 from ran_tf.launch import command, terminal
 from ran_tf.safety import files
 
+_PRINT = "-"
+
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
@@ -24,50 +27,103 @@ def define_flags() -> None:
     command.define_detector_flag("Detector of --align.")
     flags.DEFINE_float("every", 1.0, "Seconds between frames of a video; 0: all.", lower_bound=0.0)
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
-    flags.DEFINE_bool("json", False, "Print JSON in place of a table.")
-    flags.DEFINE_bool("csv", False, "Print CSV in place of a table.")
+    flags.DEFINE_string("csv", None, "File for all numbers as CSV; - prints them.")
+    flags.DEFINE_string("json", None, "File for all numbers as JSON; - prints them.")
+    flags.DEFINE_string("parquet", None, "File for all numbers as Parquet (extra `parquet`).")
+    flags.DEFINE_bool("resume", False, "Go on with the file of a run that was stopped.")
     flags.DEFINE_string("annotate", None, "Folder for pictures of the faces and their regions.")
 
 
 def main(arguments: Sequence[str]) -> None:
     values = flags.FLAGS
+    form, out = choose_output(values)
     if not arguments:
-        raise ValueError("name at least one PATH: images, videos, folders or globs. Received: none")
-    if values.json and values.csv:
-        raise ValueError("choose one output. Received: --json --csv")
+        hint = f"; --{form} takes a FILE, or - to print" if out else ""
+        raise ValueError(
+            f"name at least one PATH: images, videos, folders or globs{hint}. Received: none"
+        )
     if values["detector"].present and not values.align:
         raise ValueError(
             "--detector finds faces in photos, and needs --align for it. "
             f"Received: --detector={values.detector} without --align"
         )
     from ran_tf.images import photos
+    from ran_tf.inference import to_file
     from ran_tf.inference.files import find_files
-    from ran_tf.launch import predict_output
 
     check_annotate(values.annotate, arguments)
+    if out not in (None, _PRINT):
+        to_file.check_output(out, form=form, resume=values.resume)
     paths, failures, left_out = find_files(arguments)
     if left_out:
         terminal.say(f"left out: {photos.describe_left_out(left_out)}", error=True)
     import ran_tf
 
     predictor = ran_tf.Predictor(values.model, **command.chosen("detector", "batch_size"))
-    rows = ran_tf.predict_files(
-        predictor, paths, **command.chosen("align", "every", "annotate", "batch_size")
-    )
-    form = "json" if values.json else "csv" if values.csv else "table"
-    counts = predict_output.print_rows(
-        rows,
-        failures,
-        form=form,
-        labels=predictor.labels,
-        k=predictor.card.regions.k,
-        found=values.align,
-    )
-    if form == "table" and not values.align and counts["failed"] < counts["rows"]:
-        terminal.say("taken as crops of faces; --align finds those of photos", error=True)
+    if out in (None, _PRINT):
+        print_answers(predictor, paths, failures, form=form)
+    else:
+        write_answers(predictor, paths, failures, form=form, out=out)
+
+
+def print_answers(predictor, paths, failures, *, form: str) -> None:
+    """Shows rows on standard output; exits with 1 if one is an error."""
+    from ran_tf.inference.files import predict_files
+    from ran_tf.launch import predict_output
+
+    columns = {"labels": predictor.labels, "k": predictor.card.regions.k}
+    columns["found"] = align = flags.FLAGS.align
+    is_table = form == "table"
+    # Rows that come one by one on the same terminal say enough.
+    with predict_output.progress_line(shown=is_table or not sys.stdout.isatty()) as tell:
+        rows = predict_files(predictor, paths, on_progress=tell, **_chosen())
+        if is_table:
+            rows = list(rows)
+        else:
+            counts = predict_output.print_rows(rows, failures, form=form, **columns)
+    if is_table:
+        counts = predict_output.print_rows(rows, failures, form=form, **columns)
+        if not align and counts["failed"] < counts["rows"]:
+            terminal.say("taken as crops of faces; --align finds those of photos", error=True)
     if counts["failed"]:
         terminal.say(f"{counts['failed']} of {counts['rows']} failed", error=True)
         sys.exit(1)
+
+
+def write_answers(predictor, paths, failures, *, form: str, out: str) -> None:
+    """Writes rows to a file; exits with 1 if one is an error."""
+    from ran_tf.inference.to_file import predict_to_file
+    from ran_tf.launch import predict_output
+
+    resume = flags.FLAGS.resume
+    with predict_output.progress_line() as tell:
+        done = predict_to_file(
+            predictor, paths, out, form=form, resume=resume, on_progress=tell, **_chosen()
+        )
+    predict_output.say_written(done, failures, out=out)
+    if done.failed or failures:
+        sys.exit(1)
+
+
+def _chosen() -> dict:
+    return command.chosen("align", "every", "annotate", "batch_size")
+
+
+def choose_output(values: flags.FlagValues) -> tuple[str, str | None]:
+    """The form of what is put out, and the file if there is one."""
+    asked = {form: values[form].value for form in ("csv", "json", "parquet") if values[form].value}
+    if len(asked) > 1:
+        given = " ".join(f"--{form}={out}" for form, out in asked.items())
+        raise ValueError(f"choose one output. Received: {given}")
+    form, out = next(iter(asked.items()), ("table", None))
+    if form == "parquet" and out == _PRINT:
+        raise ValueError("--parquet needs a FILE: it cannot be printed. Received: --parquet=-")
+    if values.resume and out in (None, _PRINT):
+        raise ValueError(
+            "--resume goes on with a file: give it with --csv=FILE, --json=FILE or --parquet=FILE. "
+            "Received: --resume"
+        )
+    return form, out
 
 
 def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:

@@ -1,13 +1,21 @@
-"""Rows of `predict` as a table, CSV or JSON on standard output, and errors on standard error."""
+"""Rows of `predict` on standard output, how far it is and errors on standard error."""
 
-import csv
+import contextlib
+import datetime
 import itertools
-import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rich import progress as rich_progress
+
+from ran_tf.inference import row_files
+from ran_tf.inference.progress import Progress
 from ran_tf.launch import terminal
 from ran_tf.safety import escaping
+
+# Seconds between two lines of a log.
+_SAY_EVERY = 30
 
 
 def print_rows(
@@ -22,7 +30,7 @@ def print_rows(
     """Prints rows as they come (a table when all are there).
 
     Args:
-      rows: from `predict_files.predict_files`.
+      rows: from `ran_tf.predict_files`.
       failures: further rows, of paths that mean no file.
       form: "json", "csv" or "table".
       labels: class names.
@@ -48,10 +56,11 @@ def print_rows(
                 failed.append(row)
             yield row
 
+    columns = row_files.column_types(labels=labels, k=k, found=found)
     if form == "json":
-        print_json(counted())
+        row_files.write_json(sys.stdout, counted())
     elif form == "csv":
-        print_csv(counted(), labels=labels, k=k, found=found)
+        row_files.write_csv(sys.stdout, counted(), columns=columns, show=_shown)
     else:
         print_table(counted())
     for row in failed:
@@ -59,37 +68,59 @@ def print_rows(
     return counts
 
 
-def print_json(rows: Iterable[dict]) -> None:
-    """One array, a row an element."""
-    first = True
-    for row in rows:
-        text = json.dumps(row, indent=2).replace("\n", "\n  ")
-        print("[" if first else ",", text, sep="\n  ", end="", flush=True)
-        first = False
-    print("[]" if first else "\n]")
+@contextlib.contextmanager
+def progress_line(*, shown: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Yields a function that says on standard error how far a run is.
 
+    On a terminal in a line that changes; elsewhere, so that logs tell it, every half minute.
 
-def print_csv(rows: Iterable[dict], *, labels: Sequence[str], k: int, found: bool) -> None:
-    """A row a face: probabilities in columns p_<label>, weights in w_<region index>.
-
-    "seconds" is empty but for videos; the box and the score are there if faces were found. In
-    UTF-8; bytes of file names that are none stay as they are. No cell is a formula, see
-    `escaping.for_csv`; on a terminal control characters are spelt out.
+    Args:
+      shown: False says nothing.
     """
-    shared = ["path", "seconds", *(("face", "score") if found else ())]
-    shared += ["label", "probability", "heaviest_region"]
-    sides = ["y0", "x0", "y1", "x1"] if found else []
-    columns = [*shared, *sides, *(f"p_{label}" for label in labels)]
-    columns += [*(f"w_{i}" for i in range(k)), "annotated", "error"]
-    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n")
-    writer.writerow({name: _csv_cell(name) for name in columns})
-    for row in rows:
-        flat = {name: row[name] for name in (*shared, "annotated", "error") if name in row}
-        flat |= dict(zip(sides, row.get("box", []), strict=False))
-        flat |= {f"p_{label}": p for label, p in row.get("probabilities", {}).items()}
-        flat |= {f"w_{i}": w for i, w in enumerate(row.get("weights", []))}
-        writer.writerow({n: _csv_cell(v, path=n in ("path", "annotated")) for n, v in flat.items()})
-        sys.stdout.flush()
+    screen = terminal.open_console(stderr=True)
+    if not (shown and screen.is_terminal):
+        last = time.monotonic()
+
+        def say(done: Progress) -> None:
+            nonlocal last
+            if shown and time.monotonic() - last >= _SAY_EVERY:
+                last = time.monotonic()
+                terminal.say(describe_progress(done), error=True)
+
+        yield say
+        return
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}", markup=False),
+        console=screen,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda done: bar.update(task, description=describe_progress(done))
+
+
+def say_written(done: Progress, failures: Sequence[dict], *, out: str) -> None:
+    """What a run has written, and what was wrong with it."""
+    for row in failures:
+        terminal.say(f"{row['path']}: {row['error']}", error=True)
+    if not done.total:
+        terminal.say(f"{out} is there already and was left as it is", error=True)
+        return
+    terminal.say(describe_progress(done), error=True)
+    if done.resumed:
+        terminal.say(f"{done.resumed:,} of them were done before", error=True)
+    if done.failed:
+        terminal.say(f"what failed is in the column `error` of {out}", error=True)
+    terminal.say(f"wrote {out}")
+
+
+def describe_progress(done: Progress) -> str:
+    """One line, such as "30 of 90 photos, 31 faces, 2 failed, 5.0 photos/s, 0:00:12 left"."""
+    line = f"{done.photos:,} of {done.total:,} photos, {done.faces:,} faces, {done.failed:,} failed"
+    line += f", {done.photos_per_second:,.1f} photos/s"
+    if done.photos < done.total and done.seconds_left is not None:
+        return f"{line}, {datetime.timedelta(seconds=round(done.seconds_left))} left"
+    return line
 
 
 def print_table(rows: Iterable[dict]) -> None:
@@ -113,10 +144,8 @@ def print_table(rows: Iterable[dict]) -> None:
         out.print(shown)
 
 
-def _csv_cell(value, *, path: bool = False):
-    cell = escaping.for_csv(value, path=path)
-    shown = isinstance(cell, str) and sys.stdout.isatty()
-    return escaping.for_terminal(cell) if shown else cell
+def _shown(cell):
+    return escaping.for_terminal(cell) if isinstance(cell, str) and sys.stdout.isatty() else cell
 
 
 def _name(row: dict) -> str:

@@ -99,12 +99,12 @@ def test_the_command_with_a_packaged_network(clip, tmp_path):
             text=True,
         ).stdout
 
-    rows = json.loads(predict("--json", f"--annotate={tmp_path / 'faces'}"))
+    rows = json.loads(predict("--json=-", f"--annotate={tmp_path / 'faces'}"))
     check_rows(rows, times=[0, 0.5, 1.0, 1.5])
     assert {row["label"] for row in rows} == {"happiness"}
     names = [f"clip.mp4_{seconds:.3f}s_face0.png" for seconds in (0, 0.5, 1.0, 1.5)]
     assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == names
-    table = list(csv.DictReader(io.StringIO(predict("--csv"))))
+    table = list(csv.DictReader(io.StringIO(predict("--csv=-"))))
     for row, line in zip(rows, table, strict=True):
         assert float(line["seconds"]) == row["seconds"] and line["label"] == row["label"]
         for label, probability in row["probabilities"].items():

@@ -209,7 +209,7 @@ def test_the_command(export_dir, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "notes.txt").write_text("not looked at")
-    command = [sys.executable, "-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json"]
+    command = [sys.executable, "-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json=-"]
     result = subprocess.run(
         [*command, f"{tmp_path}", f"{tmp_path / 'missing*.png'}"], capture_output=True, text=True
     )

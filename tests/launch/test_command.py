@@ -99,7 +99,7 @@ def test_an_error_inside_a_graph_says_what_was_raised_and_nothing_else(
 
 def define_some():
     flags.DEFINE_string("model", None, "A model.", required=True)
-    flags.DEFINE_bool("csv", False, "Print CSV.")
+    flags.DEFINE_bool("align", False, "Photos.")
     flags.DEFINE_integer("batch_size", 1, "Faces at once.")
 
 
@@ -109,9 +109,9 @@ def define_some():
         ([], ["--model is needed"]),
         (["--modle=x"], ["modle", "model"]),
         (["--model=x", "--batch-size=2"], ["Did you mean --batch_size"]),
-        (["--model=x", "--csv=faces.csv"], ["--csv > faces.csv", "Received: --csv=faces.csv"]),
+        (["--model=x", "--align=p.png"], ["takes no value", "Received: --align=p.png"]),
         (["--model=x", "--batch_size=two"], ["batch_size", "two"]),
-        (["--model=x", "\N{EN DASH}csv"], ["did you mean --csv"]),
+        (["--model=x", "\N{EN DASH}align"], ["did you mean --align"]),
         (["--model=x", "batch_size=2"], ["did you mean --batch_size=2"]),
     ],
 )

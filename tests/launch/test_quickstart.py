@@ -71,7 +71,7 @@ def test_the_report(workdir):
 def test_the_export_predicts(workdir, tmp_path):
     face = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "face.png"), face)
-    arguments = ("face.png", "--json")
+    arguments = ("face.png", "--json=-")
     served = json.loads(run("predict", f"--model={workdir}/export", *arguments, cwd=tmp_path))
     trained = json.loads(run("predict", f"--model={workdir}", *arguments, cwd=tmp_path))
     assert len(served[0]["weights"]) == 6
