@@ -153,7 +153,8 @@ class ObjectiveConfig(Checked):
     )
     visibility_loss: str = setting(
         "kl",
-        "That loss: kl, the divergence from visibility^4; rank, the more visible must weigh more.",
+        "That loss: kl, the divergence from visibility^4; own, that from the network's own weights "
+        "times visibility^4; rank, the more visible must weigh more.",
         choices=vocabulary.VISIBILITY_LOSSES,
     )
     label_smoothing: float = setting(

@@ -33,6 +33,13 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 # What covers the face, as in the last column of the authors' FERPlus list (0..3 there).
 OCCLUSIONS = ("none", "upper", "lower", "side", "glasses")
+# What of a face each of them covers, roughly: y0, x0, y1, x1 as fractions of the face, whose eyes
+# are at 0.38 and whose mouth is at 0.78. Which side, the lists do not tell.
+OCCLUDED_AREAS = {
+    "upper": (0.0, 0.0, 0.35, 1.0),
+    "lower": (0.55, 0.0, 1.0, 1.0),
+    "glasses": (0.27, 0.0, 0.49, 1.0),
+}
 # With what AffectNet's list leaves open.
 OCCLUSION_KINDS = (*OCCLUSIONS, "unspecified")
 
@@ -49,7 +56,7 @@ REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
 # Regions of a grid, those of the paper included, to squares in a row.
 GRID_SIZES = {1: 0, **{6 + n * n: n for n in range(2, 9)}}
 TARGETS = ("votes", "label")
-VISIBILITY_LOSSES = ("kl", "rank")
+VISIBILITY_LOSSES = ("kl", "own", "rank")
 SCHEDULES = ("cosine", "step", "constant")
 # Which epoch's weights a run leaves.
 KEEPS = ("best", "last")

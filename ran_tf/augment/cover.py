@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
+from ran_tf import vocabulary
 from ran_tf.augment.draws import signed
 
 # How far a drawing reaches beyond the face on all sides, fraction of the face's side.
@@ -132,6 +133,23 @@ def _overlap(low, high, *, count: int):
     first = ops.arange(count, dtype="float32")
     low, high = low[..., None] * count, high[..., None] * count
     return ops.maximum(ops.minimum(high, first + 1.0) - ops.maximum(low, first), 0.0)
+
+
+def listed_opacity(occlusion, *, height: int, width: int):
+    """What covers faces by the lists of a dataset: `vocabulary.OCCLUDED_AREAS`.
+
+    Args:
+      occlusion: i64[b] or i32[b], places in `vocabulary.OCCLUSION_KINDS`.
+      height, width: of a face, pixels.
+
+    Returns:
+      f32[b, height, width] in 0..1; 0 where a list says nothing of the place.
+    """
+    kinds = vocabulary.OCCLUSION_KINDS
+    areas = np.array([vocabulary.OCCLUDED_AREAS.get(k, (0.0,) * 4) for k in kinds], np.float32)
+    y0, x0, y1, x1 = (ops.convert_to_tensor(areas[:, i]) for i in range(4))
+    rows, columns = _overlap(y0, y1, count=height), _overlap(x0, x1, count=width)
+    return ops.take(rows[:, :, None] * columns[:, None, :], ops.cast(occlusion, "int32"), axis=0)
 
 
 def both(first, second):

@@ -139,9 +139,9 @@ def load_dataset(
     Returns:
       `Data`: labels, and train, validation and test as `tf.data.Dataset` of (x, y) for
       `RegionAttentionNetwork.fit`: x a dict of image u8[b, H, W, 3], boxes f32[b, k, 4], mask
-      bool[b, k], in training key i32[b] (what augmentation draws its numbers from), in the others
-      face i64[b], occlusion i64[b], pose_30 and pose_45 bool[b]; y f32[b, n], votes or one-hot. A
-      split that the dataset does not have is None.
+      bool[b, k] and occlusion i64[b], in training key i32[b] (what augmentation draws its numbers
+      from), in the others face i64[b], pose_30 and pose_45 bool[b]; y f32[b, n], votes or one-hot.
+      A split that the dataset does not have is None.
 
     Raises:
       FileNotFoundError: if the dataset is not prepared; it says how.

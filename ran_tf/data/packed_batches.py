@@ -62,8 +62,10 @@ class TrainingData:
         self.steps_per_epoch = -(-self.size // batch_size)
         marks = "vote_marks" if data.target == "votes" else "label_marks"
         self._faces = dataset.read(
-            data.train_split, names=("image", "label", "votes", "landmarks", marks)
+            data.train_split,
+            names=("image", "label", "votes", "landmarks", "occlusion", marks),
         )
+        self._faces.setdefault("occlusion", np.zeros(self.size, np.int64))
         # That of the TFDS dataset: a run may go on with it.
         self.fingerprint = order.fingerprint(self._faces.pop(marks))
 
@@ -77,7 +79,7 @@ class TrainingData:
             faces = {name: array[numbers[places]] for name, array in self._faces.items()}
             keys = draws.face_keys(self._seed, epoch * self.size + places)
             made = _shown(faces, keys, data=self._data, classes=self._classes)
-            return {**made, "key": keys}
+            return {**made, "occlusion": faces["occlusion"], "key": keys}
 
         return Batches(
             make=make,

@@ -1,10 +1,10 @@
 """From a prepared TFDS dataset to batches.
 
 A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
-f32[b,n], "key" i32[b]}, with landmark regions "follows" bool[b,k]; of `key` the numbers of
-augmentation are drawn on the device (see `augment.draws`). An evaluation batch has, in place of
-"key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "occlusion" i64[b],
-"pose_30" and "pose_45" bool[b].
+f32[b,n], "occlusion" i64[b], "key" i32[b]}, with landmark regions "follows" bool[b,k]; of `key` the
+numbers of augmentation are drawn on the device (see `augment.draws`). An evaluation batch has, in
+place of "key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "pose_30"
+and "pose_45" bool[b].
 """
 
 import functools
@@ -107,7 +107,7 @@ class TrainingData:
 
     def _finish(self, positions, faces):
         """Adds random numbers and regions."""
-        batch = {name: faces[name] for name in ("image", "labels", "landmarks")}
+        batch = {name: faces[name] for name in ("image", "labels", "landmarks", "occlusion")}
         batch["key"] = ops.face_keys(positions, seed=self._seed)
         return _with_regions(batch, regions=self._data.regions)
 

@@ -115,8 +115,13 @@ class Decoder:
     target: str
 
     def training(self, serialised) -> dict:
-        """What a training step needs of string[b]: "image", "labels", "label", "landmarks"."""
-        return self._faces(parse(serialised, features=self.features, names=self._names()))
+        """What a training step needs of string[b].
+
+        That is "image", "labels", "label", "landmarks" and "occlusion".
+        """
+        names = [*self._names(), "occlusion"]
+        example = parse(serialised, features=self.features, names=names)
+        return {**self._faces(example), "occlusion": _listed(example, "occlusion", tf.int64)}
 
     def marks(self, serialised):
         """A number for each face of string[b], i64[b]: of all that a training step reads of it.
@@ -142,9 +147,7 @@ class Decoder:
         conditions = {"occlusion": tf.int64, "pose_30": tf.bool, "pose_45": tf.bool}
         names = [*self._names(), "id", *conditions]
         example = parse(serialised, features=self.features, names=names)
-        number = tf.shape(serialised)
-        # Datasets without the authors' lists have no such features.
-        listed = {n: example.get(n, tf.zeros(number, kind)) for n, kind in conditions.items()}
+        listed = {name: _listed(example, name, kind) for name, kind in conditions.items()}
         return {**self._faces(example), "id": example["id"], **listed}
 
     def _names(self) -> list[str]:
@@ -203,3 +206,8 @@ def batches(
         )
 
     return whole.flat_map(split)
+
+
+def _listed(example: dict, name: str, dtype: tf.DType):
+    """A feature that datasets without the authors' lists do not have."""
+    return example.get(name, tf.zeros(tf.shape(example["label"]), dtype))

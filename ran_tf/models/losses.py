@@ -80,7 +80,9 @@ def visibility_loss(
       weights: f32[b, k], those of `RegionAttentionNetwork`, which sum to 1.
       covered: f32[b, k] in 0..1, the share of each region that something covers.
       kind: "kl": the divergence of the weights from visibility^4, which is brought to sum 1;
-        visibility is 1 - covered. "rank": of two regions the more visible (by a tenth) must weigh
+        visibility is 1 - covered. "own": that from the weights themselves times visibility^4,
+        through which no gradient goes: what the network finds a region worth stays, and a covered
+        one loses. "rank": of two regions the more visible (by a tenth) must weigh
         more by 0.02: the mean over such pairs of `max(0, 0.02 - (w_more - w_less))`.
       mask: bool[b, k] or None; False regions do not count.
 
@@ -99,13 +101,18 @@ def visibility_loss(
     weights, covered = (ops.cast(value, "float32") for value in (weights, covered))
     there = ops.ones_like(weights) if mask is None else ops.cast(mask, "float32")
     visible = (1.0 - covered) * there
-    loss = (_divergence if kind == "kl" else _disorder)(weights, visible, there)
+    if kind == "rank":
+        loss = _disorder(weights, visible, there)
+    else:
+        wanted = visible**_SHARPNESS
+        if kind == "own":
+            wanted = wanted * ops.stop_gradient(weights)
+        loss = _divergence(weights, wanted, there)
     something = ops.max(covered * there, axis=1) > _COVERED
     return ops.where(something & (ops.max(visible, axis=1) > _COVERED), loss, 0.0)
 
 
-def _divergence(weights, visible, there):
-    wanted = visible**_SHARPNESS
+def _divergence(weights, wanted, there):
     wanted = wanted / ops.maximum(ops.sum(wanted, axis=1, keepdims=True), _LEAST)
     # Of regions with a weight of 0, masked or not, nothing is wanted, or all too much.
     logs = ops.log(ops.maximum(wanted, _LEAST)) - ops.log(ops.maximum(weights, _LEAST))

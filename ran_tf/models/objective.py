@@ -21,7 +21,7 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None
     Args:
       inputs: image u8[b, H, W, 3], boxes f32[b, k, 4], mask bool[b, k] (optional), key i32[b] (see
         `augment.draws`; equal keys give equal results), follows bool[b, k] where regions move with
-        the face.
+        the face, occlusion i64[b] where a list says what covers faces.
       targets: f32[b, n].
       config: the objective.
       bank: of `augment.bank.of_objective`, tensors or arrays; may be left out without
@@ -55,6 +55,10 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None
     )
     mask = inputs.get("mask")
     shown["mask"] = ops.ones(ops.shape(inputs["boxes"])[:2], "bool") if mask is None else mask
+    if inputs.get("occlusion") is not None:
+        _, height, width = shown["opacity"].shape
+        listed = cover.listed_opacity(inputs["occlusion"], height=height, width=width)
+        shown["opacity"] = cover.both(shown["opacity"], listed)
     if config.mixup:
         mixed = mixup.mix(
             shown["image"],

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
+from ran_tf import vocabulary
 from ran_tf.augment import bank, cover, drawings, draws, faces
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import AugmentConfig, ObjectiveConfig
@@ -120,6 +121,19 @@ def test_covered_shares_are_means_over_areas():
     np.testing.assert_allclose(shares, [[opacity[0].mean(), 0.0]], atol=1e-6)
 
 
+def test_what_a_list_says_is_covered():
+    kinds = [
+        vocabulary.OCCLUSION_KINDS.index(name) for name in ("none", "lower", "glasses", "side")
+    ]
+    opacity = np.asarray(cover.listed_opacity(np.array(kinds), height=20, width=10))
+    rows = (np.arange(20) + 0.5) / 20
+    lower, glasses = rows > 0.55, (rows > 0.27) & (rows < 0.49)
+    for found, wanted in zip(opacity, (0 * rows, lower, glasses, 0 * rows), strict=True):
+        # Of pixels on an edge, a part.
+        inner = np.abs(rows[:, None] - (0.55, 0.27, 0.49)).min(axis=1) > 0.03
+        np.testing.assert_allclose(found[inner], np.tile(wanted[inner, None], 10), atol=1e-6)
+
+
 def test_a_bank_is_a_function_of_its_seed():
     first, again = (bank.draw_bank.__wrapped__(3, seed=7) for _ in range(2))
     np.testing.assert_array_equal(first.pixels, again.pixels)
@@ -185,6 +199,10 @@ def test_shares_come_with_the_batch_and_count_every_occluder(drawn):
         return objective.prepare(inputs, targets, config=config, bank=drawn.arrays())["inputs"]
 
     assert not np.asarray(shown()["covered"]).any()
+    inputs["occlusion"] = np.full(count, vocabulary.OCCLUSION_KINDS.index("lower"))
+    whole, *_, last = np.asarray(shown()["covered"])[0]
+    np.testing.assert_allclose([whole, last], [0.45, 0.9], atol=0.01)  # the last square: the corner
+    del inputs["occlusion"]
     by_bank, by_both = (
         np.asarray(shown(cover=0.7, **more)["covered"]) for more in ({}, {"erase": 0.7})
     )

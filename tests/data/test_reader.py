@@ -82,7 +82,7 @@ def test_features_are_those_of_tfds(synthetic_dir, size):
     (mapped,) = records.map(decoder.evaluation)
     eager = decoder.evaluation(records.get_single_element())
     training = decoder.training(records.get_single_element())
-    assert set(training) == {"image", "label", "labels", "landmarks"}
+    assert set(training) == {"image", "label", "labels", "landmarks", "occlusion"}
     expected = oracle(dataset.builder, split)
     for name in eager:
         np.testing.assert_array_equal(mapped[name], eager[name])
