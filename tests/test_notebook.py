@@ -71,7 +71,7 @@ def test_a_report_counts_what_keras_counts(model, data, report):
 
 
 def test_a_report_is_a_table_and_figures(report):
-    for text in (repr(report), report._repr_html_()):
+    for text in (repr(report), report._repr_mimebundle_((), ())["text/html"]):
         assert "occlusion" in text and "test[:64]" in text
         assert f"{100 * report.subsets['all'].accuracy:.2f}" in text
     for name in ("confusion", "region_weights", "attention"):

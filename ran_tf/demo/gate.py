@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from ran_tf.demo.hosts import Hosts
 from ran_tf.demo.uploads import Uploads
+from ran_tf.safety import files
 
 UPLOAD, PROGRESS = "/gradio_api/upload", "/gradio_api/upload_progress"
 FILE = "/gradio_api/file="
@@ -187,11 +188,9 @@ def _read_event(
     The photo goes with the event from here on: it is forgotten when Gradio drops the event.
     """
     try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _Refused(400, "An event must be JSON.") from error
-    if not isinstance(said, dict):
-        raise _Refused(400, "An event must be a JSON object.")
+        said = files.parse_json(body, source="an event")
+    except ValueError as error:
+        raise _Refused(400, "An event must be a JSON object.") from error
     number, data, details = (said.get(key) for key in ("fn_index", "data", "event_data"))
     if type(number) is not int or number not in events:
         raise _Refused(400, "There is no such event.")

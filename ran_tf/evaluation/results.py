@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import html
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import figure
-from rich import box, console, table, text
+from rich import box, console, jupyter, table, text
 
 from ran_tf.checks import check_choice
 from ran_tf.evaluation import markdown, plots, report
@@ -63,8 +62,17 @@ class Difference:
     only_baseline_right: int
 
 
+class Shown(jupyter.JupyterMixin):
+    """What notebooks, terminals and `print` show as tables: those of its `__rich_console__`."""
+
+    def __repr__(self):
+        shown = io.StringIO()
+        console.Console(file=shown, width=100, color_system=None).print(self)
+        return shown.getvalue().rstrip()
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Shown):
     """What `ran_tf.evaluate` found. A notebook and a terminal show it as a table.
 
     Attributes:
@@ -173,25 +181,6 @@ class Report:
     def __rich_console__(self, screen, options):
         for title, rows in self._grids().items():
             yield make_table(rows, title=title)
-
-    def __repr__(self):
-        shown = io.StringIO()
-        console.Console(file=shown, width=100, color_system=None).print(self)
-        return shown.getvalue().rstrip()
-
-    def _repr_html_(self):
-        return "".join(_html_table(rows, title=title) for title, rows in self._grids().items())
-
-
-def _html_table(rows: Sequence[Sequence[str]], *, title: str) -> str:
-    def line(cells, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    head, *body = rows
-    return (
-        f"<table><caption>{html.escape(title)}</caption><thead>{line(head, 'th')}</thead>"
-        f"<tbody>{''.join(line(row, 'td') for row in body)}</tbody></table>"
-    )
 
 
 def make_table(rows: Sequence[Sequence[str]], *, title: str | None = None) -> table.Table:

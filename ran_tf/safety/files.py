@@ -135,26 +135,31 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def read_json(path: str | os.PathLike, *, keys: tuple[str, ...] = ()) -> dict:
-    """Reads a JSON object.
+    """Reads a file that is a JSON object with some keys; raises OSError, and as `parse_json`."""
+    return parse_json(pathlib.Path(path).read_bytes(), source=str(path), keys=keys)
+
+
+def parse_json(text: str | bytes, *, source: str, keys: tuple[str, ...] = ()) -> dict:
+    """The JSON object of a text, perhaps of a stranger.
 
     Args:
-      path: the file.
+      text: any.
+      source: the file, for errors.
       keys: that it must have.
 
     Raises:
-      OSError: if it cannot be read.
-      ValueError: naming the file, if it is no such object.
+      ValueError: naming the source, if it is no such object.
     """
     try:
-        found = json.loads(pathlib.Path(path).read_bytes())
+        found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}")
         missing = [key for key in keys if key not in found]
         if missing:
             raise ValueError(f"it lacks {', '.join(missing)}")
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # the latter: of lists in lists
         what = f"a JSON object with {', '.join(keys)}" if keys else "a JSON object"
         raise ValueError(
-            f"{path} must be {what}; it is damaged or another file. Received: {str(error)[:200]}"
+            f"{source} must be {what}; it is damaged or another file. Received: {str(error)[:200]}"
         ) from error
     return found

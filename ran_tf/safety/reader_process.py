@@ -38,8 +38,7 @@ def read_in_child(child: pathlib.Path, source: pathlib.Path, out: pathlib.Path) 
     """Runs `python CHILD SOURCE OUT` within the bounds above.
 
     Args:
-      child: a script. It writes `out` and ends with status 0, or ends with another status after a
-        last line of output that is JSON with `error`, one line for people.
+      child: a script that writes `out`. What it says in a ValueError is for people.
       source: the file to read.
       out: the file to write, in a folder that belongs to the caller.
 
@@ -124,10 +123,16 @@ def _main(memory: str, disk: str, script: str, *arguments: str) -> None:
     sys.argv = [script, *arguments]
     try:
         runpy.run_path(script, run_name="__main__")
+        return
     except MemoryError:
-        error = f"reading it takes more than {int(memory):,} bytes of memory"
-        print(json.dumps({"error": error}))
-        sys.exit(1)
+        report = {"error": f"reading it takes more than {int(memory):,} bytes of memory"}
+    except ImportError as error:
+        report = {"error": str(error), "not_installed": True}
+    except ValueError as error:
+        report = {"error": " ".join(str(error).split())}
+    # The last line of output: what else a library has said stands before.
+    print(json.dumps(report))
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.weights import sources, weights_file
 
@@ -51,14 +49,11 @@ def init_weights(
     trained = sources.load_trained(found)
     arguments = trained.model.get_config()
     _check_preprocessing(model, arguments, source=source)
-    columns = _columns(trained.card.labels, labels)
-    taken = _from_network(model, trained.model, columns=columns, source=source)
+    theirs = trained.card.labels
+    known = {i: theirs.index(name) for i, name in enumerate(labels) if name in theirs}
+    classes = known if len(known) == len(labels) else {}
+    taken = _from_network(model, trained.model, classes=classes, source=source)
     return dataclasses.replace(taken, notes=_notes(model, arguments, source=source))
-
-
-def _columns(theirs: Sequence[str], ours: Sequence[str]) -> list[int] | None:
-    """Where a trained classifier has our classes; None if it lacks one."""
-    return [theirs.index(name) for name in ours] if set(ours) <= set(theirs) else None
 
 
 def _notes(model, arguments: Mapping[str, Any], *, source: str) -> tuple[str, ...]:
@@ -84,23 +79,15 @@ def _check_preprocessing(model, arguments: Mapping[str, Any], *, source: str) ->
         )
 
 
-def _from_network(model, trained, *, columns: list[int] | None, source: str) -> Initialised:
-    old = {n: np.asarray(v) for n, v in weights_file.weights_by_path(trained).items()}
-    for name in [n for n in old if n.startswith("classifier/")]:
-        if columns is None:
-            del old[name]
-        else:
-            old[name] = old[name][..., columns]
+def _from_network(model, trained, *, classes: Mapping[int, int], source: str) -> Initialised:
     new = weights_file.weights_by_path(model)
-    fitting = {n for n, v in new.items() if n in old and old[n].shape == v.shape}
-    if not fitting & _names_in(model.backbone, new):
+    taken = weights_file.take_weights(model, trained, classes=classes)
+    if not taken & _names_in(model.backbone, new):
         raise ValueError(
             "`init_weights` must be of the same backbone; no weight of it fits "
             f"{model.backbone.name!r}. Received: init_weights={source!r}"
         )
-    for name in fitting:
-        new[name].assign(old[name])
-    return _sorted_out(new, fitting)
+    return _sorted_out(new, taken)
 
 
 def _names_in(part, weights: dict) -> set[str]:

@@ -15,6 +15,7 @@ from ran_tf.checks import (
     is_label,
 )
 from ran_tf.config import ObjectiveConfig, RegionConfig
+from ran_tf.safety import files
 
 
 def check_labels(name: str, labels: Sequence[str]) -> None:
@@ -96,7 +97,7 @@ class ModelCard:
             `MAX_SIDE`.
         """
         try:
-            fields = json.loads(text)
+            fields = files.parse_json(text, source=source)
             regions = RegionConfig(**fields["regions"])
             sides = tuple(fields["image_size"])
             card = cls(
@@ -112,8 +113,8 @@ class ModelCard:
                 card = dataclasses.replace(card, colour="grey")
         except registry.NotRegisteredError as error:
             raise error.renamed("regions").reading(source) from error
-        # RecursionError: of lists in lists. What else strange JSON makes of the lines above.
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # What strange JSON makes of the lines above.
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{source} must be a model card as ran_tf writes it. Received: "
                 f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
@@ -123,13 +124,8 @@ class ModelCard:
 
 def _check_types(card: ModelCard) -> None:
     """Raises ValueError unless a card could have been made of a trained model."""
-    wanted = {
-        "dataset": isinstance(card.dataset, str),
-        "model": isinstance(card.model, dict),
-    }
-    wrong = [name for name, right in wanted.items() if not right]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} cannot be")
+    if not (isinstance(card.dataset, str) and isinstance(card.model, dict)):
+        raise ValueError(f"dataset={card.dataset!r:.80}, model={card.model!r:.80}")
     check_size("card.image_size", card.image_size, low=2)
     if card.model.get("size") is not None:
         check_size("card.model.size", card.model["size"], low=2)

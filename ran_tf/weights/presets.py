@@ -82,24 +82,15 @@ def _with_classes(model, *, num_classes: int | None, labels: Sequence[str] | Non
     """A network with other classes: those of names that it has keep what was learnt of them."""
     card, known = None, ()
     if labels is not None:
-        labels = tuple(labels)
         check_labels("labels", labels)
         check_choice("num_classes", num_classes, (None, len(labels)))
         num_classes, known = len(labels), model.card.labels
     other = type(model).from_config({**model.get_config(), "num_classes": num_classes})
     if labels is not None:
-        card = dataclasses.replace(model.card, labels=labels, model=other.arguments)
+        card = dataclasses.replace(model.card, labels=tuple(labels), model=other.arguments)
     other.card = card
-    old = weights_file.weights_by_path(model)
-    for name, weight in weights_file.weights_by_path(other).items():
-        if not name.startswith("classifier/"):
-            weight.assign(old[name])
-            continue
-        values, theirs = np.array(weight), np.asarray(old[name])
-        for i, label in enumerate(labels or ()):
-            if label in known:
-                values[..., i] = theirs[..., known.index(label)]
-        weight.assign(values)
+    classes = {i: known.index(label) for i, label in enumerate(labels or ()) if label in known}
+    weights_file.take_weights(other, model, classes=classes)
     return other
 
 

@@ -25,24 +25,15 @@ def reinflate_batch_norm(model: keras.Model, images: np.ndarray, *, batch_size: 
 
     Args:
       model: functional `keras.Model` that maps `f32[b,h,w,3]` to anything, built in float32. Its
-        `keras.layers.BatchNormalization` layers (subclasses too) are changed in place.
-      images: `[n,h,w,3]`, u8 or f32 in 0..255 (what `model` takes), real faces **at the size of
-        the training that follows**: statistics of FERPlus at 96 px leave training mode at 128 px
-        wrong by two thirds of the features' spread. A few hundred faces are enough.
+        `keras.layers.BatchNormalization` layers (subclasses too), which have gamma and beta, are
+        changed in place.
+      images: `[n,h,w,3]`, n >= 1, u8 or f32 in 0..255 (what `model` takes), real faces **at the
+        size of the training that follows**: statistics of FERPlus at 96 px leave training mode at
+        128 px wrong by two thirds of the features' spread. A few hundred faces are enough.
       batch_size: how many images are measured at once; it bounds memory and changes nothing else.
 
-    Raises:
-      ValueError: no images or of another rank, no BN in the model, a BN without gamma or beta, or
-        one that does not compute in float32 (the statistics would be rounded).
     """
-    if np.ndim(images) != 4 or len(images) == 0:
-        raise ValueError(
-            "`images` must be a non-empty array [n,h,w,3]. "
-            f"Received: images of shape {np.shape(images)}"
-        )
     layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    _check(model, layers)
-
     probe = keras.Model(
         model.inputs[0],
         {layer.name: ops.moments(layer.input, axes=_other_axes(layer)) for layer in layers},
@@ -60,26 +51,6 @@ def reinflate_batch_norm(model: keras.Model, images: np.ndarray, *, batch_size: 
     for layer in layers:
         mean = means[layer.name]
         _set_statistics(layer, mean, np.maximum(squares[layer.name] - mean**2, 0.0))
-
-
-def _check(model: keras.Model, layers: list) -> None:
-    if not layers:
-        raise ValueError(
-            "`model` must have keras.layers.BatchNormalization layers at its top level. "
-            f"Received: model={model.name!r} with {len(model.layers)} layers, none of them one"
-        )
-    for layer in layers:
-        if layer.gamma is None or layer.beta is None:
-            raise ValueError(
-                "every BN of `model` must have gamma and beta, else its function cannot be kept. "
-                f"Received: layer {layer.name!r} with scale={layer.scale}, center={layer.center}"
-            )
-        if layer.compute_dtype != "float32":
-            raise ValueError(
-                "`model` must be built under the float32 policy to be measured; load the result "
-                "into one of another precision afterwards. "
-                f"Received: layer {layer.name!r} with compute_dtype={layer.compute_dtype!r}"
-            )
 
 
 def _other_axes(layer: keras.layers.BatchNormalization) -> tuple[int, ...]:

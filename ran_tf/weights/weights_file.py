@@ -20,9 +20,10 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.safety import reader_process
+from ran_tf.safety import files, reader_process
 
 _CHILD = pathlib.Path(__file__).with_name("h5_child.py")
 _ATTRIBUTE = "ran_tf"
@@ -77,6 +78,33 @@ def weights_by_path(model: RegionAttentionNetwork) -> dict[str, keras.Variable]:
     return named
 
 
+def take_weights(
+    model: RegionAttentionNetwork, trained: RegionAttentionNetwork, *, classes: Mapping[int, int]
+) -> set[str]:
+    """Fills a network from another, by path and shape; what does not fit keeps its values.
+
+    Args:
+      model: the network to fill, in place.
+      trained: the other.
+      classes: which class of the other each class of the network is; those that are not among them
+        keep what they have.
+
+    Returns:
+      Paths of the weights that were taken over; those of the classifier if any class was.
+    """
+    old, taken = weights_by_path(trained), set()
+    for name, weight in weights_by_path(model).items():
+        values, theirs = np.array(weight), np.array(old.get(name, 0.0))
+        if not name.startswith("classifier/"):
+            fits, values = theirs.shape == values.shape, theirs
+        elif fits := bool(classes) and theirs.shape[:-1] == values.shape[:-1]:
+            values[..., list(classes)] = theirs[..., list(classes.values())]
+        if name in old and fits:
+            weight.assign(values)
+            taken.add(name)
+    return taken
+
+
 def save(model: keras.Model, path: str | os.PathLike, *, arguments: Mapping[str, Any]) -> None:
     """Writes the weights of `model` and, as JSON in an attribute, the `arguments` that make it."""
     model.save_weights(path)
@@ -106,17 +134,5 @@ def safe_copy(path: str | os.PathLike) -> Iterator[WeightsFile]:
             ) from error
         with h5py.File(copy, "r") as file:
             groups, text = frozenset(file), file.attrs.get(_ATTRIBUTE, "{}")
-        yield WeightsFile(path=copy, groups=groups, arguments=_arguments(text, path=path))
-
-
-def _arguments(text, *, path: pathlib.Path) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(
-            f"the attribute `{_ATTRIBUTE}` of a weights file must be a JSON object. "
-            f"Received: {str(path)!r}: {str(text)[:80]!r}"
-        )
-    return found
+        arguments = files.parse_json(text, source=f"the attribute `{_ATTRIBUTE}` of {path}")
+        yield WeightsFile(path=copy, groups=groups, arguments=arguments)

@@ -88,3 +88,5 @@ def test_wrong_shapes_are_named(faces):
         ran_tf.crop_regions(faces[0], INSIDE, size=(8, 8))
     with pytest.raises(ValueError, match=r"`boxes` must have shape.*boxes.shape=\(3,\)"):
         ran_tf.crop_regions(faces, INSIDE[0, :3], size=(8, 8))
+    with pytest.raises(ValueError, match="`image` must be u8 or f32.*bool"):
+        ran_tf.crop_regions(faces > 9, INSIDE, size=(8, 8))

@@ -59,20 +59,3 @@ def test_reinflated_model_stays_the_same_and_can_be_trained(source):
     model.set_weights(state)
     assert relative_error(model(others, training=True), before_others) < 0.2
     assert folded_in_training > 1.0  # what this is for
-
-
-def test_models_that_cannot_be_reinflated():
-    image = np.zeros((1, 4, 4, 3))
-
-    def model(*layers):
-        return keras.Sequential([keras.Input((4, 4, 3)), *layers])
-
-    with pytest.raises(ValueError, match="BatchNormalization layers at its top level"):
-        reinflate_batch_norm(model(keras.layers.ReLU()), image)
-    with pytest.raises(ValueError, match="scale=False"):
-        reinflate_batch_norm(model(keras.layers.BatchNormalization(scale=False)), image)
-    with pytest.raises(ValueError, match="compute_dtype='bfloat16'"):
-        layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16")
-        reinflate_batch_norm(model(layer), image)
-    with pytest.raises(ValueError, match=r"shape \(0, 4, 4, 3\)"):
-        reinflate_batch_norm(model(keras.layers.BatchNormalization()), image[:0])

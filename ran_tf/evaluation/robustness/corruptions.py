@@ -14,7 +14,8 @@ from ran_tf import checks
 from ran_tf.augment import occlude
 from ran_tf.evaluation.robustness import degradations, occluders, turns
 
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+# Of the face, under the rectangle.
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 # The side of training's occluders in these tests, fraction of the face: from half of it on.
 _LARGEST = 0.6

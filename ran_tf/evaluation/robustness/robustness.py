@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from rich import console
 
 from ran_tf import checks
 from ran_tf.data import damage, prepared
@@ -21,7 +18,7 @@ _LEFT_OUT = ("group", "95 % interval")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class RobustnessReport:
+class RobustnessReport(results.Shown):
     """What `ran_tf.robustness` found. A notebook and a terminal show it as tables.
 
     Attributes:
@@ -39,11 +36,6 @@ class RobustnessReport:
         shown = [i for i, name in enumerate(rows[0]) if name not in _LEFT_OUT]
         yield results.make_table([[row[i] for i in shown] for row in rows])
         yield results.make_table(robustness_report.mean_rows(self.numbers))
-
-    def __repr__(self):
-        text = io.StringIO()
-        console.Console(file=text, width=100, color_system=None).print(self)
-        return text.getvalue().rstrip()
 
 
 def robustness(

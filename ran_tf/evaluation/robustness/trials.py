@@ -18,7 +18,7 @@ from ran_tf.weights.card import ModelCard
 
 CLEAN = "clean"
 # Name of a condition to the share of the face that is covered.
-COVERED = {f"covered {share:.0%}": share for share in corruptions.SHARES if share}
+COVERED = {f"covered {share:.0%}": share for share in corruptions.SHARES}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,7 +66,7 @@ def read_torch(path: str | Path) -> TorchFile:
 
 
 def _raise(path: Path, error: reader_process.ReaderError):
-    if error.report.get("no_torch"):
+    if error.report.get("not_installed"):
         raise RuntimeError(
             "PyTorch checkpoints are read with PyTorch, which is not installed: "
             f"pip install 'ran_tf[torch]'. Received: {error}"
