@@ -13,7 +13,7 @@ from ran_tf.faces.framing import Framing
 from ran_tf.weights.card import ModelCard, check_classes
 
 # Of an evaluation batch: what reports know of the faces, beside what the network is shown.
-_KNOWN = ("face", "occlusion", "pose_30", "pose_45")
+_KNOWN = ("face", "votes", "occlusion", "pose_30", "pose_45")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +140,8 @@ def load_dataset(
       `Data`: labels, and train, validation and test as `tf.data.Dataset` of (x, y) for
       `RegionAttentionNetwork.fit`: x a dict of image u8[b, H, W, 3], boxes f32[b, k, 4], mask
       bool[b, k] and occlusion i64[b], in training key i32[b] (what augmentation draws its numbers
-      from), in the others face i64[b], pose_30 and pose_45 bool[b]; y f32[b, n], votes or one-hot.
-      A split that the dataset does not have is None.
+      from), in the others face i64[b], votes f32[b, n] (zeros where there are none), pose_30 and
+      pose_45 bool[b]; y f32[b, n], votes or one-hot. A split that the dataset lacks is None.
 
     Raises:
       FileNotFoundError: if the dataset is not prepared; it says how.

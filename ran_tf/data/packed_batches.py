@@ -102,6 +102,7 @@ def eval_batches(
     names = ("image", "label", "votes", "landmarks", "id", *_CONDITIONS)
     found = dataset.read(split, names=names)
     size, classes = dataset.size(split), len(dataset.labels)
+    found["votes"] = np.nan_to_num(found.get("votes", np.zeros((size, classes), np.float32)))
     for name, kind in _CONDITIONS.items():
         found.setdefault(name, np.zeros(size, kind))
 
@@ -112,7 +113,7 @@ def eval_batches(
         made.pop("follows", None)
         return {
             **made,
-            **{name: faces[name] for name in ("label", "id", *_CONDITIONS)},
+            **{name: faces[name] for name in ("label", "votes", "id", *_CONDITIONS)},
             "face": places,
         }
 

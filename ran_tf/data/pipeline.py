@@ -3,8 +3,8 @@
 A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
 f32[b,n], "occlusion" i64[b], "key" i32[b]}, with landmark regions "follows" bool[b,k]; of `key` the
 numbers of augmentation are drawn on the device (see `augment.draws`). An evaluation batch has, in
-place of "key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "pose_30"
-and "pose_45" bool[b].
+place of "key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "votes"
+f32[b,n] (zeros where there are none), "pose_30" and "pose_45" bool[b].
 """
 
 import functools

@@ -143,12 +143,15 @@ class Decoder:
         return tf.strings.to_hash_bucket_fast(tf.strings.join(parts, separator="|"), 2**62)
 
     def evaluation(self, serialised) -> dict:
-        """The same and "id", "occlusion", "pose_30" and "pose_45"."""
+        """The same and "votes" (zeros where there are none), "id", "pose_30" and "pose_45"."""
         conditions = {"occlusion": tf.int64, "pose_30": tf.bool, "pose_45": tf.bool}
-        names = [*self._names(), "id", *conditions]
+        names = {*self._names(), "votes", "id", *conditions}
         example = parse(serialised, features=self.features, names=names)
         listed = {name: _listed(example, name, kind) for name, kind in conditions.items()}
-        return {**self._faces(example), "id": example["id"], **listed}
+        classes = self.features["label"].num_classes
+        votes = example.get("votes", tf.zeros([tf.size(example["label"]), classes]))
+        votes = tf.where(tf.math.is_nan(votes), 0.0, votes)
+        return {**self._faces(example), "votes": votes, "id": example["id"], **listed}
 
     def _names(self) -> list[str]:
         votes = ["votes"] if self.target == "votes" else []

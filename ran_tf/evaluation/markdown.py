@@ -34,6 +34,7 @@ def render(report: dict, *, figures: Sequence[str] = ()) -> str:
         "Per cent of the faces of a class (number of faces).",
         table(_recall_rows(report)),
         *_occlusions(report),
+        *_agreement(report),
         *_regions(report),
         *_attention(report),
         *_disagreements(report),
@@ -175,19 +176,42 @@ def _occlusions(report: dict) -> list[str]:
     kinds = report["occlusions"]
     if sum(row["count"] > 0 for row in kinds.values()) < 2:
         return []
-    rows = [["occlusion", "faces", "accuracy %", "95 % interval"]]
+    exposed = any(row["exposure"] is not None for row in kinds.values())
+    rows = [[*_accuracy_head("occlusion"), *["exposure"] * exposed]]
     for name, row in kinds.items():
-        if not row["count"]:
-            continue
-        rows.append(
-            [
-                name,
-                f"{row['count']:,}",
-                percent(row["accuracy"]),
-                interval(row["accuracy_ci95"]),
-            ]
-        )
-    return ["## By kind of occlusion", table(rows)]
+        seen = "-" if row["exposure"] is None else f"{row['exposure']:.2f}"
+        if row["count"]:
+            rows.append([*_accuracy_row(name, row), *[seen] * exposed])
+    about = [
+        "Exposure: the covered share of the regions under the model's own weights over that under "
+        "equal ones; below 1 the weights look away. What is covered is taken from the kind: the "
+        "upper 35 %, the lower 45 %, or a band at the eyes."
+    ]
+    return ["## By kind of occlusion", table(rows), *about * exposed]
+
+
+def _agreement(report: dict) -> list[str]:
+    agreement = report["agreement"]
+    if agreement is None:
+        return []
+    rows = [_accuracy_head("votes for the label")]
+    rows += [_accuracy_row(name, row) for name, row in agreement["shares"].items() if row["count"]]
+    return [
+        "## By agreement of the annotators",
+        table(rows),
+        f"Another ten annotators with the same shares of votes would give "
+        f"{percent(agreement['ceiling'])} % of the faces the same label: no model can be expected "
+        "to agree with the labels more often.",
+    ]
+
+
+def _accuracy_head(name: str) -> list[str]:
+    return [name, "faces", "accuracy %", "95 % interval"]
+
+
+def _accuracy_row(name: str, row: dict) -> list[str]:
+    count = f"{row['count']:,}"
+    return [name, count, percent(row["accuracy"]), interval(row["accuracy_ci95"])]
 
 
 def _regions(report: dict) -> list[str]:

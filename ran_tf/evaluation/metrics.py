@@ -112,6 +112,35 @@ def negative_log_likelihood(probabilities, label) -> float:
     return float(-np.log(np.maximum(of_label, _SMALLEST)).mean())
 
 
+def repeated_labels(
+    votes, label, *, annotators: int = 10, panels: int = 400, seed: int = 0
+) -> float:
+    """How often other annotators with the same shares of votes would give the label again.
+
+    A model cannot be expected to agree with labels more often than annotators would.
+
+    Args:
+      votes: f32[b, n], shares of the classes in the votes of each face; rows sum to 1.
+      label: i64[b].
+      annotators: in a panel.
+      panels: drawn for each face.
+      seed: of the drawing.
+
+    Returns:
+      The share of panels, 0..1, in which the label has more votes than every other class.
+    """
+    votes = np.asarray(votes, np.float64)
+    rows = np.arange(len(votes))
+    rng = np.random.default_rng(seed)
+    again = 0
+    for _ in range(panels):
+        drawn = rng.multinomial(annotators, votes / votes.sum(axis=1, keepdims=True))
+        of_label = drawn[rows, label]
+        drawn[rows, label] = -1
+        again += int((of_label > drawn.max(axis=1)).sum())
+    return again / (panels * len(votes))
+
+
 def paired_bootstrap(
     model, baseline, *, resamples: int = 10_000, seed: int = 0
 ) -> PairedDifference:

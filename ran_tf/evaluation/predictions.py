@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ran_tf import vocabulary
+from ran_tf.evaluation.exposure import listed_shares
 from ran_tf.inference.runner import Classifier
 
 
@@ -22,6 +23,10 @@ class Predictions:
       mu: f32[b, k], self-attention, or None where the model does not tell (exports).
       occlusion: i64[b], index into `vocabulary.OCCLUSION_KINDS`.
       pose_30, pose_45: bool[b], turned by more than 30 and 45 degrees.
+      covered: f32[b, k], how much of each region is covered, by the dataset's list; NaN of a masked
+        region; None where nobody looked.
+      votes: f32[b, n], shares of the classes in the annotators' votes, zeros where they are not
+        known; None where nobody looked.
     """
 
     id: np.ndarray
@@ -32,6 +37,8 @@ class Predictions:
     occlusion: np.ndarray
     pose_30: np.ndarray
     pose_45: np.ndarray
+    covered: np.ndarray | None = None
+    votes: np.ndarray | None = None
 
     def __post_init__(self):
         faces = len(self.id)
@@ -111,7 +118,9 @@ def collect(
         if flip_average:
             mirrored = classifier.predict(mirror(batch))["probabilities"]
             outputs["probabilities"] = (outputs["probabilities"] + mirrored) / 2
-        known = ("id", "label", "occlusion", "pose_30", "pose_45")
+        known = ("id", "label", "occlusion", "pose_30", "pose_45", *({"votes"} & set(batch)))
+        if "boxes" in batch:
+            outputs["covered"] = listed_shares(batch)
         for key, value in {**{key: batch[key] for key in known}, **outputs}.items():
             columns.setdefault(key, []).append(value)
         on_faces(len(batch["id"]))

@@ -11,12 +11,22 @@ import numpy as np
 
 from ran_tf import vocabulary
 from ran_tf.evaluation import explain, markdown, metrics, plots
+from ran_tf.evaluation.exposure import exposure
 from ran_tf.evaluation.predictions import Predictions
 from ran_tf.regions.kinds import region_names
 from ran_tf.safety import files
 from ran_tf.weights.card import ModelCard
 
 JSON, MARKDOWN = "report.json", "report.md"
+# From which share of the votes on.
+_AGREEMENT = {
+    1.0: "100 %",
+    0.9: "90 to 100 %",
+    0.8: "80 to 90 %",
+    0.7: "70 to 80 %",
+    0.6: "60 to 70 %",
+    0.0: "below 60 %",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +69,11 @@ def build_report(
        "subsets": {name of `vocabulary.SUBSETS`: {"count", "accuracy", "accuracy_ci95": [low, high],
          "mean_class_accuracy", "class_recall": [n], "ece", "nll", "confusion": [n][n]}},
        "occlusions": {name of `vocabulary.OCCLUSIONS`, and "unspecified" where some faces are:
-         {"count", "accuracy", "accuracy_ci95"}},
+         {"count", "accuracy", "accuracy_ci95", "exposure": see `evaluation.exposure`, None where
+         the list does not tell the place}},
+       "agreement": None where votes are not known, else {"ceiling": see
+         `metrics.repeated_labels`, "shares": {"100 %", "90 to 100 %" and so on, the share of votes
+         that the label has: {"count", "accuracy", "accuracy_ci95"}}},
        "regions": None for a whole-face model, else {"names": [k],
          "weights" and "mu": {the same names: [k] or None} (mu None for exports)},
        "explain": see `explain.explain`,
@@ -156,7 +170,11 @@ def _numbers(model: Evaluated) -> dict:
         "subsets": {
             n: _subset(predictions, faces=predictions.subset(n)) for n in vocabulary.SUBSETS
         },
-        "occlusions": {n: _accuracy(predictions, faces=f) for n, f in kinds.items()},
+        "occlusions": {
+            n: {**_accuracy(predictions, faces=f), "exposure": _exposure(predictions, faces=f)}
+            for n, f in kinds.items()
+        },
+        "agreement": _agreement(predictions),
         "regions": regions,
         "explain": explain.explain(predictions, margin=model.card.loss_margin),
     }
@@ -165,6 +183,31 @@ def _numbers(model: Evaluated) -> dict:
 def _occlusion_kinds(predictions: Predictions) -> dict[str, np.ndarray]:
     kinds = {name: predictions.occlusion == i for i, name in enumerate(vocabulary.OCCLUSION_KINDS)}
     return {n: faces for n, faces in kinds.items() if n in vocabulary.OCCLUSIONS or faces.any()}
+
+
+def _exposure(predictions: Predictions, *, faces: np.ndarray) -> float | None:
+    covered = predictions.covered
+    return exposure(predictions.weights[faces], None if covered is None else covered[faces])
+
+
+def _agreement(predictions: Predictions) -> dict | None:
+    """Accuracy by how many of the annotators chose the label."""
+    votes, label = predictions.votes, predictions.label
+    known = None if votes is None else votes.sum(axis=1) > 0
+    if votes is None or known is None or not known.any():
+        return None
+    share = np.zeros(len(votes))
+    share[known] = votes[known, label[known]]
+    # Shares are of ten votes or fewer, in float32.
+    high = [np.inf, *(edge - 1e-4 for edge in _AGREEMENT)]
+    parts = zip(_AGREEMENT.values(), high[:-1], high[1:], strict=True)
+    return {
+        "ceiling": metrics.repeated_labels(votes[known], label[known]),
+        "shares": {
+            name: _accuracy(predictions, faces=known & (share < above) & (share >= low))
+            for name, above, low in parts
+        },
+    }
 
 
 def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:

@@ -218,6 +218,7 @@ class _Batches:
                 "occlusion": x.get(
                     "occlusion", np.full(faces, vocabulary.OCCLUSION_KINDS.index("none"))
                 ),
+                "votes": x.get("votes", np.zeros((faces, 0), np.float32)),
                 "pose_30": x.get("pose_30", np.zeros(faces, bool)),
                 "pose_45": x.get("pose_45", np.zeros(faces, bool)),
             }

@@ -34,6 +34,16 @@ def test_confusion_accuracy_and_class_mean_against_loops():
     assert metrics.mean_class_accuracy(confusion) == pytest.approx(sum(recalls) / 4)
 
 
+def test_another_panel_gives_a_label_again_as_often_as_the_binomial_says():
+    votes = np.float32([[1.0, 0.0], [0.7, 0.3], [0.3, 0.7]])
+    found = metrics.repeated_labels(votes, np.zeros(3, int), panels=4000)
+
+    def more_than_half(p):
+        return sum(math.comb(10, i) * p**i * (1 - p) ** (10 - i) for i in range(6, 11))
+
+    assert found == pytest.approx((1 + more_than_half(0.7) + more_than_half(0.3)) / 3, abs=0.01)
+
+
 @pytest.mark.parametrize("bins", [15, 4])
 def test_calibration_error_against_a_loop(bins):
     probabilities, label = random_case(seed=1)

@@ -11,7 +11,7 @@ from matplotlib import image
 import ran_tf
 from ran_tf import vocabulary
 from ran_tf.config import RegionConfig
-from ran_tf.evaluation import joined, markdown, predictions, report
+from ran_tf.evaluation import exposure, joined, markdown, predictions, report
 from ran_tf.exports import export
 from ran_tf.inference import runner
 from ran_tf.models.ran import RegionAttentionNetwork
@@ -98,6 +98,37 @@ def test_numbers_of_known_predictions():
     assert whole["nll"] == pytest.approx(wrong / 100, abs=1e-5)
     assert made["occlusions"]["upper"]["accuracy"] == 0.0
     assert made["occlusions"]["none"]["count"] == 60
+
+
+def test_exposure_by_kind_of_occlusion():
+    found = make_predictions(np.ones(100, bool))
+    assert make_report(found)["occlusions"]["upper"]["exposure"] is None
+    boxes = np.tile(ran_tf.fixed_boxes(6), (100, 1, 1))
+    batch = {"occlusion": found.occlusion, "boxes": boxes, "mask": np.ones((100, 6), bool)}
+    batch["mask"][10:20, 1:] = False  # of the second ten the whole face alone is known
+    covered = exposure.listed_shares(batch)
+    made = make_report(dataclasses.replace(found, covered=covered))
+    # All weight is on the lower region, which begins at a quarter of the height.
+    y0, _, y1, _ = boxes[0].T
+    shares = np.clip((0.35 - y0) / (y1 - y0), 0, 1)
+    assert made["occlusions"]["upper"]["exposure"] == pytest.approx(shares[3] / shares.mean(), 0.02)
+    assert made["occlusions"]["lower"]["exposure"] == pytest.approx(1 / 6)
+    assert made["occlusions"]["side"]["exposure"] is made["occlusions"]["none"]["exposure"] is None
+    assert "xposure" in markdown.render(made)
+
+
+def test_accuracy_by_agreement_of_the_annotators():
+    found = make_predictions(np.arange(100) % 4 < 3)
+    assert make_report(found)["agreement"] is None
+    votes = np.zeros((100, 8), np.float32)
+    share = np.where(np.arange(100) % 4 < 3, 1.0, np.float32(0.7))
+    votes[np.arange(100), found.label], votes[np.arange(100), 7] = share, 1 - share
+    votes[0] = 0  # not known
+    made = make_report(dataclasses.replace(found, votes=votes))["agreement"]
+    rows = {name: (row["count"], row["accuracy"]) for name, row in made["shares"].items()}
+    assert rows["100 %"] == (74, 1.0) and rows["70 to 80 %"] == (25, 0.0)
+    assert sum(count for count, _ in rows.values()) == 99
+    assert 0.9 < made["ceiling"] < 1.0
 
 
 def test_occlusions_of_no_named_kind_are_seen():
@@ -332,7 +363,8 @@ def test_the_shares_of_two_workers_come_back_in_order(monkeypatch, batch_size):
 
     def rows_of(worker):
         fields = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
-        return type(whole)(**{n: v[place % 2 == worker] for n, v in fields.items()})
+        told = {n: v[place % 2 == worker] for n, v in fields.items() if v is not None}
+        return type(whole)(**told)
 
     sent = []
     monkeypatch.setattr(workers, "count", lambda strategy: 2)

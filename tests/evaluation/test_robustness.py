@@ -12,6 +12,7 @@ import pytest
 
 import ran_tf
 from ran_tf.data import damage
+from ran_tf.evaluation import exposure
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials, turns
 from ran_tf.inference.runner import Classifier
 from ran_tf.weights import records
@@ -211,9 +212,9 @@ def test_exposure_of_known_weights():
         assert trial.exposure["hat"] == pytest.approx(want, abs=0.02)
     covered = np.float32([[0.5, 1.0, 0.0], [0.2, np.nan, 0.2]])
     away = np.float32([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]])
-    assert trials.exposure(away, covered) == pytest.approx((0.25 + 0.2) / (0.5 + 0.2))
-    assert trials.exposure(away[:, :1], covered[:, :1]) is None
-    assert trials.exposure(away, np.zeros((2, 3))) is None
+    assert exposure.exposure(away, covered) == pytest.approx((0.25 + 0.2) / (0.5 + 0.2))
+    assert exposure.exposure(away[:, :1], covered[:, :1]) is None
+    assert exposure.exposure(away, np.zeros((2, 3))) is None
 
 
 def test_means_compare_losses_and_conditions_accuracies(report):

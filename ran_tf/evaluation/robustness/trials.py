@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from ran_tf.augment import cover
+from ran_tf.evaluation import exposure as exposures
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.robustness import corruptions
@@ -64,36 +64,16 @@ def run(
       on_faces: told the number of faces of each finished batch of each condition.
     """
     batches = [{key: np.asarray(value) for key, value in batch.items()} for batch in batches]
-    ids, right, exposures = np.empty(0, str), {}, {}
+    ids, right, exposed = np.empty(0, str), {}, {}
     for name in conditions(kinds):
         said = predictions.collect(
             classifier, (_change(batch, name) for batch in batches), on_faces=on_faces
         )
         ids, right[name] = said.id, said.predicted == said.label
-        found = exposure(said.weights, _covered(batches, name))
+        found = exposures.exposure(said.weights, _covered(batches, name))
         if found is not None:
-            exposures[name] = found
-    return Trial(
-        name=classifier.name, card=classifier.card, ids=ids, right=right, exposure=exposures
-    )
-
-
-def exposure(weights: np.ndarray, covered: np.ndarray | None) -> float | None:
-    """See `Trial`.
-
-    Args:
-      weights: f32[b, k], that sum to 1; 0 of a region that is masked.
-      covered: f32[b, k] in 0..1, the share of each region that something covers, NaN of one that is
-        masked; or None.
-
-    Returns:
-      None for a whole face alone, and where nothing is covered.
-    """
-    if covered is None or weights.shape[1] == 1:
-        return None
-    plain = np.nanmean(covered, axis=1).mean()
-    seen = (weights * np.nan_to_num(covered)).sum(axis=1).mean()
-    return float(seen / plain) if plain > 0 else None
+            exposed[name] = found
+    return Trial(name=classifier.name, card=classifier.card, ids=ids, right=right, exposure=exposed)
 
 
 def _covered(batches: Sequence[dict], name: str) -> np.ndarray | None:
@@ -105,8 +85,7 @@ def _covered(batches: Sequence[dict], name: str) -> np.ndarray | None:
         opacity = _opacity(batch, name)
         if opacity is None:
             return None
-        covered = np.asarray(cover.covered_shares(opacity, batch["boxes"]))
-        shares.append(np.where(batch["mask"], covered, np.nan))
+        shares.append(exposures.shares(opacity, batch))
     return np.concatenate(shares)
 
 
