@@ -40,7 +40,7 @@ OUTSIDE = {
 
 # A page of the reference: its title, the rooms whose public names it shows, and what these return.
 PAGES = {
-    "inference": ("Predictions", ("inference",), ()),
+    "inference": ("Predictions", ("inference", "demo"), ()),
     "data": ("Datasets", ("data", "vocabulary"), ("ran_tf.data.load.Data",)),
     "faces": (
         "Faces in photos",

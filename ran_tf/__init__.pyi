@@ -9,6 +9,7 @@ from .config import TrainConfig as TrainConfig
 from .data.load import load_dataset as load_dataset
 from .data.pack import pack as pack
 from .data.prepare import prepare as prepare
+from .demo.run import run_demo as run_demo
 from .evaluation.ablation import ablate as ablate
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.make_preset import save_to_preset as save_to_preset

@@ -19,7 +19,8 @@ SOURCES = sorted([*(ROOT / "ran_tf").rglob("*.py"), *(ROOT / "tfds_builders").rg
 # The rooms of the house: one imports only from those below it. docs/rooms.md draws them.
 FLOORS = (
     "launch",
-    "benchmark demo serving",
+    "benchmark demo",
+    "serving",
     "evaluation",
     "training",
     "inference",

@@ -1,115 +1,135 @@
-"""What each suite measures. Names of fields are those of the command's flags."""
+"""What each suite measures: dataclasses of settings, from which the command has its flags."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ran_tf import checks, vocabulary
+from ran_tf.checks import InvalidArgument
+from ran_tf.settings import Checked, Setting, setting, settings_of
+
+# A training run that is served has its own.
+_OF_A_WORKDIR = ("backbone", "region_size", "image_size", "num_regions")
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """Training steps: every combination of the lists.
+class Step(Checked):
+    """Training steps: every combination of the lists."""
 
-    Attributes:
-      backbone: name of the backbone.
-      region_size: side of a region, pixels.
-      image_size: side of the whole face, pixels.
-      num_regions: numbers of regions.
-      batch_size: global batch sizes.
-      dtype: policies.
-      replicas: logical devices of a MirroredStrategy; 1 is no strategy.
-      sync_batch_norm: batch statistics of all replicas together.
-      warmup, repeats: steps that are not counted, and that are.
-    """
-
-    backbone: str = "resnet18"
-    region_size: int = 224
-    image_size: int = 224
-    num_regions: tuple[int, ...] = (6,)
-    batch_size: tuple[int, ...] = (8,)
-    dtype: tuple[str, ...] = ("mixed_bfloat16",)
-    replicas: int = 1
-    sync_batch_norm: bool = True
-    warmup: int = 3
-    repeats: int = 10
+    backbone: str = setting("resnet18", "Name of the backbone.")
+    region_size: int = setting(224, "Side of a region, pixels.", low=8)
+    image_size: int = setting(224, "Side of the whole face, pixels.", low=2)
+    num_regions: tuple[int, ...] = setting((6,), "Regions; a list with --suite=step.", low=1)
+    batch_size: tuple[int, ...] = setting((8,), "Faces; a list with step and serve.", low=1)
+    dtype: tuple[str, ...] = setting(("mixed_bfloat16",), "Policies; a list with step and serve.")
+    replicas: int = setting(1, "Logical devices of a MirroredStrategy; 1 is no strategy.", low=1)
+    sync_batch_norm: bool = setting(True, "Batch statistics of all replicas together.")
+    warmup: int = setting(3, "Calls that are not counted.", low=0)
+    repeats: int = setting(10, "Calls that are counted.", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Input:
-    """A prepared split that is read.
+class Input(Checked):
+    """A prepared split that is read; its faces have random regions."""
 
-    Attributes:
-      dataset, data_dir, split: of the faces.
-      image_size: side that they are brought to, pixels.
-      num_regions: random ones of each face.
-      batch_size: faces.
-      repeats: passes over the split that are timed, each way.
-      region_size: side of the regions that are cut for comparison, pixels.
-      peer_faces: faces that the Pillow loader reads.
-      backbone, dtype: of the training step that waits for batches.
-      wait_steps: its steps; 0 leaves the row out.
-    """
-
-    dataset: str = "synthetic_faces"
-    data_dir: str | None = None
-    split: str = "train"
-    image_size: int = 64
-    num_regions: int = 6
-    batch_size: int = 64
-    repeats: int = 2
-    region_size: int = 224
-    peer_faces: int = 64
-    backbone: str = "mobilenet_v1"
-    dtype: str = "mixed_bfloat16"
-    wait_steps: int = 20
+    dataset: str = setting("synthetic_faces", "TFDS name, for --suite=input.")
+    data_dir: str | None = setting(None, "TFDS directory, for --suite=input.")
+    split: str = setting("train", "Split of --suite=input.")
+    image_size: int = setting(64, "Side that faces are brought to, pixels.", low=2)
+    num_regions: int = setting(6, "Of each face.", low=1)
+    batch_size: int = setting(64, "Faces.", low=1)
+    repeats: int = setting(2, "Passes over the split that are timed, each way.", low=1)
+    region_size: int = setting(224, "Side of the regions that are cut for comparison.", low=8)
+    peer_faces: int = setting(64, "Faces that the Pillow loader reads.", low=1)
+    backbone: str = setting("mobilenet_v1", "Of the training step that waits for batches.")
+    dtype: str = setting("mixed_bfloat16", "Of that step.", choices=vocabulary.DTYPES)
+    wait_steps: int = setting(20, "Steps of --suite=input that wait for batches; 0: none.", low=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Crop:
-    """Regions that are cut.
+class Crop(Checked):
+    """Regions that are cut."""
 
-    Attributes:
-      batch_size: faces.
-      num_regions: of each.
-      image_size: side of the whole face, pixels.
-      region_size: side of a region, pixels.
-      backbone, dtype: of the training step that crops are compared with.
-      step_batch: faces of that step, whose time a face is taken; 0 leaves the step out.
-      warmup, repeats: calls that are not counted, and that are.
-    """
-
-    batch_size: int = 64
-    num_regions: int = 6
-    image_size: int = 224
-    region_size: int = 224
-    backbone: str = "resnet18"
-    dtype: str = "mixed_bfloat16"
-    step_batch: int = 8
-    warmup: int = 3
-    repeats: int = 10
+    batch_size: int = setting(64, "Faces.", low=1)
+    num_regions: int = setting(6, "Of each face.", low=1)
+    image_size: int = setting(224, "Side of the whole face, pixels.", low=2)
+    region_size: int = setting(224, "Side of a region, pixels.", low=8)
+    backbone: str = setting("resnet18", "Of the training step that crops are compared with.")
+    dtype: str = setting("mixed_bfloat16", "Of that step.", choices=vocabulary.DTYPES)
+    step_batch: int = setting(8, "Faces of the step that crops are compared with; 0: none.", low=0)
+    warmup: int = setting(3, "Calls that are not counted.", low=0)
+    repeats: int = setting(10, "Calls that are counted.", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Serve:
-    """An export that is served.
+class Serve(Checked):
+    """An export that is served: of a run, or a network with random weights of the next four."""
 
-    Attributes:
-      workdir: training run whose kept weights are served; None is a network with random weights, of
-        the next four.
-      backbone: name.
-      region_size: side of a region, pixels.
-      image_size: side of the faces that regions are cut from, pixels.
-      num_regions: of a face.
-      batch_size: faces in a call.
-      dtype: policies of the export.
-      repeats: calls that are counted, of one face; fewer of large batches.
+    workdir: str | None = setting(None, "Training run that --suite=serve serves.")
+    backbone: str = setting("mobilenet_v1", "Name of the backbone.")
+    region_size: int = setting(128, "Side of a region, pixels.", low=8)
+    image_size: int = setting(48, "Side of the faces that regions are cut from.", low=2)
+    num_regions: int = setting(6, "Of a face.", low=1)
+    batch_size: tuple[int, ...] = setting((1, 2, 4, 8, 16, 32, 64), "Faces in a call.", low=1)
+    dtype: tuple[str, ...] = setting(("float32", "mixed_bfloat16"), "Policies of the export.")
+    repeats: int = setting(100, "Calls that are counted, of one face; fewer of many.", low=1)
+
+
+SUITES: dict[str, type] = {"step": Step, "input": Input, "crop": Crop, "serve": Serve}
+
+
+def all_settings() -> dict[str, Setting]:
+    """Those of all suites by flag, without defaults; a list where a suite takes one."""
+    found: dict[str, Setting] = {}
+    for plan in SUITES.values():
+        for one in settings_of(plan):
+            if one.flag not in found or found[one.flag].kind is not one.kind is tuple:
+                found[one.flag] = dataclasses.replace(one, default=None)
+    return found
+
+
+def make_plan(suite: str, given: Mapping[str, Any]) -> Any:
+    """The plan of a suite.
+
+    Args:
+      suite: a key of `SUITES`.
+      given: values by flag; a list of texts where a suite takes one.
+
+    Raises:
+      ValueError: for what the suite would ignore, and for a value that is none.
     """
+    known = {one.flag: one for one in settings_of(SUITES[suite])}
+    for name, value in given.items():
+        if name not in known:
+            takers = [
+                s for s, plan in SUITES.items() if name in {o.flag for o in settings_of(plan)}
+            ]
+            raise ValueError(
+                f"--{name} must be left out with --suite={suite}, which has no use for it; "
+                f"it belongs to --suite={', --suite='.join(takers)}. Received: --{name}={value}"
+            )
+        if "workdir" in given and name in _OF_A_WORKDIR:
+            raise ValueError(
+                f"--{name} must be left out with --workdir, which has its own. "
+                f"Received: --{name}={value}"
+            )
+    try:
+        plan = SUITES[suite](**{name: _value(known[name], value) for name, value in given.items()})
+    except InvalidArgument as error:
+        raise error.renamed(f"--{error.name}") from error
+    for policy in (plan.dtype,) if isinstance(plan.dtype, str) else plan.dtype:
+        checks.check_choice("--dtype", policy, vocabulary.DTYPES)
+    return plan
 
-    workdir: str | None = None
-    backbone: str = "mobilenet_v1"
-    region_size: int = 128
-    image_size: int = 48
-    num_regions: int = 6
-    batch_size: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    dtype: tuple[str, ...] = ("float32", "mixed_bfloat16")
-    repeats: int = 100
 
-
-SUITES = {"step": Step, "input": Input, "crop": Crop, "serve": Serve}
+def _value(one: Setting, value: Any) -> Any:
+    """A flag's value as its field has it: those with commas between, or one of them."""
+    if not isinstance(value, list):
+        return value
+    try:
+        found = tuple((one.item or one.kind)(text) for text in value)
+    except ValueError:
+        raise InvalidArgument(one.flag, "whole numbers with commas between", value) from None
+    if one.kind is not tuple and len(found) != 1:
+        raise InvalidArgument(one.flag, "one value with this suite", value)
+    return found if one.kind is tuple else found[0]

@@ -9,4 +9,5 @@ page.py       the page, in Gradio's components
 hosts.py      the names that the page answers to
 gate.py       what may reach Gradio's server
 server.py     the page as a server; only this file and page.py need Gradio
+run.py        all of it, as `ran_tf.run_demo`
 """

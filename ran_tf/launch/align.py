@@ -29,7 +29,6 @@ import os
 import pathlib
 
 from absl import flags
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ran_tf.faces import journal
 from ran_tf.faces.folder import Summary, align_folder
@@ -67,21 +66,20 @@ def align(
 
     Args, returns and raises: as `align_folder`; `config` is `AlignConfig()` when None.
     """
-    bar = Progress(
-        TextColumn("faces"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=terminal.open_console(stderr=True),
-    )
-    with bar:
-        task = bar.add_task("faces", total=None)
+    shown = 0
+    with terminal.faces_bars(terminal.open_console(stderr=True)) as on_faces:
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            on_faces("photos", done - shown, total)
+            shown = done
+
         summary = align_folder(
             input_dir=input_dir,
             output_dir=output_dir,
             config=AlignConfig() if config is None else config,
             processes=processes,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     terminal.say(describe(summary))
     if summary.left_out:

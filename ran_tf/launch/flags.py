@@ -20,10 +20,11 @@ def define_training_flags(cls: type = TrainConfig) -> None:
     """Defines a flag for every setting of a dataclass, a run; defaults are those of its fields."""
     for setting in settings_of(cls):
         if setting.flag:
-            _define(setting)
+            define(setting)
 
 
-def _define(setting: Setting) -> None:
+def define(setting: Setting) -> None:
+    """Defines the flag of a setting."""
     name, default, help = setting.flag, setting.default, setting.help
     if setting.choices is not None and tuple(setting.choices):
         help = f"{help} {'Known' if setting.open else 'One of'}: {', '.join(setting.choices)}."
@@ -32,7 +33,7 @@ def _define(setting: Setting) -> None:
     elif setting.kind == "size":
         flags.DEFINE_integer(name, default and default[0], help)
     elif setting.kind is tuple:
-        flags.DEFINE_list(name, [str(item) for item in default], help)
+        flags.DEFINE_list(name, default and [str(item) for item in default], help)
     elif setting.kind is int:
         flags.DEFINE_integer(name, default, help)
     elif setting.kind is float:

@@ -140,8 +140,8 @@ def test_other_runtimes_say_the_same(runtime, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--suite=step --num_regions=six", "--num_regions must be whole numbers.*=six"),
-        ("--suite=step --batch_size=8,0", "--batch_size must be whole numbers.*=8,0"),
+        ("--suite=step --num_regions=six", "`--num_regions` must be whole numbers.*six"),
+        ("--suite=step --batch_size=8,0", "`--batch_size` must be.*0"),
         ("--suite=serve --dtype=float32,bf16", "`--dtype` must be one of.*bf16"),
         ("--suite=serve --warmup=3", "--warmup must be left out with --suite=serve"),
         ("--suite=input --warmup=3", "it belongs to --suite=step"),
@@ -152,8 +152,9 @@ def test_other_runtimes_say_the_same(runtime, tmp_path):
     ],
 )
 def test_a_flag_that_would_be_ignored_and_a_value_that_is_none_are_named(parse, arguments, message):
+    parse(*arguments.split(), "--out=x.json", command=benchmark)
     with pytest.raises(ValueError, match=message):
-        benchmark.read_plan(parse(*arguments.split(), "--out=x.json", command=benchmark))
+        benchmark.main()
 
 
 def test_the_command_writes_json_and_refuses_what_makes_no_sense(tmp_path):
@@ -176,4 +177,4 @@ def test_the_command_writes_json_and_refuses_what_makes_no_sense(tmp_path):
     assert "crop_and_resize" in done.stdout
     refused = run("--suite=crop", f"--out={path}", "--batch_size=1,2")
     assert refused.returncode == 1
-    assert "--batch_size takes one value with this suite" in refused.stderr
+    assert "--batch_size` must be one value with this suite" in refused.stderr

@@ -19,10 +19,10 @@ from ran_tf.faces.worker import AlignConfig
 from ran_tf.inference.files import find_files
 from ran_tf.launch import (
     align,
-    command,
     evaluate,
     export,
     predict,
+    recipes,
 )
 from ran_tf.launch import flags as launch_flags
 from ran_tf.safety import files
@@ -141,7 +141,7 @@ def test_every_path_of_every_command(odd, parse):
 def test_a_flagfile(odd):
     (odd / "a b%.flags").write_text("--epochs=1\n")
     argument = f"--flagfile={odd / 'a b%.flags'}"
-    assert command.expand_arguments([argument]) == [argument]
+    assert recipes.expand([argument]) == [argument]
 
 
 def test_a_url_is_no_path(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 import ran_tf
 from ran_tf import registry
 from ran_tf.config import TrainConfig
-from ran_tf.launch import command
 from ran_tf.launch import flags as launch_flags
+from ran_tf.launch import recipes
 from ran_tf.settings import settings_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -63,13 +63,13 @@ def test_flags_reach_the_configuration(parse):
 
 def test_a_recipe_is_found_where_no_such_file_is_on_disk(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    found = command.find_recipe("--flagfile=launch/quickstart.flags")
+    found = recipes.find("--flagfile=launch/quickstart.flags")
     assert (
         pathlib.Path(found.removeprefix("--flagfile=")).read_text().startswith("# The whole path")
     )
-    assert command.find_recipe("--epochs=1") == "--epochs=1"
+    assert recipes.find("--epochs=1") == "--epochs=1"
     with pytest.raises(SystemExit):
-        command.find_recipe("--flagfile=launch/nope.flags")
+        recipes.find("--flagfile=launch/nope.flags")
     said = capsys.readouterr().err
     assert re.search(r"received 'launch/nope\.flags': .*quickstart\.flags", said)
 
@@ -79,7 +79,7 @@ def test_a_recipe_in_the_home_directory_comes_before_the_packaged_one(tmp_path, 
     (tmp_path / "quickstart.flags").write_text("--epochs=3\n")
     for arguments in (["--flagfile=~/quickstart.flags"], ["--flagfile", "~/quickstart.flags"]):
         # Which absl expands, too.
-        assert command.expand_arguments(arguments) == ["--flagfile=~/quickstart.flags"]
+        assert recipes.expand(arguments) == ["--flagfile=~/quickstart.flags"]
 
 
 def run_train(*arguments, cwd):

@@ -1,0 +1,77 @@
+"""The page, from its networks to its server."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
+from ran_tf.demo import hosts, uploads
+from ran_tf.serving.listen import listen
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def run_demo(
+    model: str | os.PathLike = "ran_faceres_ferplus",
+    *,
+    baseline: str | os.PathLike | None = None,
+    detector: str = "mtcnn",
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    allowed_hosts: Sequence[str] = (),
+    max_megabytes: float = 10.0,
+    on_message: Callable[[str], None] = print,
+) -> None:
+    """Serves a page on which one drops a photo, sees where a network looks, and covers parts.
+
+    Returns never: Ctrl-C (in a notebook: interrupt) ends it as a KeyboardInterrupt. Needs the extra
+    `demo`.
+
+    Args:
+      model: any source that `ran_tf.Predictor` takes.
+      baseline: another of the same labels, shown beside it; "" for none. None takes the packaged
+        whole-face network where its labels are those of `model`.
+      detector: finds the faces, see `ran_tf.DetectorConfig`.
+      host: address to serve on; "0.0.0.0" lets everybody in.
+      port: to serve on.
+      allowed_hosts: names that the page answers to besides that of `host`, such as a proxy's.
+      max_megabytes: largest upload, MiB.
+      on_message: told where the page is, and whether others can reach it.
+
+    Raises:
+      FileNotFoundError, ValueError: for a model or baseline that cannot be, or names that are none.
+      OSError: if the port cannot be had.
+      RuntimeError: without Gradio, or when the page's server ends.
+
+    Example:
+      >>> ran_tf.run_demo("ran_faceres_ferplus")  # doctest: +SKIP
+    """
+    names = hosts.find_hosts(host, allowed=allowed_hosts)
+    # Before anything is loaded, which takes ten seconds.
+    listening = listen(host=host.strip("[]"), port=port, flag="--port")
+    with tempfile.TemporaryDirectory(prefix="ran_tf_demo_") as folder:
+        # For what Gradio may write; it reads the variable when a page is built.
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            from ran_tf.demo import page, server
+        except ModuleNotFoundError as error:
+            raise RuntimeError(
+                f'the demo needs Gradio: pip install "ran_tf[demo]". Received: {error}'
+            ) from error
+        from ran_tf.demo import explain
+
+        networks = explain.load_networks(model, baseline=baseline, detector=detector)
+        waiting = uploads.Uploads(folder, max_bytes=int(max_megabytes * 2**20))
+        blocks = page.build(networks, max_bytes=waiting.max_bytes)
+        app = server.create_app(blocks, hosts=names, uploads=waiting)
+        serving = server.serve(app, listening=listening, uploads=waiting)
+        on_message(f"Open {_address(host, port)} in a browser; Ctrl-C ends it.")
+        if host not in _LOOPBACK:
+            on_message("Everybody who reaches this address can use the page.")
+        serving.join()
+        raise RuntimeError("the page's server has ended; the lines above say why")
+
+
+def _address(host: str, port: int) -> str:
+    bare = host.strip("[]")
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(bare, bare)
+    return f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/"
