@@ -116,7 +116,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return decode_image(read_bytes(opened))
 
 
-def decode_image(data: bytes, *, upright: bool = True) -> np.ndarray:
+def decode_image(data: bytes, *, upright: bool = True, most_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decodes an image.
 
     Args:
@@ -124,13 +124,14 @@ def decode_image(data: bytes, *, upright: bool = True) -> np.ndarray:
         first frame. Any of their colour spaces. What is transparent becomes white. 16 bits become
         8; where a camera of 8, 10, 12 or 14 bits has filled the lower ones alone, those count.
       upright: turn it as its EXIF data say.
+      most_pixels: of the image, at most `MAX_PIXELS`.
 
     Returns:
       u8[H, W, 3], RGB.
 
     Raises:
       ValueError: if it is no image, ends too early, is damaged (as far as its format can tell), or
-        exceeds `MAX_PIXELS` or `MAX_BYTES`.
+        exceeds `most_pixels` or `MAX_BYTES`.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(
@@ -143,15 +144,16 @@ def decode_image(data: bytes, *, upright: bool = True) -> np.ndarray:
         # Reads the header only.
         image = Image.open(io.BytesIO(data), formats=[kind] if kind else [])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(_too_large(str(error))) from error
+        raise ValueError(_too_large(str(error), most_pixels)) from error
     except Exception as error:  # the readers of headers raise whatever comes of strange bytes
         raise ValueError(
             f"not an image that can be read, or not all of it ({_READ}). "
             f"Received: {len(data):,} bytes beginning with {bytes(data[:8])!r}"
         ) from error
     with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(_too_large(f"{image.width:,} x {image.height:,} pixels"))
+        if image.width * image.height > most_pixels:
+            received = f"{image.width:,} x {image.height:,} pixels"
+            raise ValueError(_too_large(received, most_pixels))
         try:
             return _to_rgb(_load(image, data, upright=upright))
         except Exception as error:  # and so do the decoders
@@ -162,10 +164,8 @@ def decode_image(data: bytes, *, upright: bool = True) -> np.ndarray:
             ) from error
 
 
-def _too_large(received: str) -> str:
-    return (
-        f"an image must have at most {MAX_PIXELS:,} pixels; make it smaller. Received: {received}"
-    )
+def _too_large(received: str, most: int) -> str:
+    return f"an image must have at most {most:,} pixels; make it smaller. Received: {received}"
 
 
 def _load(image: Image.Image, data: bytes, *, upright: bool) -> Image.Image:

@@ -162,22 +162,31 @@ class Predictor:
 
     @typing.overload
     def faces(
-        self, photos: Sequence[Item] | np.ndarray, *, on_error: Literal["raise"] = ...
+        self,
+        photos: Sequence[Item] | np.ndarray,
+        *,
+        on_error: Literal["raise"] = ...,
+        most: int | None = ...,
     ) -> list[list[FoundFace]]: ...
 
     @typing.overload
     def faces(
-        self, photos: Sequence[Item] | np.ndarray, *, on_error: str
+        self, photos: Sequence[Item] | np.ndarray, *, on_error: str, most: int | None = ...
     ) -> list[list[FoundFace] | Failure]: ...
 
     def faces(
-        self, photos: Sequence[Item] | np.ndarray, *, on_error: str = "raise"
+        self,
+        photos: Sequence[Item] | np.ndarray,
+        *,
+        on_error: str = "raise",
+        most: int | None = None,
     ) -> list[list[FoundFace]] | list[list[FoundFace] | Failure]:
         """Finds and classifies all faces of photos, whatever `align` is.
 
         Args:
           photos: as `images` of a call.
           on_error: likewise.
+          most: faces of a photo, of which the largest are taken; None is all.
 
         Returns:
           For each photo its faces, the largest first; an empty list where none is found.
@@ -189,7 +198,7 @@ class Predictor:
         results = _Results("photos", photos, on_error=on_error)
         self._load_detector()
         for some in self._groups(photos, results):
-            found = self._find(some, results)
+            found = {i: faces[:most] for i, faces in self._find(some, results).items()}
             cut = [self._cut(some[i], face) for i, faces in found.items() for face in faces]
             answers = zip(cut, self._predict(cut), strict=True)
             for i, faces in found.items():

@@ -15,6 +15,10 @@ class Limits:
       head_seconds: until a head must be whole, and for a client that takes none of its answer.
       body_seconds: until a body must be whole.
       queue_seconds: that a request waits for its turn.
+      photos: of a request; more are refused.
+      pixels: of a photo; one with more is refused before it is decoded.
+      faces: of a photo that are answered for, the largest.
+      photo_seconds: after which no further photo of a request is begun.
       idle_seconds: that a connection is kept between requests, longer than clients keep theirs.
       grace_seconds: in which what has begun is answered after SIGTERM.
     """
@@ -26,5 +30,9 @@ class Limits:
     head_seconds: float = 20
     body_seconds: float = 60
     queue_seconds: float = 60
+    photos: int = 16
+    pixels: int = 2**25
+    faces: int = 64
+    photo_seconds: float = 60
     idle_seconds: float = 75
     grace_seconds: float = 25

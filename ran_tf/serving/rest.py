@@ -1,11 +1,18 @@
-"""The REST interface of TensorFlow Serving, as an ASGI application. Needs the extra `serve`.
+"""The REST interface, as an ASGI application. Needs the extra `serve`.
 
-    GET  /v1/models/NAME[/versions/N]             is it there; cheap, for health and readiness
+    POST /v1/photos:predict                       photos, as a form or one as the body
+
+    GET  /v1/models/NAME[/versions/N]             is it there
     GET  /v1/models/NAME[/versions/N]/metadata    its signatures
     POST /v1/models/NAME[/versions/N]:predict     {"signature_name"?, "instances" | "inputs"}
 
-"instances" is a list of rows, "inputs" an object of columns; either leaves out the argument's name
-where a signature has one argument. Bytes are {"b64": "..."}.
+    GET  /healthz, /readyz                        for probes
+    GET  /metrics                                 for Prometheus
+    GET  /openapi.json                            what all this takes and gives
+
+The second group is TensorFlow Serving's. "instances" is a list of rows, "inputs" an object of
+columns; either leaves out the argument's name where a signature has one argument. Bytes are
+{"b64": "..."}.
 """
 
 import asyncio
@@ -21,21 +28,27 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ran_tf.serving import bodies, rest_json
+from ran_tf.serving import bodies, openapi, photo_requests, rest_json
 from ran_tf.serving import service as model_service
 from ran_tf.serving.limits import Limits
+from ran_tf.serving.metrics import Metrics
+from ran_tf.serving.photo_service import PhotoAnswer, PhotoService
 
 # The header that says of a request's images what `Answer.note` does.
 _NOTE = "Ran-Note"
 
 
-def make_app(service: model_service.ModelService, *, limits: Limits):
+def make_app(
+    service: model_service.ModelService, *, limits: Limits, photos: PhotoService | None = None
+):
     """An ASGI application, for `ran_tf.serving.web.make_server`.
 
     Args:
       service: what answers.
       limits: on bytes and time.
+      photos: what answers for photos; None takes none.
     """
+    metrics = Metrics()
     # JSON is parsed and the network run here, so that the loop goes on with other connections.
     pool = concurrent.futures.ThreadPoolExecutor(service.parallel, thread_name_prefix="rest")
     reader = bodies.BodyReader(limits=limits)
@@ -61,7 +74,36 @@ def make_app(service: model_service.ModelService, *, limits: Limits):
         headers = {_NOTE: answer["note"]} if answer["note"] else None
         return Response(answer["body"], headers=headers, media_type="application/json")
 
-    routes = []
+    async def predict_photos(request):
+        assert photos is not None  # there is no such route
+        async with reader.read(request) as body:
+            uploads = await photo_requests.read_uploads(body, request.headers, limits=limits)
+            call = functools.partial(photos.predict, uploads)
+            answer = await _in_turn(request, pool=pool, call=call, seconds=limits.queue_seconds)
+        metrics.count_photos(answer)
+        return _json(_photos(service, answer), status=answer.status)
+
+    async def alive(_):
+        return _json({"status": "alive"})
+
+    async def ready(_):
+        return _json({"status": "ready"})
+
+    async def count(_):
+        return Response(metrics.text(), media_type=metrics.content_type)
+
+    async def describe(_):
+        return _json(openapi.describe(limits=limits, labels=photos.labels if photos else None))
+
+    routes = [
+        # Models are loaded before requests are taken, so that who is alive is ready.
+        routing.Route("/healthz", alive),
+        routing.Route("/readyz", ready),
+        routing.Route("/metrics", count),
+        routing.Route("/openapi.json", describe),
+    ]
+    if photos is not None:
+        routes.append(routing.Route("/v1/photos:predict", predict_photos, methods=["POST"]))
     for model in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
         routes += [
             routing.Route(f"{model}:predict", predict, methods=["POST"]),
@@ -83,7 +125,7 @@ def make_app(service: model_service.ModelService, *, limits: Limits):
         },
     )
     app.router.redirect_slashes = False
-    return bodies.refuse_unclear(app)
+    return metrics.measure(bodies.refuse_unclear(app))
 
 
 def _json(body: dict, *, status: int = 200) -> Response:
@@ -137,6 +179,15 @@ def _predict(service: model_service.ModelService, body: bytes) -> dict:
         answer = service.predict(inputs, signature=signature)
         text = rest_json.to_answer(answer.outputs, by_row=request.is_by_row)
     return {"body": text, "note": answer.note}
+
+
+def _photos(service: model_service.ModelService, answer: PhotoAnswer) -> dict:
+    model = {"name": service.name, "version": service.version}
+    said = {"model": model, "photos": answer.photos}
+    if answer.status == 200:
+        return said
+    # Where every other error is, too.
+    return said | {"error": f"no photo could be used: {answer.photos[0]['error']}"}
 
 
 def _status(service: model_service.ModelService) -> dict:

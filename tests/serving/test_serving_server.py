@@ -13,6 +13,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+import skimage.data
 import tensorflow as tf
 
 import ran_tf
@@ -209,6 +210,9 @@ def test_the_command_serves_until_it_is_told_to_stop(small_export):
         url = line.removeprefix("REST: ").strip()
         assert url.startswith("http://127.0.0.1:")
         assert len(ask(f"{url}:predict", {"instances": [b64(PNGS[0])]})["predictions"]) == 1
+        photo = tf.io.encode_png(skimage.data.astronaut()[:256, 128:352]).numpy()
+        answer = ask(f"{url.partition('/v1')[0]}/v1/photos:predict", photo)
+        assert [len(said["faces"]) for said in answer["photos"]] == [1]
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
 
