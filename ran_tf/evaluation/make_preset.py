@@ -12,6 +12,7 @@ import numpy as np
 
 from ran_tf import settings
 from ran_tf.evaluation import model_card, predictions, split
+from ran_tf.evaluation.calibration import calibrate
 from ran_tf.evaluation.results import Report
 from ran_tf.inference import runner
 from ran_tf.models.ran import RegionAttentionNetwork
@@ -36,6 +37,7 @@ def save_to_preset(
     data: Any = None,
     overwrite: bool = False,
     measure: Any = None,
+    calibration: Any = None,
     dataset: str | None = None,
     data_dir: str | None = None,
     report: Report | str | os.PathLike | None = None,
@@ -52,7 +54,9 @@ def save_to_preset(
       overwrite: replace what is there.
       measure: faces on which the rounding of the weights is measured, as `ran_tf.evaluate` takes
         them; None is none.
-      dataset, data_dir: of a split expression in `measure`.
+      calibration: held-out faces that its probabilities are fitted to (`ran_tf.calibrate`); None:
+        they stay as they are. The network itself stays as it is.
+      dataset, data_dir: of a split expression in `measure` and `calibration`.
       report: of this network, from `ran_tf.evaluate`, or its report.json: for the README.
       backbone_origin: whose weights training started from, and their terms: for the README.
 
@@ -84,6 +88,11 @@ def save_to_preset(
         model = records.load_workdir(workdir, dtype="float32").model
         starts = records.read_starts(workdir)
     card = card_for(model, data)
+    if calibration is not None:
+        model = model.twin()
+        model.card = card
+        calibrate(model, calibration, dataset=dataset, data_dir=data_dir)
+        card = model.card
     arguments = {**card.model, "synchronized": False, "dtype": "float32"}
     card = dataclasses.replace(card, model=arguments)
     numbers = None if report is None else _numbers(report, card=card)

@@ -58,6 +58,7 @@ def render(
         f"Input: RGB faces of any size; brought to {height}x{width} px, colour {colour} by the "
         "predictor and by exports (whose signature `regions`, ONNX and TFLite take crops of such "
         "faces).",
+        *_temperature(card),
         f"Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
         f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
         f"Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
@@ -81,6 +82,15 @@ def render(
         "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, border "
         "control, surveillance. " + _ABOUT.get(card.family, _ABOUT_ANY),
     )
+
+
+def _temperature(card: ModelCard) -> list[str]:
+    if card.temperature == 1.0:
+        return []
+    return [
+        f"Logits are divided by {card.temperature:.3f}, in the weights already: with that "
+        "probabilities fit the validation split best."
+    ]
 
 
 def _rounding(made: dict) -> str:

@@ -16,6 +16,11 @@ def define_flags() -> None:
     flags.DEFINE_string("preset_dir", None, "Folder to write.", required=True)
     flags.DEFINE_bool("overwrite", False, "Replace what is there.")
     flags.DEFINE_string("split", "validation", "TFDS split on which rounding is measured.")
+    flags.DEFINE_string(
+        "calibration",
+        None,
+        "TFDS split that probabilities are fitted to by a temperature, such as validation.",
+    )
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the run when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
     flags.DEFINE_string("report", None, "report.json of the run, for the numbers in README.md.")
@@ -26,7 +31,9 @@ def main() -> None:
     values = flags.FLAGS
     import ran_tf
 
-    options = command.chosen("overwrite", "dataset", "data_dir", "report", "backbone_origin")
+    options = command.chosen(
+        "overwrite", "calibration", "dataset", "data_dir", "report", "backbone_origin"
+    )
     made = ran_tf.save_to_preset(values.workdir, values.preset_dir, measure=values.split, **options)
     terminal.say(f"preset: {values.preset_dir}, weights of {made['weights_bytes'] / 1e6:.1f} MB")
     terminal.say(

@@ -57,6 +57,8 @@ class ModelCard:
         this.
       loss_margin: of the region biased loss that it was trained with; the paper's where a card
         says none.
+      temperature: that the logits were divided by after training, so that probabilities fit
+        held-out faces (`ran_tf.calibrate`); the weights hold it already.
     """
 
     dataset: str
@@ -68,12 +70,14 @@ class ModelCard:
     crop_margin: float = 0.0
     crop_drop: float = 0.0
     loss_margin: float = ObjectiveConfig.margin
+    temperature: float = 1.0
 
     def __post_init__(self):
         check_labels("card.labels", self.labels)
         check_choice("card.colour", self.colour, ("rgb", "grey"))
         check_framing(self.crop_margin, self.crop_drop, prefix="card.crop_")
         check_range("card.loss_margin", self.loss_margin, low=-1.0, high=1.0)
+        check_range("card.temperature", self.temperature, low=1e-3, high=1e3)
 
     @property
     def family(self) -> str:
