@@ -5,29 +5,24 @@ Our faces leave the pipeline whole and are cut on the device; a row includes tha
 beside a loader that reads regions from disk.
 """
 
-import pathlib
-import tempfile
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.benchmark import machine, pillow_loader, plans, step
+from ran_tf.benchmark import machine, plans, step
 from ran_tf.config import DataConfig, RegionConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.regions import crop
 
 
 def measure(plan: plans.Input) -> list[dict]:
-    """Rows "cached", "uncached", "cached, with crops", Pillow's and training's."""
+    """Rows "cached", "uncached", "cached, with crops" and training's."""
     rows = [
         _read(plan, name="cached", cache=True),
         _read(plan, name="uncached", cache=False),
         _read(plan, name="cached, with crops", cache=True, cut=True),
-        _read_with_pillow(plan),
     ]
-    peer = rows[-1]["faces_per_core_s"]
-    rows = [{**row, "over_pillow": row["faces_per_core_s"] / peer} for row in rows]
     if plan.wait_steps:
         rows.append(_wait(plan))
     return rows
@@ -75,14 +70,6 @@ def _read(plan: plans.Input, *, name: str, cache: bool, cut: bool = False) -> di
         "faces_per_core_s_range": [min(core_rates), max(core_rates)],
         "peak_memory_gib": machine.peak_memory(),
     }
-
-
-def _read_with_pillow(plan: plans.Input) -> dict:
-    batches = _training_data(plan, cache=False).epoch(0).unbatch().batch(plan.peer_faces)
-    faces = next(iter(batches))["image"].numpy()
-    with tempfile.TemporaryDirectory() as folder:
-        rates = pillow_loader.measure(pillow_loader.write_regions(faces, pathlib.Path(folder)))
-    return {"loader": "Pillow, six PNG a face", "faces": len(faces), "passes": 1, **rates}
 
 
 def _wait(plan: plans.Input) -> dict:

@@ -40,7 +40,6 @@ class Input(Checked):
     batch_size: int = setting(64, "Faces.", low=1)
     repeats: int = setting(2, "Passes over the split that are timed, each way.", low=1)
     region_size: int = setting(224, "Side of the regions that are cut for comparison.", low=8)
-    peer_faces: int = setting(64, "Faces that the Pillow loader reads.", low=1)
     backbone: str = setting("mobilenet_v1", "Of the training step that waits for batches.")
     dtype: str = setting("mixed_bfloat16", "Of that step.", choices=vocabulary.DTYPES)
     wait_steps: int = setting(20, "Steps of --suite=input that wait for batches; 0: none.", low=0)

@@ -4,7 +4,7 @@ Measures speed and memory of one part on this machine, prints a table and writes
 worth keeping, leave the machine alone meanwhile.
 
     step    the training step; lists in --num_regions, --batch_size and --dtype give a row each
-    input   faces a second and core, cached and not, beside a Pillow loader; waiting of a step
+    input   faces a second and core, cached and not; waiting of a step
     crop    cutting regions out, kernel and gathers, as a share of the step
     serve   the exported SavedModel, beside ONNX Runtime and OpenVINO where installed
 """

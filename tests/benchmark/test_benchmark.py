@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from ran_tf.benchmark import crop, pillow_loader, plans, serve, step
+from ran_tf.benchmark import crop, plans, serve, step
 from ran_tf.benchmark import input as input_suite
 from ran_tf.launch import benchmark
 
@@ -81,7 +81,6 @@ def test_input_rows(synthetic_dir):
         batch_size=16,
         repeats=1,
         region_size=32,
-        peer_faces=2,
         wait_steps=2,
     )
     rows = input_suite.measure(plan)
@@ -89,14 +88,6 @@ def test_input_rows(synthetic_dir):
     assert all(row["faces_per_core_s"] > 0 for row in rows[:-1])
     assert 0 <= rows[-1]["waiting_share"] < 1
     assert rows[-1]["faces"] == 2 * 16
-
-
-def test_the_pillow_loader_reads_what_was_written(tmp_path):
-    face = np.full((48, 48, 3), (10, 20, 30), np.uint8)
-    (paths,) = pillow_loader.write_regions(face[np.newaxis], tmp_path)
-    loaded = pillow_loader.load_face(paths)
-    assert loaded.shape == (6, 3, 224, 224)
-    np.testing.assert_allclose(loaded[:, :, 0, 0] * 255, np.tile([10, 20, 30], (6, 1)), atol=1e-4)
 
 
 def test_serve_rows_and_what_is_not_installed(monkeypatch):

@@ -153,8 +153,16 @@ def test_an_empty_subset_is_nulls():
     assert row["count"] == 0 and not np.any(row["confusion"])
     keys = ("accuracy", "accuracy_ci95", "mean_class_accuracy", "ece", "nll")
     assert [row[key] for key in keys] == [None] * 5
-    assert empty["differences"]["pose_45"]["accuracy"] is None
+    none = {"accuracy": None, "accuracy_ci95": None, "only_model_right": 0}
+    assert empty["differences"]["pose_45"] == {"count": 0, **none, "only_baseline_right": 0}
     assert "No face of this split is marked as `pose_45`." in markdown.render(empty)
+
+
+def test_a_subset_of_one_face_has_every_number():
+    faces = dataclasses.replace(make_predictions(TEN_WRONG), pose_45=np.arange(100) == 50)
+    row = make_report(faces)["subsets"]["pose_45"]
+    assert row["count"] == 1 and row["mean_class_accuracy"] == 1.0
+    assert row["nll"] == pytest.approx(-np.log(0.8)) and row["ece"] == pytest.approx(0.2)
 
 
 def test_region_weights_by_kind_of_occlusion():

@@ -47,33 +47,24 @@ def render(report: dict) -> str:
     ]
     if "baseline" in report:
         facts.append(f"- Baseline: {markdown.name_model(report['baseline'])}")
-    return "\n".join(
-        [
-            f"# Robustness of {for_markdown(model['path'])}",
-            "",
-            *facts,
-            f"- Command: {markdown.code(report['command'])}",
-            "",
-            "## By kind",
-            "",
-            markdown.table(rows(report)),
-            "",
-            "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss "
-            "in points against clean faces. Difference: model minus baseline in points, with a "
-            "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of "
-            "the face, at a place drawn for each face. `seen` are kinds that training may show "
-            "(--erase, --degrade). It never shows `occluder`, `kept_out`, `degradation` and `turn` "
-            "in these drawings and by this code; with --cover and --spoil it has others of the "
-            "kinds of `occluder` and `degradation`, never of `kept_out`. Exposure: the covered "
-            "share of the regions under the model's own weights over that under equal ones; at 1 "
-            "they do not care what is covered, below they look away from it.",
-            "",
-            *_means(report),
-            "## Covered share",
-            "",
-            f"![accuracy against covered share]({PLOT})",
-            "",
-        ]
+    facts.append(f"- Command: {markdown.code(report['command'])}")
+    return markdown.document(
+        f"# Robustness of {for_markdown(model['path'])}",
+        "\n".join(facts),
+        "## By kind",
+        markdown.table(rows(report)),
+        "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss in "
+        "points against clean faces. Difference: model minus baseline in points, with a paired "
+        "bootstrap interval over faces. `covered`: a grey rectangle over that share of the face, "
+        "at a place drawn for each face. `seen` are kinds that training may show (--erase, "
+        "--degrade). It never shows `occluder`, `kept_out`, `degradation` and `turn` in these "
+        "drawings and by this code; with --cover and --spoil it has others of the kinds of "
+        "`occluder` and `degradation`, never of `kept_out`. Exposure: the covered share of the "
+        "regions under the model's own weights over that under equal ones; at 1 they do not care "
+        "what is covered, below they look away from it.",
+        *_means(report),
+        "## Covered share",
+        f"![accuracy against covered share]({PLOT})",
     )
 
 
@@ -180,9 +171,6 @@ def _means(report: dict) -> list[str]:
         return []
     return [
         "## Means",
-        "",
         markdown.table(mean_rows(report)),
-        "",
         "A negative difference of losses: the model loses less than the baseline.",
-        "",
     ]
