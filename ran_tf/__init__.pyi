@@ -23,12 +23,15 @@ from .faces.folder import align_folder as align_folder
 from .faces.worker import AlignConfig as AlignConfig
 from .inference.annotate import annotate_face as annotate_face
 from .inference.files import predict_files as predict_files
+from .inference.following import PersonInFrame as PersonInFrame
+from .inference.following import VideoFrame as VideoFrame
 from .inference.prediction import Failure as Failure
 from .inference.prediction import FoundFace as FoundFace
 from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor
 from .inference.progress import Progress as Progress
 from .inference.rows import predict_rows as predict_rows
+from .inference.timeline import plot_timeline as plot_timeline
 from .inference.to_file import predict_to_file as predict_to_file
 from .models.attention import RelationAttention as RelationAttention
 from .models.attention import SelfAttention as SelfAttention

@@ -351,3 +351,15 @@ class TrainConfig(Checked):
             raise InvalidArgument(
                 name, f"at least {2 * _LEAST_SQUARE} pixels a side for regions of a grid", size
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig(Checked):
+    """How the people of a video are followed."""
+
+    every: float = setting(1.0, "Seconds between frames of a video; 0: all.")
+    smooth: float = setting(
+        1.0,
+        "With --align, seconds over which a person's probabilities in a video are averaged, "
+        "older ones counting exponentially less; 0: none.",
+    )

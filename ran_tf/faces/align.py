@@ -75,8 +75,7 @@ def align_face(
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.shape != (5, 2) or not np.isfinite(landmarks).all():
         raise ValueError(f"`landmarks` must be five finite x,y. Received: landmarks={landmarks!r}")
-    target = (TEMPLATE + np.array([margin, margin - drop])) / (1 + 2 * margin) * size - 0.5
-    matrix = similarity(landmarks, target)
+    matrix = crop_matrix(landmarks, size=size, margin=margin, drop=drop)
     # A warp takes four pixels for one and would skip the others of a large face. So the face is
     # turned at about the size that it has, and then resized as faces are everywhere.
     scale = np.hypot(*matrix[0, :2])
@@ -96,6 +95,14 @@ def align_face(
     aligned = resampling.resize_array(aligned, size=(size, size))
     points = landmarks @ matrix[:, :2].T + matrix[:, 2]
     return AlignedFace(image=aligned, landmarks=to_unit(points, shape=aligned.shape), matrix=matrix)
+
+
+def crop_matrix(
+    landmarks: np.ndarray, *, size: int, margin: float = 0.0, drop: float = 0.0
+) -> np.ndarray:
+    """Where `align_face` cuts: f64[2,3], from x,y of the photo to x,y of the face, in pixels."""
+    target = (TEMPLATE + np.array([margin, margin - drop])) / (1 + 2 * margin) * size - 0.5
+    return similarity(np.asarray(landmarks, np.float64), target)
 
 
 def align_for(

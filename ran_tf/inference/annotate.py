@@ -66,7 +66,7 @@ def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) 
     # As tall as all rows of regions, to the foot of the last tile.
     side = tile + max(0, rows - 1) * pitch
     heading = f"{prediction.label} {prediction.probability:.1%}"
-    title_font, caption_font = _font(title, bold=True), _font(caption, bold=False)
+    title_font, caption_font = font(title, bold=True), font(caption, bold=False)
     width = max(
         gap + side + gap + (gap + columns * (tile + gap) if k else 0),
         2 * gap + int(np.ceil(title_font.getlength(heading))),
@@ -133,7 +133,7 @@ def _paste(canvas, image, *, y: int, x: int, side: int, outline: int = 0, colour
 
 
 @functools.cache
-def _font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
+def font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
     # Matplotlib brings it along; unlike OpenCV's it has more letters than ASCII's.
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(pathlib.Path(matplotlib.get_data_path(), "fonts/ttf", name), size)

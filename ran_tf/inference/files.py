@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ran_tf.config import VideoConfig
 from ran_tf.images import decoding, photos
-from ran_tf.inference import annotate as pictures
 from ran_tf.inference import video
+from ran_tf.inference.pictures import Pictures
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
 from ran_tf.inference.progress import Counter, Progress
 from ran_tf.inference.rows import NO_FACE, answer_rows
-from ran_tf.safety import files
-
-# Bytes of a file's name that an annotated picture keeps: names have a limit of 255.
-_MOST_NAME_BYTES = 180
+from ran_tf.inference.video_rows import check_timeline, predict_people
 
 
 def find_files(
@@ -70,8 +68,10 @@ def predict_files(
     paths: Sequence[str | os.PathLike],
     *,
     align: bool = False,
-    every: float = 1.0,
+    every: float = VideoConfig.every,
+    smooth: float = VideoConfig.smooth,
     annotate: str | os.PathLike | None = None,
+    timeline: str | os.PathLike | None = None,
     batch_size: int = 32,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[dict]:
@@ -84,7 +84,11 @@ def predict_files(
       paths: of files, such as `find_files` finds.
       align: the images are photos, of which all faces are found.
       every: seconds between frames of a video.
-      annotate: folder for annotated pictures.
+      smooth: with `align`, seconds over which the probabilities of a person in a video are
+        averaged, see `Predictor.video`.
+      annotate: folder for annotated pictures; with `align`, of a video for an annotated video.
+      timeline: with `align`, a file (.png, .svg or .pdf) for the figure of `plot_timeline`, of the
+        one video among the paths.
       batch_size: files or frames at once.
       on_progress: called after each file.
 
@@ -94,6 +98,15 @@ def predict_files(
       pixels) and "score" if `align`, "annotated" (path) if `annotate`. For a file that cannot be
       used, or has no face to find, {"path", "error"}.
 
+      With `align`, a video has for each frame a row for each person who was seen by then: "person"
+      (the same number throughout, from 1) in place of "face", and "smoothed" beside
+      "probabilities". Who is not seen has {"path", "seconds", "person"} alone, a frame before
+      anybody {"path", "seconds"}.
+
+    Raises:
+      ValueError: for a setting out of range; if `timeline` is asked for and there is not one video,
+        or its ending is of another kind.
+
     Example:
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
       >>> list(ran_tf.predict_files(predictor, ["no.png"]))
@@ -101,7 +114,13 @@ def predict_files(
     """
     counter = Counter(total=len(paths), on_progress=on_progress)
     for _, rows in predict_each(
-        predictor, paths, align=align, every=every, annotate=annotate, batch_size=batch_size
+        predictor,
+        paths,
+        align=align,
+        config=VideoConfig(every=every, smooth=smooth),
+        annotate=annotate,
+        timeline=timeline,
+        batch_size=batch_size,
     ):
         yield from counter.count(rows)
 
@@ -111,33 +130,43 @@ def predict_each(
     paths: Sequence[str | os.PathLike],
     *,
     align: bool,
-    every: float,
+    config: VideoConfig,
     annotate: str | os.PathLike | None,
+    timeline: str | os.PathLike | None,
     batch_size: int,
     taken: Iterable[str] = (),
 ) -> Iterator[tuple[str, Iterable[dict]]]:
     """The rows of `predict_files`, file by file; those of a video are made as they are asked for.
 
     Args:
-      predictor, paths, align, every, annotate, batch_size: as there.
+      predictor, paths, align, annotate, timeline, batch_size: as there.
+      config: its `every` and `smooth`.
       taken: annotated pictures of earlier runs, which are left alone.
 
     Yields:
       (path, rows).
     """
     found = [pathlib.Path(path).expanduser() for path in paths]
-    draw = None if annotate is None else _Annotator(annotate, inputs=found, taken=taken)
+    if timeline is not None:
+        check_timeline(timeline, align=align, paths=found)
+    draw = None if annotate is None else Pictures(annotate, inputs=found, taken=taken)
     batch: list[pathlib.Path] = []
     for path in found:
         if video.is_video(path):
             yield from _predict_images(predictor, batch, align=align, draw=draw)
             batch = []
-            yield (
-                str(path),
-                _predict_video(
-                    predictor, path, every=every, batch_size=batch_size, align=align, draw=draw
-                ),
-            )
+            if align:
+                rows = predict_people(
+                    *(predictor, path, config),
+                    batch_size=batch_size,
+                    timeline_file=timeline,
+                    draw=draw,
+                )
+            else:
+                rows = _predict_crops(
+                    predictor, path, every=config.every, batch_size=batch_size, draw=draw
+                )
+            yield str(path), rows
             continue
         batch.append(path)
         if len(batch) == batch_size:
@@ -159,35 +188,24 @@ def _predict_images(predictor, paths, *, align: bool, draw) -> Iterator[tuple[st
         yield str(path), rows
 
 
-def _predict_video(
-    predictor, path, *, every: float, batch_size: int, align: bool, draw
+def _predict_crops(
+    predictor, path, *, every: float, batch_size: int, draw: Pictures | None
 ) -> Iterator[dict]:
-    ask = predictor.faces if align else predictor
-    frames, faces, error = 0, 0, None
+    """Of a video whose frames are faces."""
     read = ((frame.seconds, frame.image) for frame in video.read_frames(path, every=every))
     stream = photos.group(read, most=batch_size)
     while True:
         try:
             batch = next(stream, None)
         except (ImportError, OSError, ValueError) as problem:
-            error = getattr(problem, "strerror", None) or str(problem)
-            break
+            yield {"path": str(path), "error": getattr(problem, "strerror", None) or str(problem)}
+            return
         if batch is None:
-            break
-        frames += len(batch)
-        answers = ask([image for _, image in batch], on_error="return")
+            return
+        answers = predictor([image for _, image in batch], on_error="return")
         for (seconds, image), answer in zip(batch, answers, strict=True):
             row = {"path": str(path), "seconds": round(seconds, 3)}
-            if isinstance(answer, Failure):
-                yield row | {"error": answer.error}
-                continue
-            for face in _face_rows(row, answer, labels=predictor.labels, image=image, draw=draw):
-                faces += 1
-                yield face
-    if error is None and not faces:
-        error = f"no face was found in any of {frames} frames"
-    if error is not None:
-        yield {"path": str(path), "error": error}
+            yield from _face_rows(row, answer, labels=predictor.labels, image=image, draw=draw)
 
 
 def _face_rows(
@@ -205,43 +223,9 @@ def _face_rows(
     for said, face in zip(answer_rows(answer, labels=labels), faces, strict=True):
         made = row | said
         if draw is not None and isinstance(face, FoundFace):
-            made["annotated"] = draw(face.image, face.prediction, row=made)
+            made["annotated"] = draw.of_face(face.image, face.prediction, row=made)
         elif draw is not None and isinstance(face, Prediction):
             # Read again: a batch of large files would not fit into memory.
             pixels = image if isinstance(image, np.ndarray) else decoding.read_image(image)
-            made["annotated"] = draw(pixels, face, row=row)
+            made["annotated"] = draw.of_face(pixels, face, row=row)
         yield made
-
-
-class _Annotator:
-    """Writes annotated pictures to a folder, each under a name of its own and none over an input.
-
-    A picture is called as its file, NAME.png; of a video with the time, of a photo with the number
-    of the face; of files of one name but for their folder or ending with a number.
-    """
-
-    def __init__(
-        self, folder: str | os.PathLike, *, inputs: Sequence[pathlib.Path], taken: Iterable[str]
-    ):
-        self._folder = pathlib.Path(folder).expanduser()
-        home = self._folder.resolve()
-        # Some file systems take A.png for a.png.
-        self._taken = {p.name.casefold() for p in inputs if p.resolve().parent == home}
-        self._taken |= {os.path.basename(path).casefold() for path in taken}
-
-    def __call__(self, face: np.ndarray, prediction: Prediction, *, row: dict) -> str:
-        path = pathlib.Path(row["path"])
-        name = path.stem if "seconds" in row else decoding.without_suffix(path.name)
-        while len(os.fsencode(name)) > _MOST_NAME_BYTES:
-            name = name[:-1]
-        if "seconds" in row:
-            name += f"_{row['seconds']:.3f}s"
-        if "face" in row:
-            name += f"_face{row['face']}"
-        number, free = 2, f"{name}.png"
-        while free.casefold() in self._taken:
-            free, number = f"{name}_{number}.png", number + 1
-        self._taken.add(free.casefold())
-        with files.atomic_path(self._folder / free) as partial:
-            pictures.write_png(partial, pictures.annotate_face(face, prediction))
-        return str(self._folder / free)

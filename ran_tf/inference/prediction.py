@@ -62,6 +62,8 @@ class FoundFace:
       score: the detector's confidence, 0..1.
       image: u8[s, s, 3], the face cut out of the photo, upright: its regions are those of
         `prediction.boxes`.
+      landmarks: f32[5, 2], x, y in pixels of the photo: the eyes, the nose and the mouth's corners,
+        from left to right.
 
     Example:
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
@@ -73,3 +75,4 @@ class FoundFace:
     box: np.ndarray
     score: float
     image: np.ndarray
+    landmarks: np.ndarray

@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from ran_tf import backend, checks, registry
+from ran_tf.config import VideoConfig
 from ran_tf.exports import signatures
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images.decoding import decode_image, read_image
 from ran_tf.images.photos import group
-from ran_tf.inference import runner
+from ran_tf.inference import following, runner
+from ran_tf.inference.following import VideoFrame
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
 from ran_tf.regions import kinds
 
@@ -203,10 +205,53 @@ class Predictor:
             answers = zip(cut, self._predict(cut), strict=True)
             for i, faces in found.items():
                 results.values[i] = [
-                    FoundFace(prediction, box=face.box, score=face.score, image=image)
+                    FoundFace(
+                        prediction,
+                        box=face.box,
+                        score=face.score,
+                        image=image,
+                        landmarks=face.landmarks,
+                    )
                     for face, (image, prediction) in zip(faces, answers, strict=False)
                 ]
         return results.values
+
+    def video(
+        self,
+        source: str | os.PathLike | int,
+        *,
+        every: float = VideoConfig.every,
+        smooth: float = VideoConfig.smooth,
+    ) -> Iterator[VideoFrame]:
+        """Finds, follows and classifies the people of a video, whatever `align` is.
+
+        Frames are read while you ask for them: an hour takes no more memory than a minute.
+
+        Args:
+          source: a video file, which needs the extra `video`; or the number of a camera, from 0.
+          every: seconds between frames; 0 is every frame.
+          smooth: seconds over which the probabilities of a person are averaged: what was seen t
+            seconds before counts exp(-t / smooth) of what is seen now; 0 averages nothing.
+
+        Yields:
+          `VideoFrame`, one for each frame that was taken, with a face or without.
+
+        Raises:
+          ImportError: without the extra `video`.
+          OSError: if the file or camera cannot be opened.
+          ValueError: for a setting out of range, or a file that is no video; after its frames, for
+            one that ends too early or is damaged.
+
+        Example:
+          >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+          >>> for frame in predictor.video("clip.mp4", every=0.2):  # doctest: +SKIP
+          ...     for person in frame.people:
+          ...         if person.face:
+          ...             print(frame.seconds, person.person, person.face.prediction.label)
+        """
+        self._check_not_forked()
+        config = VideoConfig(every=every, smooth=smooth)
+        return following.follow_people(self, source, config=config, batch_size=self._batch_size)
 
     def _groups(self, images, results: "_Results") -> Iterator[dict[int, np.ndarray]]:
         """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""

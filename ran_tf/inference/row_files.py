@@ -22,12 +22,15 @@ def column_types(*, labels: Sequence[str], k: int, found: bool) -> dict[str, typ
     Args:
       labels: class names: probabilities are in columns p_<label>.
       k: number of regions: weights are in columns w_<region index>.
-      found: faces are found in photos, and have numbers, scores and boxes.
+      found: faces are found in photos, and have numbers, scores and boxes; in videos they are of
+        people, whose smoothed probabilities are in columns s_<label>.
     """
-    shared = {"path": str, "seconds": float, **({"face": int, "score": float} if found else {})}
+    who = {"face": int, "person": int, "score": float} if found else {}
+    shared = {"path": str, "seconds": float, **who}
     said = {"label": str, "probability": float, "heaviest_region": str}
     sides = dict.fromkeys(("y0", "x0", "y1", "x1") if found else (), float)
-    numbers = {f"p_{label}": float for label in labels} | {f"w_{i}": float for i in range(k)}
+    probabilities = [f"{kind}_{label}" for kind in ("ps" if found else "p") for label in labels]
+    numbers = dict.fromkeys([*probabilities, *(f"w_{i}" for i in range(k))], float)
     return shared | said | sides | numbers | {"annotated": str, "error": str}
 
 
@@ -36,6 +39,7 @@ def flatten(row: dict, *, columns: Iterable[str]) -> dict[str, Any]:
     flat = {name: row[name] for name in columns if name in row}
     flat |= dict(zip(("y0", "x0", "y1", "x1"), row.get("box", ()), strict=False))
     flat |= {f"p_{label}": p for label, p in row.get("probabilities", {}).items()}
+    flat |= {f"s_{label}": p for label, p in row.get("smoothed", {}).items()}
     return flat | {f"w_{i}": w for i, w in enumerate(row.get("weights", ()))}
 
 

@@ -56,24 +56,36 @@ def answer_rows(
     rows: list[dict] = [
         {
             "face": i,
-            "box": [round(float(side), 1) for side in face.box],
-            "score": round(float(face.score), 4),
-            **_describe(face.prediction, labels=labels),
+            **describe_face(face, labels=labels),
         }
         for i, face in enumerate(answer)
     ]
     return rows or [{"error": NO_FACE}]
 
 
+def describe_face(face: FoundFace, *, labels: Sequence[str]) -> dict:
+    """A face in a photo or frame: its row, without a number."""
+    return {
+        "box": [round(float(side), 1) for side in face.box],
+        "score": round(float(face.score), 4),
+        **_describe(face.prediction, labels=labels),
+    }
+
+
 def _describe(prediction: Prediction, *, labels: Sequence[str]) -> dict:
     """A prediction as JSON has it."""
     heaviest = int(prediction.weights.argmax())
-    numbers = (round(float(p), 6) for p in prediction.probabilities)
     return {
         "label": prediction.label,
         "probability": round(prediction.probability, 6),
         "heaviest_region": describe_region(prediction.boxes[heaviest]),
-        "probabilities": dict(zip(labels, numbers, strict=True)),
+        "probabilities": by_label(prediction.probabilities, labels=labels),
         "weights": [round(float(w), 6) for w in prediction.weights],
         "boxes": [[round(float(side), 6) for side in box] for box in prediction.boxes],
     }
+
+
+def by_label(probabilities: np.ndarray, *, labels: Sequence[str]) -> dict[str, float]:
+    """Probabilities f32[n] by the name of their class."""
+    numbers = (round(float(p), 6) for p in probabilities)
+    return dict(zip(labels, numbers, strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ran_tf import checks, settings
+from ran_tf.config import VideoConfig
 from ran_tf.inference import row_files
 from ran_tf.inference.files import predict_each
 from ran_tf.inference.progress import Counter, Progress
@@ -26,8 +27,10 @@ def predict_to_file(
     form: str | None = None,
     resume: bool = False,
     align: bool = False,
-    every: float = 1.0,
+    every: float = VideoConfig.every,
+    smooth: float = VideoConfig.smooth,
     annotate: str | os.PathLike | None = None,
+    timeline: str | os.PathLike | None = None,
     batch_size: int = 32,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
@@ -42,7 +45,7 @@ def predict_to_file(
       form: "csv", "json" or "parquet" (extra `parquet`); None is what `out` ends with.
       resume: go on with a run that was stopped: what it did is not done again, failures neither.
         Begins where there is none, and does nothing where `out` is there.
-      align, every, annotate, batch_size: see `predict_files`.
+      align, every, smooth, annotate, timeline, batch_size: see `predict_files`.
       on_progress: called after each file.
 
     Returns:
@@ -74,7 +77,7 @@ def predict_to_file(
         "card": predictor.card,
         "detector": predictor.detector if align else None,
         "align": align,
-        "every": every,
+        "video": VideoConfig(every=every, smooth=smooth),
         "annotate": None if annotate is None else str(annotate),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +103,9 @@ def predict_to_file(
                 predictor,
                 waiting,
                 align=align,
-                every=every,
+                config=VideoConfig(every=every, smooth=smooth),
                 annotate=annotate,
+                timeline=timeline,
                 batch_size=batch_size,
                 taken=taken,
             ):
@@ -152,7 +156,7 @@ def _take_up(journal: Journal, counter: Counter) -> set[str]:
             first, faces, failed = None, 0, False
         else:
             first = start if first is None else first
-            faces += "error" not in record
+            faces += "label" in record
             failed |= "error" in record
     if first is not None:
         journal.cut(first)

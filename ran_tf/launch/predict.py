@@ -1,11 +1,12 @@
 """python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--csv=FILE] PATH...
 
 Classifies face crops, or with --align the faces of photos: image files, folders (searched in
-depth), globs, and videos, of which one frame is taken each --every seconds. Shows a table, or with
---csv=FILE, --json=FILE or --parquet=FILE writes all probabilities, weights and boxes to a file,
-which appears when it is whole; --csv=- and --json=- print them. --resume goes on with a file that
-was stopped. --annotate=DIR writes a picture of each face with its regions and their weights. What
-cannot be read is listed and does not stop the others; the exit status is then 1.
+depth), globs, and videos, of which one frame is taken each --every seconds and people are followed.
+Shows a table, or with --csv=FILE, --json=FILE or --parquet=FILE writes all probabilities, weights
+and boxes to a file, which appears when it is whole; --csv=- and --json=- print them. --resume goes
+on with a file that was stopped. --annotate=DIR writes a picture of each face with its regions and
+their weights, and with --align of a video one that shows its people; --timeline=FILE.png draws them
+over time. What cannot be read is listed and does not stop the others; the exit status is then 1.
 """
 
 import pathlib
@@ -14,7 +15,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from ran_tf.config import VideoConfig
 from ran_tf.launch import command, terminal
+from ran_tf.launch import flags as launch_flags
 from ran_tf.safety import files
 
 _PRINT = "-"
@@ -25,13 +28,19 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
     command.define_detector_flag("Detector of --align.")
-    flags.DEFINE_float("every", 1.0, "Seconds between frames of a video; 0: all.", lower_bound=0.0)
+    launch_flags.define_training_flags(VideoConfig)
+    flags.adopt_module_key_flags(launch_flags)  # so that --help lists them
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
     flags.DEFINE_string("csv", None, "File for all numbers as CSV; - prints them.")
     flags.DEFINE_string("json", None, "File for all numbers as JSON; - prints them.")
     flags.DEFINE_string("parquet", None, "File for all numbers as Parquet (extra `parquet`).")
     flags.DEFINE_bool("resume", False, "Go on with the file of a run that was stopped.")
-    flags.DEFINE_string("annotate", None, "Folder for pictures of the faces and their regions.")
+    flags.DEFINE_string(
+        "annotate", None, "Folder for pictures of faces and their regions, and annotated videos."
+    )
+    flags.DEFINE_string(
+        "timeline", None, "File (.png, .svg, .pdf) for a figure of a video's people, with --align."
+    )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -48,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
             f"Received: --detector={values.detector} without --align"
         )
     from ran_tf.images import photos
-    from ran_tf.inference import to_file
+    from ran_tf.inference import to_file, video_rows
     from ran_tf.inference.files import find_files
 
     check_annotate(values.annotate, arguments)
@@ -57,6 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     paths, failures, left_out = find_files(arguments)
     if left_out:
         terminal.say(f"left out: {photos.describe_left_out(left_out)}", error=True)
+    if values.timeline is not None:
+        video_rows.check_timeline(values.timeline, align=values.align, paths=paths)
     import ran_tf
 
     predictor = ran_tf.Predictor(values.model, **command.chosen("detector", "batch_size"))
@@ -106,7 +117,7 @@ def write_answers(predictor, paths, failures, *, form: str, out: str) -> None:
 
 
 def _chosen() -> dict:
-    return command.chosen("align", "every", "annotate", "batch_size")
+    return command.chosen("align", "every", "smooth", "annotate", "timeline", "batch_size")
 
 
 def choose_output(values: flags.FlagValues) -> tuple[str, str | None]:

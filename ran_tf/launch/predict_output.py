@@ -137,6 +137,10 @@ def print_table(rows: Iterable[dict]) -> None:
     for row in rows:
         if "error" in row:
             continue
+        if "label" not in row:
+            nobody = "not seen" if "person" in row else "no face"
+            shown.add_row(escaping.for_terminal(_name(row)), nobody, "", "", style="dim")
+            continue
         region = f"{row['heaviest_region']} ({max(row['weights']):.0%} of the weight)"
         face, label = map(escaping.for_terminal, (_name(row), row["label"]))
         shown.add_row(face, label, f"{row['probability']:.1%}", region)
@@ -152,7 +156,10 @@ def _name(row: dict) -> str:
     name = row["path"]
     if "seconds" in row:
         name += f" at {row['seconds']:.2f} s"
+    for kind in ("face", "person"):
+        if kind in row:
+            name += f" {kind} {row[kind]}"
     if "box" in row:
         y0, x0, y1, x1 = (round(side) for side in row["box"])
-        name += f" face {row['face']} (x {x0}-{x1}, y {y0}-{y1})"
+        name += f" (x {x0}-{x1}, y {y0}-{y1})"
     return name

@@ -61,6 +61,7 @@ class Brightness:
                 box=np.float32([0, x, len(photo) - 1, x + 99]),
                 score=0.9,
                 image=photo[:50, x : x + 50],
+                landmarks=np.add([(30, 40), (70, 40), (50, 60), (35, 80), (65, 80)], (x, 0)),
             )
             for x in range(0, photo.shape[1] - 99, 100)
         ]
@@ -194,7 +195,8 @@ def test_a_broken_video_is_one_error(tmp_path):
     assert any(row["path"] == "cut.avi" and row.get("label") == "light" for row in rows)
     assert [row["path"] for row in (rows[0], rows[-1])] == ["a.png", "a.png"]
     rows, _ = run([whole], align=True)
-    assert rows == [{"path": "whole.avi", "error": "no face was found in any of 4 frames"}]
+    empty = [{"path": "whole.avi", "seconds": float(i)} for i in range(4)]
+    assert rows == [*empty, {"path": "whole.avi", "error": "no face was found in any of 4 frames"}]
 
 
 def test_annotated_pictures(tmp_path):
@@ -257,12 +259,14 @@ def test_json_of_any_number_of_rows(rows, capsys):
 def test_csv(rows, capsys):
     predict_output.print_rows(rows, [], form="csv", **OPTIONS)
     first, second, frame, gone = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert list(first)[:6] == ["path", "seconds", "face", "score", "label", "probability"]
+    columns = ["path", "seconds", "face", "person", "score", "label", "probability"]
+    assert list(first)[:7] == columns
     assert (first["path"], first["face"], second["face"]) == ("b[red].png", "0", "1")
     assert [float(second[side]) for side in ("y0", "x0", "y1", "x1")] == [0, 100, 119, 199]
     assert float(first["p_light"]) == float(first["probability"]) > 0.5
     assert (first["w_0"], first["w_1"], first["error"], first["seconds"]) == ("0.3", "0.7", "", "")
-    assert frame["seconds"] == "0.0"
+    assert (frame["seconds"], frame["face"], frame["person"]) == ("0.0", "", "1")
+    assert frame["s_light"] == frame["p_light"] and first["s_light"] == ""
     assert gone["label"] == "" and "No such file" in gone["error"]
 
 
@@ -270,7 +274,7 @@ def test_table(rows, capsys):
     predict_output.print_rows(rows, [], form="table", **OPTIONS)
     shown = capsys.readouterr()
     assert "b[red].png face 1 (x 100-199, y 0-119)" in shown.out
-    assert "clip.avi at 0.00 s face 0" in shown.out
+    assert "clip.avi at 0.00 s person 1 (x 0-99" in shown.out
     assert "top left 75% (70% of the weight)" in shown.out
     assert "gone" not in shown.out and "gone.png: " in shown.err
 

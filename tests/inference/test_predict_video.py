@@ -1,5 +1,6 @@
 """A face that moves through a video is found, followed and classified in every frame asked for."""
 
+import collections
 import csv
 import io
 import json
@@ -15,9 +16,10 @@ import skimage.data
 
 import ran_tf
 from ran_tf.exports import export
-from ran_tf.images import decoding
 from ran_tf.inference import video
 from tests.exports.test_export import LinearModel, make_card
+from tests.fixtures.moving_faces import crossing
+from tests.fixtures.video_files import write_clip
 
 ROOT = pathlib.Path(__file__).parents[2]
 RATE, SECONDS, SIZE = 8, 2, (240, 320)
@@ -53,7 +55,7 @@ def face_at(seconds: float) -> np.ndarray:
 def check_rows(rows: list[dict], *, times: list[float]) -> None:
     """One face a frame, at its place."""
     assert [row["seconds"] for row in rows] == pytest.approx(times, abs=1e-3)
-    assert [row["face"] for row in rows] == [0] * len(times)
+    assert [row["person"] for row in rows] == [1] * len(times)
     for row in rows:
         box, want = np.array(row["box"]), face_at(row["seconds"])
         # A detector's frame breathes by a tenth of the face.
@@ -79,10 +81,10 @@ def test_faces_are_followed(clip, tmp_path):
         )
     )
     check_rows(rows, times=[0, 0.75, 1.5])
-    for row in rows:
-        picture = decoding.read_image(row["annotated"])
-        assert picture.shape[0] < picture.shape[1]
-    assert len({row["annotated"] for row in rows}) == 3
+    assert {row["annotated"] for row in rows} == {str(tmp_path / "faces" / "clip.mp4")}
+    drawn = list(video.read_frames(rows[0]["annotated"], every=0))
+    assert [frame.seconds for frame in drawn] == pytest.approx([0, 0.75, 1.5], abs=1e-3)
+    assert drawn[0].image.shape == (*SIZE, 3)
 
 
 @pytest.mark.large
@@ -99,15 +101,38 @@ def test_the_command_with_a_packaged_network(clip, tmp_path):
             text=True,
         ).stdout
 
-    rows = json.loads(predict("--json=-", f"--annotate={tmp_path / 'faces'}"))
+    rows = json.loads(predict("--json=-", f"--annotate={tmp_path}", f"--timeline={tmp_path}/a.svg"))
     check_rows(rows, times=[0, 0.5, 1.0, 1.5])
     assert {row["label"] for row in rows} == {"happiness"}
-    names = [f"clip.mp4_{seconds:.3f}s_face0.png" for seconds in (0, 0.5, 1.0, 1.5)]
-    assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "clip.mp4"]
+    assert "person 1" in (tmp_path / "a.svg").read_text()
     table = list(csv.DictReader(io.StringIO(predict("--csv=-"))))
     for row, line in zip(rows, table, strict=True):
         assert float(line["seconds"]) == row["seconds"] and line["label"] == row["label"]
-        for label, probability in row["probabilities"].items():
-            assert float(line[f"p_{label}"]) == pytest.approx(probability, abs=1e-5)
+        for key, column in (("probabilities", "p"), ("smoothed", "s")):
+            for label, probability in row[key].items():
+                assert float(line[f"{column}_{label}"]) == pytest.approx(probability, abs=1e-5)
         for i, weight in enumerate(row["weights"]):
             assert float(line[f"w_{i}"]) == pytest.approx(weight, abs=1e-5)
+
+
+@pytest.mark.large
+def test_two_people_stay_who_they_are(tmp_path):
+    """Through a crossing, an exit, a change of size, a cut, and landmarks found upside down."""
+    path = write_clip(
+        *(tmp_path / "two.mp4", [crossing(i / 25) for i in range(14 * 25)]),
+        codec="libx264",
+        rate=25,
+        size=(640, 360),
+    )
+    frames = list(ran_tf.Predictor("ran_faceres_shared_ferplus").video(path, every=0.2))
+    assert len(frames) == 70 and len(frames[-1].people) == 2
+    by_label = {person.person: collections.Counter() for person in frames[-1].people}
+    for frame in frames:
+        for person in frame.people:
+            if person.face:
+                by_label[person.person][person.face.prediction.label] += 1
+    collins, hopper = sorted(by_label.values(), key=lambda seen: -seen["happiness"])
+    # She smiles throughout; the other never does.
+    assert collins.keys() == {"happiness"} and collins.total() >= 50
+    assert "happiness" not in hopper and hopper.total() >= 55
