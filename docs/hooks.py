@@ -63,7 +63,11 @@ PAGES = {
             "ran_tf.evaluation.robustness.robustness.RobustnessReport",
         ),
     ),
-    "weights": ("Weights and exports", ("weights", "exports"), ("ran_tf.weights.card.ModelCard",)),
+    "weights": (
+        "Weights, exports and the server",
+        ("weights", "exports", "serving"),
+        ("ran_tf.weights.card.ModelCard",),
+    ),
     "extending": (
         "What you may add",
         ("registry",),

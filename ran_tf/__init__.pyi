@@ -52,6 +52,7 @@ from .registry import register_backbone as register_backbone
 from .registry import register_detector as register_detector
 from .registry import register_loss as register_loss
 from .registry import register_optimizer as register_optimizer
+from .serving.run import serve as serve
 from .training.loop import train as train
 from .training.run import Hooks as Hooks
 from .vocabulary import LABELS as LABELS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.launch import serve
+import ran_tf
 from ran_tf.serving import listen, service
 from tests.exports.test_export import random_faces
 
@@ -59,7 +59,8 @@ def test_a_port_in_use_is_named():
         assert free.getsockname()[1] == port
 
 
-def test_a_missing_extra_is_said(monkeypatch):
+def test_a_missing_extra_is_said(monkeypatch, tmp_path):
+    (tmp_path / "saved_model.pb").touch()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r'starlette.*pip install "ran_tf\[serve\]"'):
-        serve.check_installed()
+        ran_tf.serve(tmp_path)
