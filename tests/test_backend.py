@@ -56,7 +56,7 @@ def test_a_command_sets_the_backend_that_it_needs(tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    (want,) = ran_tf.Predictor(PRESET)([face])
+    (want,) = ran_tf.Predictor(PRESET, engine="keras")([face])
     (said,) = json.loads(run.stdout)
     assert said["label"] == want.label
     np.testing.assert_allclose(said["probability"], want.probability, atol=1e-3)
@@ -81,14 +81,14 @@ def test_maps_have_their_channels_last_whatever_the_process_says(backbone, chann
 
 def test_a_preset_is_whole_whatever_the_process_says(channels_first):
     face = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3)).astype(np.uint8)
-    (said,) = ran_tf.Predictor(PRESET)(face)
+    (said,) = ran_tf.Predictor(PRESET, engine="keras")(face)
     keras.config.set_image_data_format("channels_last")
-    (want,) = ran_tf.Predictor(PRESET)(face)
+    (want,) = ran_tf.Predictor(PRESET, engine="keras")(face)
     np.testing.assert_allclose(said.probabilities, want.probabilities, atol=1e-6)
 
 
 NEEDS_TENSORFLOW = {
-    "Predictor": lambda folder: ran_tf.Predictor(PRESET),
+    "Predictor": lambda folder: ran_tf.Predictor(PRESET, engine="keras"),
     "export": lambda folder: export.write_export(None, None, export_dir=folder),
     "train": lambda folder: TensorFlowEngine(TrainConfig(), TINY),
     "evaluate an export": lambda folder: runner.load(empty_export(folder)),

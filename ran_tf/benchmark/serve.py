@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ran_tf.benchmark import machine, plans, timing
 from ran_tf.config import RegionConfig
-from ran_tf.exports import export, portable, signatures
+from ran_tf.exports import export, onnx_file, portable, signatures
 from ran_tf.faces.processes import available_cpus
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import kinds
@@ -97,16 +97,15 @@ def _load_all(plan: plans.Serve, model, card: ModelCard, *, folder: pathlib.Path
         )
         loaded = signatures.load_saved_model(written.path)
         served["SavedModel", policy] = _signature(loaded)
-    function = portable.make_classifier(model, card).regions
-    if not missing("onnxruntime"):
-        # Its CPU kernels compute in float32 alone.
-        served["onnxruntime", "float32"] = _load_onnxruntime(
-            function, folder=folder, threads=threads
-        )
+    if missing("onnxruntime"):
+        return served
+    path = _write_onnx(model, card, folder=folder)
+    # Its CPU kernels compute in float32 alone.
+    served["onnxruntime", "float32"] = _load_onnxruntime(path, threads=threads)
     if not missing("openvino"):
         for policy in plan.dtype:
             served["openvino", policy] = _load_openvino(
-                function, folder=folder, threads=threads, precision=_POLICIES[policy]
+                path, threads=threads, precision=_POLICIES[policy]
             )
     return served
 
@@ -158,22 +157,23 @@ def missing(runtime: str) -> list[str]:
     return [name for name in NEEDS[runtime] if importlib.util.find_spec(name) is None]
 
 
-def _load_onnxruntime(function, *, folder: pathlib.Path, threads: int):
-    """`regions f32[b, k, h, w, 3] -> probabilities f32[b, n]` of `FaceClassifier.regions`."""
-    path = folder / portable.FILES["onnx"]
-    portable.write_onnx(function, path, notes={})
+def _write_onnx(model, card: ModelCard, *, folder: pathlib.Path) -> pathlib.Path:
+    path = folder / portable.FILES["onnx"]["regions"]
+    classifier = portable.PortableClassifier(model, card)
+    onnx_file.write(classifier, path, signature="regions")
+    return path
+
+
+def _load_onnxruntime(path: pathlib.Path, *, threads: int):
+    """`regions f32[b, k, h, w, 3] -> probabilities f32[b, n]`."""
     run = portable.load(path, threads=threads)
     return lambda regions: run(regions)["probabilities"]
 
 
-def _load_openvino(function, *, folder: pathlib.Path, threads: int, precision: str):
+def _load_openvino(path: pathlib.Path, *, threads: int, precision: str):
     """As `_load_onnxruntime`; `precision` is "f32" or "bf16"."""
     import openvino
 
-    module = tf.Module()
-    module.function = function
-    path = str(folder / "portable")
-    tf.saved_model.save(module, path, signatures=function)
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         # By itself it takes bfloat16 where the processor has it.

@@ -54,7 +54,11 @@ class Explanation:
 
 
 def load_networks(
-    model: str | os.PathLike, *, baseline: str | os.PathLike | None = None, detector: str = "mtcnn"
+    model: str | os.PathLike,
+    *,
+    baseline: str | os.PathLike | None = None,
+    detector: str = "mtcnn",
+    engine: str = "auto",
 ) -> Networks:
     """Loads the networks and the detector.
 
@@ -63,12 +67,13 @@ def load_networks(
       baseline: another, of the same labels; "" for none. None takes the packaged whole-face network
         where its labels are those of `model` and `model` itself looks at regions.
       detector: see `ran_tf.faces.detect`.
+      engine: see `ran_tf.Predictor`; that of a baseline is "auto".
 
     Raises:
       FileNotFoundError, ValueError: see `ran_tf.Predictor`.
       ValueError: for a baseline of other labels.
     """
-    main = predictors.Predictor(model)
+    main = predictors.Predictor(model, engine=engine)
     loaded = [main]
     if baseline is None:
         if main.card.regions.k > 1:

@@ -15,6 +15,7 @@ def run_demo(
     *,
     baseline: str | os.PathLike | None = None,
     detector: str = "mtcnn",
+    engine: str = "auto",
     host: str = "127.0.0.1",
     port: int = 7860,
     allowed_hosts: Sequence[str] = (),
@@ -31,6 +32,7 @@ def run_demo(
       baseline: another of the same labels, shown beside it; "" for none. None takes the packaged
         whole-face network where its labels are those of `model`.
       detector: finds the faces, see `ran_tf.DetectorConfig`.
+      engine: what computes the answers, see `ran_tf.Predictor`.
       host: address to serve on; "0.0.0.0" lets everybody in.
       port: to serve on.
       allowed_hosts: names that the page answers to besides that of `host`, such as a proxy's.
@@ -59,7 +61,7 @@ def run_demo(
             ) from error
         from ran_tf.demo import explain
 
-        networks = explain.load_networks(model, baseline=baseline, detector=detector)
+        networks = explain.load_networks(model, baseline=baseline, detector=detector, engine=engine)
         waiting = uploads.Uploads(folder, max_bytes=int(max_megabytes * 2**20))
         blocks = page.build(networks, max_bytes=waiting.max_bytes)
         app = server.create_app(blocks, hosts=names, uploads=waiting)

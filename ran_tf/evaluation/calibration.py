@@ -12,7 +12,7 @@ import numpy as np
 
 from ran_tf.checks import InvalidArgument
 from ran_tf.evaluation import metrics, predictions, split
-from ran_tf.inference import runner
+from ran_tf.inference import keras_engine
 from ran_tf.models.ran import RegionAttentionNetwork
 
 # Temperatures beyond are those of a network that knows nothing, or of a handful of faces.
@@ -76,7 +76,7 @@ def calibrate(
     """
     if model.card is None:
         raise InvalidArgument("model", "a network with a card (`ran_tf.from_preset`)", model.name)
-    classifier = runner.from_network(model, split.card_on(model, data), name=model.name)
+    classifier = keras_engine.from_network(model, split.card_on(model, data), name=model.name)
     faces = split.open_faces(classifier, data, dataset=dataset, data_dir=data_dir)
     said = predictions.collect(classifier, faces.batches)
     temperature = fit_temperature(said.probabilities, said.label)

@@ -14,7 +14,8 @@ from ran_tf.evaluation import explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.results import Report
-from ran_tf.inference import runner
+from ran_tf.inference import keras_engine, runner
+from ran_tf.inference.classifier import Classifier
 from ran_tf.inference.predictor import Predictor
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.training import workers
@@ -117,10 +118,10 @@ def _predict(opened: splits.Split, strategy, *, batch_size, flip_average, on_fac
     return joined.join(strategy, own, faces=opened.faces, batch_size=batch_size)
 
 
-def classifier_of(model: Any, data: Any) -> runner.Classifier:
+def classifier_of(model: Any, data: Any) -> Classifier:
     """What is evaluated; a network's card is that of the data it is shown."""
     if isinstance(model, keras.Model):
-        return runner.from_network(model, splits.card_on(model, data), name=model.name)
+        return keras_engine.from_network(model, splits.card_on(model, data), name=model.name)
     source = model.source if isinstance(model, Predictor) else model
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(

@@ -14,7 +14,8 @@ from ran_tf import settings
 from ran_tf.evaluation import model_card, predictions, split
 from ran_tf.evaluation.calibration import calibrate
 from ran_tf.evaluation.results import Report
-from ran_tf.inference import runner
+from ran_tf.inference import keras_engine
+from ran_tf.inference.classifier import Classifier
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
@@ -101,9 +102,9 @@ def save_to_preset(
     with files.partial_folder(target.parent) as folder:
         (folder / preset_file.WEIGHTS).write_bytes(packed)
         rounded = presets.load_preset(folder).model
-        rounded = runner.from_network(rounded, card, name=target.name)
+        rounded = keras_engine.from_network(rounded, card, name=target.name)
         if measure is not None:
-            exact = runner.from_network(model, card, name=model.name)
+            exact = keras_engine.from_network(model, card, name=model.name)
             faces = split.open_faces(exact, measure, dataset=dataset, data_dir=data_dir)
             made |= {"split": faces.split, **_compare(exact, rounded, batches=faces.batches)}
         made |= _known_output(rounded)
@@ -122,7 +123,7 @@ def save_to_preset(
     return made
 
 
-def _compare(exact: runner.Classifier, rounded: runner.Classifier, *, batches: Iterable) -> dict:
+def _compare(exact: Classifier, rounded: Classifier, *, batches: Iterable) -> dict:
     """What rounding its weights does to a network's answers on evaluation batches.
 
     Returns:
@@ -149,7 +150,7 @@ def _compare(exact: runner.Classifier, rounded: runner.Classifier, *, batches: I
     return found
 
 
-def _known_output(rounded: runner.Classifier) -> dict:
+def _known_output(rounded: Classifier) -> dict:
     faces, boxes = presets.known_faces(), serving_boxes(rounded.card.regions)
     boxes = np.tile(boxes, (len(faces), 1, 1))
     said = rounded.predict({"image": faces, "boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)})

@@ -8,7 +8,7 @@ import numpy as np
 
 from ran_tf import vocabulary
 from ran_tf.evaluation.exposure import listed_shares
-from ran_tf.inference.runner import Classifier
+from ran_tf.inference.classifier import Classifier
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ran_tf.checks import InvalidArgument
 from ran_tf.config import RegionConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.data.share import WHOLE, Share
-from ran_tf.inference.runner import Classifier
+from ran_tf.inference.classifier import Classifier
 from ran_tf.weights.card import ModelCard, card_for
 
 # What a report calls batches of a user's.

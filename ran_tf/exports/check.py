@@ -32,7 +32,7 @@ def model_outputs(model, card: ModelCard, *, faces: np.ndarray) -> dict[str, np.
     """
     boxes = np.repeat(kinds.serving_boxes(card.regions)[np.newaxis], len(faces), axis=0)
 
-    @tf.function
+    @tf.function(autograph=False)
     def classify(images):
         prepared = signatures.prepare_faces(images, card=card)
         outputs = model({"image": prepared, "boxes": tf.constant(boxes)}, training=False)

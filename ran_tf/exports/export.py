@@ -16,9 +16,9 @@ f32[b, k, 4].
 
 The graph holds constants, with batch normalisation folded into convolutions (see `freeze`).
 
-`format="onnx"` or "tflite" writes the signature `regions` alone, in float32, as
-EXPORT_DIR/<version>/model.onnx or model.tflite (the layout of Triton and OpenVINO Model Server),
-with labels, card and boxes in the file, and the first two in `assets`.
+`format="onnx"` or "tflite" writes the signatures `images` and `regions` in float32 as
+EXPORT_DIR/<version>/model.onnx and regions.onnx, or model.tflite with both (the layout of Triton
+and OpenVINO Model Server), with labels, card and boxes in each file, and the first two in `assets`.
 
 Faces are resized as in training and evaluation, see `resampling`; a JPEG has the pixels that
 `images.decode_image` gives it.
@@ -167,7 +167,6 @@ def write_export(
     check_choice("format", format, FORMATS)
     if format != "saved_model":
         _check_portable(format, dtype=dtype)
-        classifier = portable.make_classifier(model, card)
     else:
         model = model.twin(dtype=dtype) if dtype is not None else model
         classifier = FaceClassifier(model, card)
@@ -175,11 +174,11 @@ def write_export(
     files.remove_partial(export_dir)
     with files.partial_folder(export_dir) as partial:
         if format != "saved_model":
-            portable.write_file(classifier, partial, card=card, format=format)
+            portable.write_files(model, partial, card=card, format=format)
             (partial / ASSETS).mkdir()
             _write_assets(partial / ASSETS, card=card)
             if check:
-                difference = portable.compare_file(partial, model=model, card=card, format=format)
+                difference = portable.compare_files(partial, model=model, card=card, format=format)
         else:
             _write_saved_model(partial, classifier=classifier, card=card)
             if check:

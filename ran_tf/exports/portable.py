@@ -1,30 +1,37 @@
-"""The signature `regions` of a network as one file of another format, compared with the network.
+"""A network as files of other formats, compared with the network in their runtimes.
 
 ONNX is for ONNX Runtime, OpenVINO, Triton and the like, LiteRT (TensorFlow Lite) for phones and
-small boards. Class names, card and boxes are in the file: in ONNX as its metadata, in LiteRT as its
-"associated files", a zip archive behind the network, which `unzip` lists.
+small boards. Both have two signatures, which take faces and regions; a file of LiteRT holds both,
+of ONNX there is one for each. Class names, card and boxes are in each file: in ONNX as its
+metadata, in LiteRT as its "associated files", a zip archive behind the network that `unzip` lists.
 """
 
 import importlib.util
 import json
 import os
 import pathlib
-import tempfile
-import zipfile
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ran_tf.exports import check, signatures
-from ran_tf.regions import kinds
+from ran_tf.images import resampling
+from ran_tf.images.preparing import luma
+from ran_tf.regions import crop, kinds
+from ran_tf.regions.boxes import WHOLE_FACE
+from ran_tf.weights import onnx_session
 from ran_tf.weights.card import ModelCard
 
-FILES = {"onnx": "model.onnx", "tflite": "model.tflite"}
+# Where each signature is.
+FILES = {
+    "onnx": {"images": "model.onnx", "regions": "regions.onnx"},
+    "tflite": {"images": "model.tflite", "regions": "model.tflite"},
+}
 # Packages that converting and running take, of the extra `export`.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "tflite": ("ai_edge_litert",)}
-# What every runtime of the last years reads.
-_OPSET = 17
-_SIGNATURE = "regions"
+# Of a face that is resized: where a value lies half-way between two grey levels, runtimes differ.
+_RESIZED = 1e-2
 
 
 def missing(format: str) -> list[str]:
@@ -42,79 +49,95 @@ def check_installed(format: str) -> None:
         )
 
 
-def make_classifier(model, card: ModelCard) -> signatures.FaceClassifier:
-    """The network in float32, of operators that every runtime has."""
-    return signatures.FaceClassifier(model.twin(dtype="float32", portable=True), card)
+class PortableClassifier:
+    """The signatures of a network, of operators that every runtime has, in float32.
+
+    Attributes:
+      model: the network.
+      card: of it.
+      specs: what each signature takes, by its name.
+    """
+
+    def __init__(self, model, card: ModelCard):
+        self.model = model.twin(dtype="float32", portable=True)
+        self.card = card
+        self._boxes = kinds.serving_boxes(card.regions)
+        shape = signatures.regions_shape(model, card)
+        self._cut = self._boxes[: shape[0]]
+        self.specs = {
+            "images": tf.TensorSpec([None, None, None, 3], tf.uint8, name="images"),
+            "regions": tf.TensorSpec([None, *shape], tf.float32, name="regions"),
+        }
+
+    def images(self, images) -> dict:
+        """Faces of any size: u8[b, H, W, 3] -> probabilities, label, weights, boxes."""
+        planes = tf.unstack(tf.cast(images, tf.float32), axis=-1)
+        if self.card.colour == "grey":
+            planes = [tf.floor(luma(*planes))]
+        face = resampling.resize_portable(tf.stack(planes, axis=1), size=self.card.image_size)
+        size = tuple(self.specs["regions"].shape[2:4])
+        if size == tuple(face.shape[2:]) and np.array_equal(self._cut, [WHOLE_FACE]):
+            regions = tf.transpose(face, [0, 2, 3, 1])[:, tf.newaxis]
+        else:
+            regions = crop.crop_with_matrices(face, self._cut, size=size)
+        if self.card.colour == "grey":
+            regions = tf.tile(regions, [1, 1, 1, 1, 3])
+        boxes = tf.tile(tf.constant(self._boxes[np.newaxis]), [tf.shape(images)[0], 1, 1])
+        return {**self.regions(regions), "boxes": boxes}
+
+    def regions(self, regions) -> dict:
+        """Crops: f32[b, k, h, w, 3] in 0..255 -> probabilities, label, weights."""
+        found = self.model.classify_regions(regions, self._boxes, training=False)
+        return signatures.outputs_of(found)
+
+    def signature(self, name: str) -> Callable[..., dict]:
+        """The function of a name of `specs`."""
+        return {"images": self.images, "regions": self.regions}[name]
 
 
-def write_file(classifier, folder: str | os.PathLike, *, card: ModelCard, format: str) -> None:
-    """Writes FOLDER/model.<format> with labels, card and boxes in it.
+def write_files(model, folder: str | os.PathLike, *, card: ModelCard, format: str) -> None:
+    """Writes the `FILES` of a format with labels, card and boxes in them.
 
     Args:
-      classifier: from `make_classifier`; axes without a size keep none.
+      model: the network, in any precision.
       folder: exists.
       card: of the model.
       format: a key of `FILES`.
     """
+    from ran_tf.exports import onnx_file, tflite_file
+
     notes = {
         "labels.txt": "\n".join(card.labels) + "\n",
-        "card.json": card.to_json(),
+        onnx_session.CARD: card.to_json(),
         "boxes.json": json.dumps(kinds.serving_boxes(card.regions).tolist()),
     }
-    write = {"onnx": write_onnx, "tflite": _write_tflite}[format]
-    write(classifier.regions, pathlib.Path(folder) / FILES[format], notes=notes)
+    classifier, folder = PortableClassifier(model, card), pathlib.Path(folder)
+    if format == "tflite":
+        tflite_file.write(classifier, folder / FILES["tflite"]["images"], notes=notes)
+        return
+    for signature, name in FILES["onnx"].items():
+        onnx_file.write(classifier, folder / name, signature=signature, notes=notes)
 
 
-def write_onnx(function, path: str | os.PathLike, *, notes: dict[str, str]) -> None:
-    """Converts a tf.function of constants with an input signature."""
-    import onnx
-    import tf2onnx
-
-    model, _ = tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=_OPSET
-    )
-    onnx.helper.set_model_props(model, notes)
-    onnx.save(model, path)
-
-
-def _write_tflite(function, path: pathlib.Path, *, notes: dict[str, str]) -> None:
-    module = tf.Module()
-    module.function = function
-    with tempfile.TemporaryDirectory() as folder:
-        # Not from the function itself: inputs and outputs would lose their names.
-        tf.saved_model.save(module, folder, signatures={_SIGNATURE: function})
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[_SIGNATURE])
-        path.write_bytes(converter.convert())
-    with zipfile.ZipFile(path, "a") as archive:
-        for name, text in notes.items():
-            archive.writestr(name, text)
-
-
-def load(path: str | os.PathLike, *, threads: int | None = None):
+def load(path: str | os.PathLike, *, signature: str = "images", threads: int | None = None):
     """A file in its runtime, on the processor: a function of the one input to a dict of outputs.
 
     Args:
-      path: of a file that `write_file` wrote.
+      path: of a file that `write_files` wrote.
+      signature: of LiteRT's; one of ONNX has one.
       threads: None is the runtime's choice.
     """
     if pathlib.Path(path).suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        runner = interpreter.get_signature_runner(_SIGNATURE)
+        runner = interpreter.get_signature_runner(signature)
         (source,) = runner.get_input_details()
         return lambda array: runner(**{source: array})
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
-    names = [output.name for output in session.get_outputs()]
-    return lambda array: dict(zip(names, session.run(names, {source.name: array}), strict=True))
+    return onnx_session.caller(onnx_session.open_session(path, threads=threads))
 
 
-def compare_file(
+def compare_files(
     folder: str | os.PathLike,
     *,
     model,
@@ -122,10 +145,10 @@ def compare_file(
     format: str,
     faces: np.ndarray | None = None,
 ) -> float:
-    """Largest absolute difference of an output between the network and the file in its runtime.
+    """Largest absolute difference of an output between the network and the files in their runtime.
 
     Args:
-      folder: with the file.
+      folder: with the files.
       model: the network, in any precision; it is compared with its twin in float32.
       card: of the model.
       format: a key of `FILES`.
@@ -134,11 +157,18 @@ def compare_file(
     Raises:
       RuntimeError: if it is more than rounding.
     """
-    path = pathlib.Path(folder) / FILES[format]
+    paths = {name: pathlib.Path(folder) / file for name, file in FILES[format].items()}
     faces = check.example_faces() if faces is None else faces
     expected = check.model_outputs(model.twin(dtype="float32"), card, faces=faces)
+    run = {name: load(path, signature=name) for name, path in paths.items()}
     shape = signatures.regions_shape(model, card)
+    prepared = signatures.prepare_faces(tf.constant(faces), card=card).numpy()
     regions = check.inputs_of(faces, card=card, shape=shape)["regions"]
-    difference = check.largest_difference(load(path)(regions), expected)
-    check.require(difference, allowed=check.allowed_in_float32(), path=path)
+    difference = max(
+        check.largest_difference(run["images"](prepared), expected),
+        check.largest_difference(run["regions"](regions), expected),
+    )
+    check.require(difference, allowed=check.allowed_in_float32(), path=paths["images"])
+    resized = check.largest_difference(run["images"](faces), expected)
+    check.require(resized, allowed=_RESIZED, path=paths["images"])
     return difference

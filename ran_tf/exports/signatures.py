@@ -1,18 +1,17 @@
 """A network with all its card says, as TensorFlow functions of constants."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ran_tf.data import ops
 from ran_tf.exports import decode, freeze
+from ran_tf.images.preparing import luma
 from ran_tf.regions import crop, kinds
 from ran_tf.safety import files
 from ran_tf.weights.card import ModelCard
-
-# ITU-R BT.601, as image viewers take colour out.
-_LUMA = (0.299, 0.587, 0.114)
 
 # Images of a request that are decoded at once: the largest takes 300 MiB until it is resized.
 _AT_ONCE = 2
@@ -47,9 +46,7 @@ class FaceClassifier(tf.Module):
         regions_spec = tf.TensorSpec([None, *shape], tf.float32, name="regions")
         # Constants instead of variables: nothing of Keras enters the SavedModel. One for all
         # signatures, so that the weights are stored once.
-        frozen = freeze.freeze(
-            tf.function(_make_classify_regions(model, boxes), input_signature=[regions_spec])
-        )
+        frozen = freeze.freeze(_trace(_make_classify_regions(model, boxes), regions_spec))
 
         def classify(faces):
             regions = cut_regions(faces, card=card, shape=shape)
@@ -72,19 +69,28 @@ class FaceClassifier(tf.Module):
             return classify(faces)
 
         # A function of its own, so that the argument has its name.
-        self.regions = tf.function(lambda regions: frozen(regions), input_signature=[regions_spec])
-        self.images = tf.function(
+        self.regions = _trace(lambda regions: frozen(regions), regions_spec)
+        self.images = _trace(
             lambda images: classify(prepare_faces(images, card=card)),
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")],
+            tf.TensorSpec([None, None, None, 3], tf.uint8, name="images"),
         )
-        self.image_bytes = tf.function(
-            classify_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")]
+        self.image_bytes = _trace(
+            classify_bytes, tf.TensorSpec([None], tf.string, name="image_bytes")
         )
 
     def signatures(self) -> dict:
         """As `tf.saved_model.save` takes them, by the names of `SIGNATURES`."""
         functions = (self.image_bytes, self.images, self.regions)
         return dict(zip(SIGNATURES, functions, strict=True))
+
+
+def _trace(function: Callable, spec: tf.TensorSpec) -> tf.function:
+    """A graph function of one tensor.
+
+    Not by way of AutoGraph: it rewrites what it meets, for seconds, and nothing here has Python's
+    `if` or `for` on tensors.
+    """
+    return tf.function(function, input_signature=[spec], autograph=False)
 
 
 def _make_classify_regions(model, boxes: np.ndarray):
@@ -147,8 +153,8 @@ def prepare_faces(images, *, card: ModelCard):
       u8[b, h, w, 3].
     """
     if card.colour == "grey":
-        grey = tf.tensordot(tf.cast(images, tf.float32), tf.constant(_LUMA), axes=1)
-        images = tf.cast(tf.round(grey), tf.uint8)[..., tf.newaxis]
+        grey = tf.floor(luma(*tf.unstack(tf.cast(images, tf.float32), axis=-1)))
+        images = tf.cast(grey, tf.uint8)[..., tf.newaxis]
     return ops.to_face(images, size=card.image_size)
 
 

@@ -5,7 +5,6 @@ import os
 import pathlib
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -134,6 +133,8 @@ def _paste(canvas, image, *, y: int, x: int, side: int, outline: int = 0, colour
 
 @functools.cache
 def font(size: int, *, bold: bool) -> ImageFont.FreeTypeFont:
+    import matplotlib  # who draws nothing does not wait for it
+
     # Matplotlib brings it along; unlike OpenCV's it has more letters than ASCII's.
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(pathlib.Path(matplotlib.get_data_path(), "fonts/ttf", name), size)

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize
 
 # How alike two faces are (see `appearance`): of 300 pairs of photos, and 20 seconds of one who
 # cries, laughs and covers her face, the same person is above SAME, and another below; see
@@ -136,6 +135,8 @@ class People:
         if not rows or not columns:
             return found
         cost, allowed = cost[np.ix_(rows, columns)], allowed[np.ix_(rows, columns)]
+        from scipy import optimize  # which photos do not wait for
+
         # Dearer than all others together: as few as possible.
         never = 1 + cost.max() * (1 + min(cost.shape))
         pairs = zip(*optimize.linear_sum_assignment(np.where(allowed, cost, never)), strict=True)

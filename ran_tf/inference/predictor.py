@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import tensorflow as tf
 
-from ran_tf import backend, checks, registry
+from ran_tf import checks, registry, vocabulary
 from ran_tf.config import VideoConfig
-from ran_tf.exports import signatures
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.images.decoding import decode_image, read_image
 from ran_tf.images.photos import group
+from ran_tf.images.preparing import prepare_face
 from ran_tf.inference import following, runner
 from ran_tf.inference.following import VideoFrame
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
@@ -29,25 +28,29 @@ class Predictor:
     """Classifies face crops, or the faces of photos.
 
     Pickled, it is its arguments: it is loaded again where it is first used. After a fork it must be
-    loaded again by hand, since TensorFlow's threads do not survive one.
+    loaded again by hand, since the engines' threads do not survive one.
 
     Args:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
-        EXPORT_DIR/<version>, or the work directory of a training run (the weights it
-        keeps); see `ran_tf.weights.sources`.
+        EXPORT_DIR/<version>, a file of ONNX in it, or the work directory of a training run (the
+        weights it keeps); see `ran_tf.weights.sources`.
       align: the images of a call are photos: the largest face of each is found, turned upright and
         cut out as the faces that the model was trained on. False: they are face crops.
       detector: that finds faces: "mtcnn", which brings its weights along, "retinaface", or what
         `register_detector` knows.
       batch_size: faces that the model sees at once.
+      engine: what computes: "onnx" is ONNX Runtime, which answers files of ONNX and presets of the
+        packaged designs and imports neither TensorFlow nor Keras; "keras" is TensorFlow and Keras.
+        "auto" is "onnx" where that can be.
 
     Attributes:
       card: `ran_tf.weights.card.ModelCard`.
+      engine: "onnx" or "keras".
       labels: class names, in the order of the probabilities.
 
     Raises:
       FileNotFoundError: if there is no such model.
-      ValueError: for a model with landmark regions.
+      ValueError: for a model with landmark regions, or an engine that cannot run it.
       RuntimeError: in a forked process whose parent has loaded one.
 
     Example:
@@ -67,19 +70,22 @@ class Predictor:
         *,
         detector: str = "mtcnn",
         batch_size: int = 32,
+        engine: str = "auto",
     ) -> None:
         checks.check_whole("batch_size", batch_size, low=1)
+        checks.check_choice("engine", engine, vocabulary.ENGINES)
         registry.DETECTORS.check(detector, argument="detector")
         self._check_not_forked()
-        backend.require_tensorflow()
         self._arguments: dict[str, Any] = {
             "name_or_dir": name_or_dir,
             "align": align,
             "detector": detector,
             "batch_size": batch_size,
+            "engine": engine,
         }
-        classifier = runner.load(name_or_dir, served=True)
+        classifier = runner.load(name_or_dir, served=True, engine=engine)
         self.card, self._classify = classifier.card, classifier.predict
+        self.engine = classifier.engine
         self._boxes = kinds.serving_boxes(self.card.regions)
         self._batch_size = batch_size
         self._align = align
@@ -306,9 +312,9 @@ class Predictor:
         predictions = []
         for start in range(0, len(faces), self._batch_size):
             # Each at the model's size, so that faces of all sizes share a batch.
-            batch = tf.stack(
+            batch = np.stack(
                 [
-                    signatures.prepare_faces(tf.constant(face)[tf.newaxis], card=self.card)[0]
+                    prepare_face(face, size=self.card.image_size, grey=self.card.colour == "grey")
                     for face in faces[start : start + self._batch_size]
                 ]
             )

@@ -1,106 +1,62 @@
-"""A trained network or an export on faces, behind one function: what predicts and is evaluated."""
+"""A trained network or an export on faces, behind one function: what predicts and is evaluated.
 
-import dataclasses
-import functools
+Two engines answer. "onnx" is ONNX Runtime, for files of ONNX and for presets of the designs that
+the package has a graph of; "keras" is TensorFlow and Keras, for all but files of ONNX. Each is
+imported where it is used.
+"""
+
 import os
-from collections.abc import Callable
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-from ran_tf import backend
-from ran_tf.exports import signatures
-from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.weights import export_folder, sources
-from ran_tf.weights.card import ModelCard
+from ran_tf import vocabulary
+from ran_tf.checks import InvalidArgument, check_choice
+from ran_tf.inference.classifier import Classifier
+from ran_tf.weights import presets, sources
 
 
-@dataclasses.dataclass(frozen=True)
-class Classifier:
-    """A model that runs on faces.
-
-    Attributes:
-      name: what a report calls it: where it is.
-      card: what is needed to use it.
-      predict: takes {"image" u8[b, H, W, 3], "boxes" f32[b, k, 4], "mask" bool[b, k]} and returns
-        {"probabilities" f32[b, n], "weights" f32[b, k]} and, where the model tells,
-        "mu" f32[b, k], as NumPy arrays. One that makes its own regions takes the images alone.
-    """
-
-    name: str
-    card: ModelCard
-    predict: Callable[[dict], dict[str, np.ndarray]]
-
-
-def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -> Classifier:
-    """A network with its weights, such as `weights.records.load_workdir` returns."""
-
-    if keras.backend.backend() != "tensorflow":
-        return Classifier(name=name, card=card, predict=functools.partial(_predict, model, card))
-
-    @tf.function(reduce_retracing=True)
-    def forward(image, boxes, mask):
-        # Evaluation batches have the right size already, but they keep their colour.
-        faces = signatures.prepare_faces(image, card=card)
-        outputs = model({"image": faces, "boxes": boxes, "mask": mask}, training=False)
-        return {
-            "probabilities": tf.nn.softmax(tf.cast(outputs["logits"], tf.float32)),
-            "weights": outputs["weights"],
-            "mu": outputs["mu"],
-        }
-
-    def predict(batch):
-        outputs = forward(batch["image"], batch["boxes"], batch["mask"])
-        return {key: value.numpy() for key, value in outputs.items()}
-
-    return Classifier(name=name, card=card, predict=predict)
-
-
-def _predict(model, card: ModelCard, batch: dict) -> dict[str, np.ndarray]:
-    """On another backend than TensorFlow, which still prepares faces."""
-    faces = np.asarray(signatures.prepare_faces(batch["image"], card=card))
-    out = model.predict_on_batch({"image": faces, "boxes": batch["boxes"], "mask": batch["mask"]})
-    odds = np.exp(out["logits"] - out["logits"].max(axis=-1, keepdims=True))
-    return {
-        "probabilities": odds / odds.sum(axis=-1, keepdims=True),
-        "weights": out["weights"],
-        "mu": out["mu"],
-    }
-
-
-def _of_signature(name: str, card: ModelCard, images: Callable) -> Classifier:
-    """What makes its own regions."""
-
-    def predict(batch):
-        outputs = images(tf.convert_to_tensor(batch["image"]))
-        return {key: outputs[key].numpy() for key in ("probabilities", "weights")}
-
-    return Classifier(name=name, card=card, predict=predict)
-
-
-def load(path: str | os.PathLike, *, served: bool = False) -> Classifier:
+def load(path: str | os.PathLike, *, served: bool = False, engine: str = "auto") -> Classifier:
     """A preset, an export or a training run, whichever `path` is; see `ran_tf.weights.sources`.
 
     Args:
       path: of the model.
       served: a network computes as its export does: with the regions of its card, its weights
         frozen and its normalisation folded, which is faster.
+      engine: with `served`, one of `vocabulary.ENGINES`; "auto" is "onnx" where that can be.
 
     Raises:
       FileNotFoundError: if it is none of them.
+      InvalidArgument: for an engine that cannot run it.
       ValueError: with `served` for landmark regions.
     """
-    source, name = sources.resolve(path), str(path)
-    if served or source.kind == "export" or keras.backend.backend() == "tensorflow":
-        backend.require_tensorflow()
-    if source.kind == "export":
-        card = export_folder.read_card(source.path)
-        loaded = signatures.load_saved_model(source.path)
-        # Through `loaded`: a signature alone does not keep its variables alive.
-        return _of_signature(name, card, lambda faces: loaded.signatures["images"](images=faces))
-    trained = sources.load_trained(source)
-    if not served:
-        return from_network(trained.model, trained.card, name=name)
-    frozen = signatures.FaceClassifier(trained.model, trained.card)
-    return _of_signature(name, trained.card, frozen.images)
+    check_choice("engine", engine, vocabulary.ENGINES)
+    source = sources.resolve(path)
+    if source.kind == "onnx" or (served and choose_engine(engine, source) == "onnx"):
+        if engine == "keras":
+            raise InvalidArgument("engine", f"onnx or auto for {source.name}, of ONNX", engine)
+        from ran_tf.inference import onnx_engine
+
+        return onnx_engine.load(source)
+    from ran_tf.inference import keras_engine
+
+    return keras_engine.load(source, served=served)
+
+
+def choose_engine(engine: str, source: sources.Source) -> str:
+    """The engine that a source runs on.
+
+    Raises:
+      InvalidArgument: if "onnx" is asked for and cannot run it.
+    """
+    if source.kind == "onnx":
+        return "onnx"
+    if source.kind == "preset" and engine != "keras":
+        graph = presets.find_graph(source.path, presets.read_card(source.path))
+        if graph is not None:
+            return "onnx"
+    if engine == "onnx":
+        raise InvalidArgument(
+            "engine",
+            f"keras or auto for {source.name}: ONNX Runtime takes files of ran_tf.launch.export "
+            "--format=onnx, and presets of the packaged designs",
+            engine,
+        )
+    return "keras"

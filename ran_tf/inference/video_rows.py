@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import VideoConfig
-from ran_tf.inference import following, timeline, video
+from ran_tf.inference import following, video
 from ran_tf.inference.annotated_video import open_annotated
 from ran_tf.inference.pictures import Pictures
 from ran_tf.inference.rows import NO_FACE, by_label, describe_face
@@ -16,6 +16,8 @@ from ran_tf.safety import files
 
 def check_timeline(file: str | os.PathLike, *, align: bool, paths: Sequence[pathlib.Path]) -> None:
     """Raises InvalidArgument unless the figure of one video can be written there."""
+    from ran_tf.inference import timeline
+
     suffix = pathlib.Path(file).suffix.lower()
     if suffix not in timeline.SUFFIXES:
         raise InvalidArgument("timeline", f"a file that ends in {timeline.SUFFIXES}", str(file))
@@ -39,7 +41,11 @@ def predict_people(
     labels = predictor.labels
     shown = {"path": str(path)}
     frames, faces, error = 0, 0, None
-    plot = timeline.Timeline(labels) if timeline_file is not None else None
+    plot = None
+    if timeline_file is not None:
+        from ran_tf.inference import timeline  # Matplotlib, which takes a second
+
+        plot = timeline.Timeline(labels)
     with contextlib.ExitStack() as stack:
         film = None
         if draw is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from ran_tf import registry
+from ran_tf import registry, vocabulary
 from ran_tf.launch import mistakes, recipes, startup, stop, terminal
 
 _IMPORT = "Modules with what you register: backbones, regions, losses and so on."
@@ -138,6 +138,17 @@ def define_detector_flag(help: str) -> None:
     """Defines --detector; not as an enum, whose errors do not say what to import."""
     known = ", ".join(registry.DETECTORS)
     flags.DEFINE_string("detector", "mtcnn", f"{help} One of: {known}.")
+
+
+def define_engine_flag() -> None:
+    """Defines --engine."""
+    flags.DEFINE_enum(
+        "engine",
+        "auto",
+        list(vocabulary.ENGINES),
+        "What computes: onnx (ONNX Runtime, starts in a second), keras (TensorFlow), or auto: onnx "
+        "where it can.",
+    )
 
 
 def invocation(command: str, arguments: Sequence[str] | None = None) -> str:

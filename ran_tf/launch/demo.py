@@ -26,6 +26,7 @@ def define_flags() -> None:
         "if it has the labels of --model.",
     )
     command.define_detector_flag("That finds the faces.")
+    command.define_engine_flag()
     flags.DEFINE_string("host", "127.0.0.1", "Address to serve on; 0.0.0.0 lets everybody in.")
     flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_list(
@@ -47,7 +48,8 @@ def main() -> None:
         ran_tf.run_demo(
             on_message=terminal.say,
             **command.chosen(
-                *("model", "baseline", "detector", "host", "port", "allowed_hosts"), "max_megabytes"
+                *("model", "baseline", "detector", "engine"),
+                *("host", "port", "allowed_hosts", "max_megabytes"),
             ),
         )
     except KeyboardInterrupt:

@@ -28,6 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
     command.define_detector_flag("Detector of --align.")
+    command.define_engine_flag()
     launch_flags.define_training_flags(VideoConfig)
     flags.adopt_module_key_flags(launch_flags)  # so that --help lists them
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
         video_rows.check_timeline(values.timeline, align=values.align, paths=paths)
     import ran_tf
 
-    predictor = ran_tf.Predictor(values.model, **command.chosen("detector", "batch_size"))
+    options = command.chosen("detector", "batch_size", "engine")
+    predictor = ran_tf.Predictor(values.model, **options)
     if out in (None, _PRINT):
         print_answers(predictor, paths, failures, form=form)
     else:

@@ -317,7 +317,10 @@ class RegionAttentionNetwork(keras.Model):
         mask: Tensor | None = None,
         training: bool | None = None,
     ) -> dict[str, Tensor]:
-        """What a call returns, of what `cut_regions` returns."""
+        """What a call returns, of what `cut_regions` returns.
+
+        Boxes that are the same for all faces may be a NumPy array f32[k, 4].
+        """
         features = self._features(regions, boxes, training=training)
         log_mu = region_attention.log_weights(self.self_attention, features, mask)
         own = region_attention.normalise(log_mu, mask)

@@ -8,6 +8,7 @@ This goes beyond the paper.
 import dataclasses
 
 import keras
+import numpy as np
 from keras import ops
 
 from ran_tf.regions import crop
@@ -115,7 +116,8 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
     Args:
       stages: of the backbone.
       face: f32[b, H, W, 3] in 0..255, whole faces at the backbone's input size.
-      boxes: f32[b, k, 4]; region 0 is the whole face, whatever its box.
+      boxes: f32[b, k, 4], or a NumPy array f32[k, 4] of all faces; region 0 is the whole face,
+        whatever its box.
       training: as in Keras.
       portable: cut with gathers on TensorFlow too.
 
@@ -128,16 +130,23 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
     channels = whole.shape[-1]
     if stages.region_map == stages.map_size:
         # Region 0 is the map itself: cutting it would only cost time.
-        cut = crop.crop_regions(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
+        cut = _cut(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
         regions = ops.concatenate([whole[:, None], ops.cast(cut, whole.dtype)], axis=1)
     else:
         # Region 0 is the whole face here too, whatever its box.
-        first = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
-        boxes = ops.concatenate([first, boxes[..., 1:, :]], axis=-2)
-        regions = ops.cast(
-            crop.crop_regions(whole, boxes, size=stages.region_map, portable=portable),
-            whole.dtype,
-        )
+        if isinstance(boxes, np.ndarray):
+            boxes = np.concatenate([np.asarray([WHOLE_FACE], np.float32), boxes[1:]])
+        else:
+            first = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
+            boxes = ops.concatenate([first, boxes[..., 1:, :]], axis=-2)
+        cut = _cut(whole, boxes, size=stages.region_map, portable=portable)
+        regions = ops.cast(cut, whole.dtype)
     # All regions in one batch: the late batch normalisation sees them as in the paper's network.
     folded = ops.reshape(regions, (-1, *stages.region_map, channels))
     return stages.late(folded, training=training)
+
+
+def _cut(whole, boxes, *, size: tuple[int, int], portable: bool):
+    if isinstance(boxes, np.ndarray):
+        return crop.crop_with_matrices(ops.transpose(whole, (0, 3, 1, 2)), boxes, size=size)
+    return crop.crop_regions(whole, boxes, size=size, portable=portable)

@@ -4,13 +4,15 @@ Bilinear with half-pixel centres, edge-clamped, values kept in 0..255: a face wa
 see `resampling`. Output pixel i of a box `y0..y1` on an image of H rows samples the row
 `y0 H + (i + 1/2) (y1 - y0) H / h - 1/2`, clamped to `0..H-1`.
 
-Two implementations that agree: `crop_with_gather` (any Keras backend, has gradients to the boxes,
-and under XLA is the faster one) and TensorFlow's `crop_and_resize` kernel, which is faster without.
+Three implementations that agree: `crop_with_gather` (any Keras backend, has gradients to the boxes,
+and under XLA is the faster one), TensorFlow's `crop_and_resize` kernel, which is faster without,
+and `crop_with_matrices`, for files that other runtimes read.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ran_tf import checks
@@ -59,6 +61,44 @@ def crop_with_gather(image, boxes, *, size: tuple[int, int]):
 
     top, bottom = between_columns(y["low"]), between_columns(y["high"])
     return top + y["share"][..., None] * (bottom - top)
+
+
+def crop_with_matrices(planes, boxes: np.ndarray, *, size: tuple[int, int]):
+    """`crop_regions` for regions that are the same for every face, known before any is seen.
+
+    A bilinear crop is a product with two matrices, of numbers that every runtime can multiply.
+
+    Args:
+      planes: f32[b, C, H, W], H and W static.
+      boxes: f32[k, 4].
+      size: (height, width) of a crop in pixels.
+
+    Returns:
+      f32[b, k, h, w, C].
+    """
+    y0, x0, y1, x1 = np.asarray(boxes, np.float64).T
+    k, (height, width) = len(boxes), size
+    _, channels, rows, columns = planes.shape
+    across = _sampling(x0, x1, source=columns, target=width)
+    down = _sampling(y0, y1, source=rows, target=height)
+    # Few large products: the columns of all regions in one, then the rows of each region.
+    narrow = ops.matmul(
+        planes, ops.convert_to_tensor(across.transpose(2, 0, 1).reshape(columns, -1))
+    )
+    narrow = ops.reshape(narrow, (-1, channels, rows, k, width))
+    narrow = ops.reshape(ops.transpose(narrow, (0, 3, 2, 1, 4)), (-1, k, rows, channels * width))
+    cut = ops.reshape(
+        ops.matmul(ops.convert_to_tensor(down), narrow), (-1, k, height, channels, width)
+    )
+    return ops.transpose(cut, (0, 1, 2, 4, 3))
+
+
+def _sampling(low: np.ndarray, high: np.ndarray, *, source: int, target: int) -> np.ndarray:
+    """What each output pixel is a mean of, of one axis: f32[k, target, source]."""
+    centres = (np.arange(target) + 0.5) / target
+    places = (low[:, None] + (high - low)[:, None] * centres) * source - 0.5
+    places = np.clip(places, 0.0, source - 1.0)[..., None]
+    return np.maximum(1.0 - np.abs(np.arange(source) - places), 0.0).astype(np.float32)
 
 
 def _crop_with_kernel(image, boxes, *, size: tuple[int, int]):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ran_tf import registry, vocabulary
-from ran_tf.augment import draws
 from ran_tf.checks import InvalidArgument
 from ran_tf.regions import boxes as region_boxes
 from ran_tf.regions.words import describe_region
@@ -85,6 +84,8 @@ def make_regions(config, landmarks: np.ndarray, keys: np.ndarray) -> tuple[np.nd
     Raises:
       InvalidArgument: if a registered kind gives other boxes than it was asked for.
     """
+
+    from ran_tf.augment import draws  # imports Keras, which serving does not wait for
 
     def draw(count: int) -> np.ndarray:
         return draws.draw_numpy(keys, "regions", count)

@@ -2,22 +2,32 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 from ran_tf.weights.card import ModelCard
 
-# The file that makes a folder a SavedModel.
-SAVED_MODEL = "saved_model.pb"
+# The files that make a folder a SavedModel, or one that ONNX Runtime reads.
+SAVED_MODEL, ONNX = "saved_model.pb", "model.onnx"
 ASSETS, LABELS, CARD = "assets", "labels.txt", "card.json"
 
 
-def find_version(export_dir: str | os.PathLike) -> pathlib.Path | None:
-    """The newest version of an export, or the folder itself if it is one version; else None."""
+def find_version(
+    export_dir: str | os.PathLike, *, files: Sequence[str] = (SAVED_MODEL,)
+) -> pathlib.Path | None:
+    """The newest version of an export, or the folder itself if it is one version; else None.
+
+    Args:
+      export_dir: with versions, or one.
+      files: a version has one of them.
+    """
     export_dir = pathlib.Path(export_dir).expanduser()
-    if (export_dir / SAVED_MODEL).is_file():
+
+    def is_version(folder: pathlib.Path) -> bool:
+        return any((folder / file).is_file() for file in files)
+
+    if is_version(export_dir):
         return export_dir
-    versions = [
-        v for v in version_numbers(export_dir) if (export_dir / str(v) / SAVED_MODEL).is_file()
-    ]
+    versions = [v for v in version_numbers(export_dir) if is_version(export_dir / str(v))]
     return export_dir / str(max(versions)) if versions else None
 
 

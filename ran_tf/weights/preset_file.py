@@ -4,6 +4,7 @@
                         float32, whose range they need; in its metadata the card
     known_output.json   what the network says of `presets.known_faces`; for people and tests
     README.md           model card for people
+    network.onnx        of packaged presets: what ONNX Runtime computes, without weights
 
 Presets from before safetensors have weights.npz and card.json instead; they are still read.
 """
@@ -19,6 +20,7 @@ import safetensors
 import safetensors.numpy
 
 WEIGHTS, KNOWN, README = FILES = ("model.safetensors", "known_output.json", "README.md")
+GRAPH = "network.onnx"
 _OLD_WEIGHTS, _OLD_CARD = "weights.npz", "card.json"
 # The one key of the metadata: several are written in an order of chance.
 _CARD = "card"
@@ -49,7 +51,7 @@ def read_card(path: pathlib.Path) -> str | bytes:
       FileNotFoundError: if a file of it is missing.
       ValueError: if it is damaged, has no card, or one that is longer than any.
     """
-    weights = _weights_of(path)
+    weights = weights_of(path)
     if weights.name == _OLD_WEIGHTS:
         with (path / _OLD_CARD).open("rb") as file:
             card = file.read(MAX_TEXT + 1)
@@ -82,7 +84,7 @@ def read_arrays(
       FileNotFoundError: if they are missing.
       ValueError: if they are damaged, or others.
     """
-    weights = _weights_of(path)
+    weights = weights_of(path)
     read = _read_npz if weights.name == _OLD_WEIGHTS else _read_safetensors
     try:
         names, found = read(weights, shapes)
@@ -98,6 +100,29 @@ def read_arrays(
         raise ValueError(
             f"the weights of a preset must be those of the network on its card, and finite; "
             f"{len(wrong)} differ: {', '.join(wrong[:5])}. Received: {str(path)!r}"
+        )
+    return arrays
+
+
+def read_stored(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The weights of a preset in the types that they are stored in, for a graph that checks shapes.
+
+    Args:
+      path: the folder, or its model.safetensors.
+
+    Raises:
+      FileNotFoundError: if they are missing.
+      ValueError: if they are damaged, or not finite.
+    """
+    try:
+        arrays = safetensors.numpy.load_file(weights_of(path))
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error) from error
+    wrong = sorted(name for name, array in arrays.items() if not np.isfinite(array).all())
+    if wrong:
+        raise ValueError(
+            f"the weights of a preset must be finite; {len(wrong)} are not: "
+            f"{', '.join(wrong[:5])}. Received: {str(path)!r}"
         )
     return arrays
 
@@ -130,7 +155,7 @@ def _fits(array: np.ndarray | None, shape: tuple[int, ...]) -> bool:
     return array is not None and array.shape == shape and bool(np.isfinite(array).all())
 
 
-def _weights_of(path: pathlib.Path) -> pathlib.Path:
+def weights_of(path: pathlib.Path) -> pathlib.Path:
     """The file with the weights of a preset: one of two names in a folder, or the path itself."""
     if path.is_file():
         return path

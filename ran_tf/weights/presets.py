@@ -1,22 +1,26 @@
 """Trained networks in a few megabytes: those that come with the package, and others like them.
 
 A preset is a folder, see `preset_file`, or the model.safetensors in it alone.
-`ran_tf.launch.make_preset` makes one of a training run.
+`ran_tf.launch.make_preset` makes one of a training run. Keras is imported where a network is made:
+what a preset is called, and what its card says, is known without.
 """
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ran_tf import registry
 from ran_tf.checks import check_choice
-from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.weights import fetch, hub, preset_file, weights_file
+from ran_tf.weights import fetch, hub, preset_file
 from ran_tf.weights.card import ModelCard, check_labels, describe_model
-from ran_tf.weights.preset_file import WEIGHTS, is_preset
+from ran_tf.weights.preset_file import GRAPH, WEIGHTS, is_preset
+
+if TYPE_CHECKING:
+    from ran_tf.models.ran import RegionAttentionNetwork
 
 FOLDER = pathlib.Path(__file__).parents[1] / "presets"
 
@@ -25,7 +29,7 @@ FOLDER = pathlib.Path(__file__).parents[1] / "presets"
 class TrainedModel:
     """A network with its weights, and what is needed to use it."""
 
-    model: RegionAttentionNetwork
+    model: "RegionAttentionNetwork"
     card: ModelCard
 
 
@@ -35,7 +39,7 @@ def from_preset(
     num_classes: int | None = None,
     labels: Sequence[str] | None = None,
     dtype: str = "float32",
-) -> RegionAttentionNetwork:
+) -> "RegionAttentionNetwork":
     """A trained network, perhaps with other classes.
 
     Its `card` says what faces it was trained on: `ran_tf.Predictor(source)` heeds that, who calls
@@ -80,6 +84,8 @@ def from_preset(
 
 def _with_classes(model, *, num_classes: int | None, labels: Sequence[str] | None):
     """A network with other classes: those of names that it has keep what was learnt of them."""
+    from ran_tf.weights import weights_file
+
     card, known = None, ()
     if labels is not None:
         check_labels("labels", labels)
@@ -134,6 +140,34 @@ def upload_preset(address: str, folder: str | os.PathLike) -> None:
     hub.upload(address, folder)
 
 
+def find_graph(path: pathlib.Path, card: ModelCard) -> pathlib.Path | None:
+    """The graph that ONNX Runtime computes a preset with; None where the package has none.
+
+    A graph depends on the card alone, and holds no weights: that of a packaged preset serves all of
+    its design. A graph is a program, if one of few words: another's is not run.
+
+    Args:
+      path: of the preset.
+      card: of it.
+    """
+    if preset_file.weights_of(path).suffix != ".safetensors":
+        return None
+    graphs = [FOLDER / name / GRAPH for name in known_presets()]
+    alike = (g for g in graphs if g.is_file() and design(read_card(g.parent)) == design(card))
+    return next(alike, None)
+
+
+def design(card: ModelCard) -> dict:
+    """What a graph of a network depends on."""
+    return {
+        "classes": len(card.labels),
+        "colour": card.colour,
+        "image_size": card.image_size,
+        "model": card.model,
+        "regions": card.regions,
+    }
+
+
 def find_preset(source: str | os.PathLike) -> pathlib.Path | None:
     """The folder or file of a preset that `from_preset` takes; None if it is none."""
     if str(source) in known_presets():
@@ -158,6 +192,8 @@ def load_preset(path: str | os.PathLike, *, dtype: str = "float32") -> TrainedMo
       FileNotFoundError: if a file of it is missing.
       ValueError: if it is damaged, or its weights do not fit its card.
     """
+    from ran_tf.weights import weights_file
+
     path = pathlib.Path(path)
     card = read_card(path)
     model = build_network(card, dtype=dtype, source=str(path))
@@ -176,7 +212,7 @@ def read_card(path: str | os.PathLike) -> ModelCard:
 
 def build_network(
     card: ModelCard, *, dtype: str | None = None, source: str
-) -> RegionAttentionNetwork:
+) -> "RegionAttentionNetwork":
     """The network that a card describes, with random weights, for use and not for training.
 
     Args:
@@ -188,6 +224,8 @@ def build_network(
       NotRegisteredError: for a backbone or attention that nobody has registered.
       ValueError: if there is no such network.
     """
+    from ran_tf.models.ran import RegionAttentionNetwork
+
     changes = {"synchronized": False, **({"dtype": dtype} if dtype else {})}
     try:
         if card.model.get("num_classes", 8) != len(card.labels):
@@ -205,12 +243,14 @@ def build_network(
     return model
 
 
-def pack_weights(model: RegionAttentionNetwork, card: ModelCard) -> bytes:
-    """The contents of model.safetensors.
+def stored_weights(model: "RegionAttentionNetwork") -> dict[str, np.ndarray]:
+    """The weights of a network as a preset has them: float16, and float32 vectors.
 
     Raises:
       ValueError: if a weight does not fit into float16.
     """
+    from ran_tf.weights import weights_file
+
     arrays = {}
     for name, weight in weights_file.weights_by_path(model).items():
         value = np.asarray(weight, np.float32)
@@ -221,7 +261,12 @@ def pack_weights(model: RegionAttentionNetwork, card: ModelCard) -> bytes:
                 "weights must be finite and below 65,504, the largest float16. "
                 f"Received: {name}, largest {np.abs(value).max():.4g}"
             )
-    return preset_file.pack(arrays, card=card.to_json())
+    return arrays
+
+
+def pack_weights(model: "RegionAttentionNetwork", card: ModelCard) -> bytes:
+    """The contents of model.safetensors; errors as `stored_weights`."""
+    return preset_file.pack(stored_weights(model), card=card.to_json())
 
 
 def known_faces() -> np.ndarray:

@@ -20,12 +20,10 @@ import shutil
 from importlib import metadata
 from typing import Any
 
-import keras
-
 from ran_tf import settings
 from ran_tf.config import TrainConfig
 from ran_tf.safety import files
-from ran_tf.weights import presets, weights_file
+from ran_tf.weights import presets
 from ran_tf.weights.card import ModelCard
 from ran_tf.weights.presets import TrainedModel
 
@@ -112,6 +110,8 @@ def add_start(workdir, config: TrainConfig, *, identity: dict[str, Any]) -> None
     Raises:
       ValueError: if the file is damaged.
     """
+    import keras  # Who reads a card does not wait for it.
+
     entry = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "dataset": identity["dataset"],
@@ -167,6 +167,8 @@ def load_workdir(workdir, *, dtype: str | None = None) -> TrainedModel:
       FileNotFoundError: if `workdir` holds no finished epoch.
       ValueError: if its card is damaged, or its weights are not those of the network on the card.
     """
+    from ran_tf.weights import weights_file
+
     workdir = pathlib.Path(workdir)
     card = read_card(workdir)
     # Weights are read the same on one device and on many.

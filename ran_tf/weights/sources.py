@@ -5,7 +5,7 @@ A source is, in this order,
     URL#sha256=HEX of one of the files below, which is downloaded once; hf://ORG/NAME or
         kaggle://OWNER/MODEL/FRAMEWORK/VARIATION of a preset likewise, see `hub`
     the folder of a preset, or its model.safetensors
-    EXPORT_DIR, or one version in it
+    EXPORT_DIR, or one version in it, of a SavedModel or of ONNX; FILE.onnx of the latter
     the work directory of a training run
     FILE.weights.h5 (to start training from; it has no card and cannot predict)
 """
@@ -14,8 +14,10 @@ import dataclasses
 import os
 import pathlib
 
-from ran_tf.weights import export_folder, fetch, presets, records
+from ran_tf.weights import export_folder, fetch, onnx_session, presets, records
 from ran_tf.weights.card import ModelCard
+
+_EXPORTED = (export_folder.SAVED_MODEL, export_folder.ONNX)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Source:
 
     Attributes:
       name: as it was given.
-      kind: "preset", "export", "workdir" or "weights".
-      path: the file or folder; of an export, the version.
+      kind: "preset", "export" (a SavedModel), "onnx", "workdir" or "weights".
+      path: the file or folder; of an export, the version; of ONNX, the file.
     """
 
     name: str
@@ -45,9 +47,13 @@ def resolve(source: str | os.PathLike) -> Source:
     if preset is not None:
         return Source(name=name, kind="preset", path=preset)
     path = fetch.local_path(source)
-    version = export_folder.find_version(path) if path.is_dir() else None
-    if version is not None:
+    version = export_folder.find_version(path, files=_EXPORTED) if path.is_dir() else None
+    if version is not None and (version / export_folder.SAVED_MODEL).is_file():
         return Source(name=name, kind="export", path=version)
+    if version is not None:
+        path = version / export_folder.ONNX
+    if path.suffix == ".onnx" and path.is_file():
+        return Source(name=name, kind="onnx", path=path)
     if any((path / file).is_file() for file in (records.RUN, records.CARD)):
         return Source(name=name, kind="workdir", path=path)
     if path.name.endswith(".weights.h5") and path.is_file():
@@ -57,10 +63,10 @@ def resolve(source: str | os.PathLike) -> Source:
     raise error(
         "a model must be the name of a preset "
         f"({', '.join(presets.known_presets()) or 'none is packaged'}), a preset's folder or "
-        "model.safetensors, a folder written by ran_tf.launch.export or one of its versions, the "
-        "work directory of a training run with at least one finished epoch, or, to start training "
-        f"from, a .weights.h5 file such as ran_tf.launch.convert writes. Received: source={name!r}"
-        + ("" if path.exists() else ", which does not exist")
+        "model.safetensors, a folder written by ran_tf.launch.export, one of its versions or "
+        "its .onnx file, the work directory of a training run with at least one finished epoch, "
+        "or, to start training from, a .weights.h5 file such as ran_tf.launch.convert writes. "
+        f"Received: source={name!r}" + ("" if path.exists() else ", which does not exist")
     )
 
 
@@ -75,6 +81,7 @@ def read_card(source: Source | str | os.PathLike) -> ModelCard | None:
     readers = {
         "preset": presets.read_card,
         "export": export_folder.read_card,
+        "onnx": onnx_session.read_card,
         "workdir": records.read_card,
         "weights": lambda path: None,
     }

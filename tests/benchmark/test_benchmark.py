@@ -116,10 +116,10 @@ def test_other_runtimes_say_the_same(runtime, tmp_path):
     # Of some random starts the answers are all alike.
     keras.utils.set_random_seed(0)
     model, card = serve._subject(plans.Serve(region_size=32, image_size=24, num_regions=3))
-    function = serve.portable.make_classifier(model, card).regions
+    path = serve._write_onnx(model, card, folder=tmp_path)
     more = {"precision": "f32"} if runtime == "openvino" else {}
     load = getattr(serve, f"_load_{runtime}")
-    answer = load(function, folder=tmp_path, threads=1, **more)
+    answer = load(path, threads=1, **more)
     faces = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
     classifier = serve.signatures.FaceClassifier(model, card)
     want = classifier.images(faces)["probabilities"]

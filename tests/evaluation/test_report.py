@@ -13,7 +13,8 @@ from ran_tf import vocabulary
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import exposure, joined, markdown, predictions, report
 from ran_tf.exports import export
-from ran_tf.inference import runner
+from ran_tf.inference import keras_engine, runner
+from ran_tf.inference.classifier import Classifier
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions import kinds
 from ran_tf.training import workers
@@ -267,7 +268,7 @@ def brightness_of_left_half(batch):
 
 
 def test_flip_averaging_is_the_mean_of_both_sides():
-    model = runner.Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
+    model = Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
     seen = []
     plain = predictions.collect(model, make_batches(k=3), on_faces=seen.append)
     both = predictions.collect(model, make_batches(k=3), flip_average=True)
@@ -298,13 +299,13 @@ def test_broken_predictions_are_named():
         probabilities = np.full((len(batch["id"]), 2), np.nan)
         return {"probabilities": probabilities, "weights": np.ones((len(batch["id"]), 1))}
 
-    model = runner.Classifier(name="m", card=make_card(k=1), predict=nothing)
+    model = Classifier(name="m", card=make_card(k=1), predict=nothing)
     with pytest.raises(ValueError, match="5 of 5 faces, first id='é0'"):
         predictions.collect(model, make_batches(k=1))
     with pytest.raises(ValueError, match="at least one face"):
         predictions.collect(model, [])
     twice = [next(make_batches(k=1)), next(make_batches(k=1))]
-    known = runner.Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
+    known = Classifier(name="m", card=make_card(), predict=brightness_of_left_half)
     with pytest.raises(ValueError, match=r"`id` must be unique.*'é0' 2 times"):
         predictions.collect(known, twice)
 
@@ -329,7 +330,7 @@ def test_a_network_and_its_export_agree(tmp_path):
     classes = np.random.default_rng(0).normal(0, 1, model.classifier.kernel.shape)
     model.classifier.kernel.assign(classes / np.linalg.norm(apart))
     export.write_export(model, card, export_dir=tmp_path / "export", check=False)
-    network = runner.from_network(model, card, name="network").predict(batch)
+    network = keras_engine.from_network(model, card, name="network").predict(batch)
     exported = runner.load(tmp_path / "export")
     assert (exported.card.labels, exported.card.regions) == (card.labels, card.regions)
     # The export multiplies by folded kernels: equal to rounding, as `export` itself demands.
@@ -355,7 +356,7 @@ def test_a_grey_card_takes_colour_out_before_the_network():
     boxes, said = np.stack([ran_tf.fixed_boxes(6)] * 2), {}
     for colour in ("rgb", "grey"):
         card = export_files.make_card(colour=colour)
-        predict = runner.from_network(model, card, name="m").predict
+        predict = keras_engine.from_network(model, card, name="m").predict
         for name, pixels in (("faces", faces), ("grey", grey)):
             batch = {"image": pixels, "boxes": boxes, "mask": np.ones((2, 6), bool)}
             said[colour, name] = predict(batch)["probabilities"]

@@ -14,7 +14,7 @@ import ran_tf
 from ran_tf.data import damage
 from ran_tf.evaluation import exposure
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials, turns
-from ran_tf.inference.runner import Classifier
+from ran_tf.inference.classifier import Classifier
 from ran_tf.weights import records
 from tests.exports.test_export import make_card, make_model
 

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.exports import check, export, portable, signatures
+from ran_tf.exports import check, export, onnx_file, portable, signatures
+from ran_tf.images.preparing import prepare_face
 from ran_tf.weights import presets
 from tests.exports.test_export import LinearModel
 from tests.exports.test_export import make_card as make_real_card
@@ -74,19 +75,40 @@ def version(folder, name: str):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_file_agrees_with_the_model_on_faces(folder, faces, name):
+def test_the_files_agree_with_the_model_on_faces(folder, faces, name):
     path, model, card = version(folder, name), make_model(), make_card()
-    assert portable.compare_file(path, model=model, card=card, format=name, faces=faces) < 1e-4
+    assert portable.compare_files(path, model=model, card=card, format=name, faces=faces) < 1e-4
     want = check.model_outputs(model, card, faces=faces)
     assert np.ptp(want["probabilities"]) > 1e-3, "equal outputs would hide a mistake"
-    run = portable.load(path / portable.FILES[name])
     prepared = signatures.prepare_faces(tf.constant(faces), card=card)
-    regions = ran_tf.crop_regions(prepared, ran_tf.fixed_boxes(6), size=(32, 32)).numpy()
-    for batch in (1, 3):
-        answer = run(regions[:batch])
-        assert sorted(answer) == ["label", "probabilities", "weights"]
-        np.testing.assert_array_equal(answer["label"], want["label"][:batch])
-        np.testing.assert_allclose(answer["weights"], want["weights"][:batch], atol=1e-4)
+    given = {
+        "images": prepared.numpy(),
+        "regions": ran_tf.crop_regions(prepared, ran_tf.fixed_boxes(6), size=(32, 32)).numpy(),
+    }
+    outputs = {"images": ["boxes", "label", "probabilities", "weights"]}
+    outputs["regions"] = outputs["images"][1:]
+    for signature, array in given.items():
+        run = portable.load(path / portable.FILES[name][signature], signature=signature)
+        for batch in (1, 3):
+            answer = run(array[:batch])
+            assert sorted(answer) == outputs[signature]
+            np.testing.assert_array_equal(answer["label"], want["label"][:batch])
+            np.testing.assert_allclose(answer["weights"], want["weights"][:batch], atol=1e-4)
+            if "boxes" in answer:
+                np.testing.assert_array_equal(answer["boxes"], want["boxes"][:batch])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_faces_of_all_sizes_are_read(folder, name):
+    """Each as it is prepared here, in files that see its size for the first time."""
+    run = portable.load(version(folder, name) / portable.FILES[name]["images"])
+    for shape in ((97, 61), (20, 30), (1, 1), (7, 300), (32, 32)):
+        faces = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
+        size, grey = make_card().image_size, make_card().colour == "grey"
+        prepared = np.stack([prepare_face(face, size=size, grey=grey) for face in faces])
+        got, want = run(faces), run(prepared)
+        # A grey level of a pixel, where a value lies half-way between two.
+        np.testing.assert_allclose(got["probabilities"], want["probabilities"], atol=2e-3)
 
 
 PRESETS = presets.known_presets()
@@ -116,7 +138,7 @@ def test_a_packaged_network_is_itself_in_every_runtime(preset, name, faces, tmp_
         assert written.difference < 1e-5
         return
     for some in (faces, check.example_faces()):
-        difference = portable.compare_file(
+        difference = portable.compare_files(
             written.path, model=trained.model, card=trained.card, format=name, faces=some
         )
         assert difference < 1e-5
@@ -155,13 +177,13 @@ def test_a_file_that_disagrees_is_not_published(tmp_path, monkeypatch):
     if portable.missing("onnx"):
         pytest.skip(f"onnx needs {portable.missing('onnx')}")
 
-    def write(function, path, *, notes):
+    def write(classifier, path, *, signature, notes):
         path.write_bytes(b"")
 
-    def load(path):
-        return lambda regions: {"probabilities": np.zeros((len(regions), 8), np.float32)}
+    def load(path, *, signature):
+        return lambda array: {"probabilities": np.zeros((len(array), 8), np.float32)}
 
-    monkeypatch.setattr(portable, "write_onnx", write)
+    monkeypatch.setattr(onnx_file, "write", write)
     monkeypatch.setattr(portable, "load", load)
     with pytest.raises(RuntimeError, match="differs from the model by"):
         export.write_export(make_model(), make_card(), export_dir=tmp_path, format="onnx")

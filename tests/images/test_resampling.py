@@ -11,7 +11,7 @@ import ran_tf
 from ran_tf.data import ops
 from ran_tf.exports import export, signatures
 from ran_tf.faces import align
-from ran_tf.images import decoding, resampling
+from ran_tf.images import decoding, preparing, resampling
 from tests.exports.test_export import LinearModel, make_card, random_faces
 from tests.fixtures import real_data
 
@@ -42,23 +42,39 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "size"), SHAPES)
-def test_both_implementations_are_the_definition(shape, size):
+def test_all_implementations_are_the_definition(shape, size):
     image = random_faces(*shape)
     want = defined(image, size=size)
     unknown = tf.function(
         lambda x: resampling.resize_tensor(x, size=size),
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)],
     )
+
+    @tf.function(input_signature=unknown.input_signature)
+    def portable(images):
+        planes = tf.transpose(tf.cast(images, tf.float32), [0, 3, 1, 2])
+        return tf.transpose(resampling.resize_portable(planes, size=size), [0, 2, 3, 1])
+
     found = {
         "known sides": resampling.resize_tensor(tf.constant(image), size=size).numpy(),
         "unknown sides": unknown(image[None])[0].numpy(),
         "array": resampling.resize_array(image, size=size),
+        "portable": portable(image[None]).numpy()[0].astype(np.uint8),
     }
     for name, got in found.items():
         assert got.dtype == np.uint8 and got.shape == (*size, 3)
-        # Pillow rounds between its two passes, too.
-        atol = 1.0 if name == "array" else 0.51
-        np.testing.assert_allclose(got, want, atol=atol, err_msg=name)
+        np.testing.assert_allclose(got, want, atol=0.51, err_msg=name)
+
+
+def test_colour_is_taken_out_alike():
+    """Every 17th of all colours, with those that lie half-way between two grey levels."""
+    colours = np.arange(0, 2**24, 17, dtype=np.uint32)
+    image = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1).astype(np.uint8)
+    want = (image.astype(int) @ [299, 587, 114] + 500) // 1000
+    grey = preparing.prepare_face(image[None], size=(1, len(image)), grey=True)
+    np.testing.assert_array_equal(grey[0], np.repeat(want[:, None], 3, axis=1))
+    levels = tf.floor(preparing.luma(*tf.unstack(tf.cast(image, tf.float32), axis=-1)))
+    np.testing.assert_array_equal(levels, want)
 
 
 def test_enlarged_faces_are_what_they_were():

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
+from ran_tf.regions.crop import crop_with_matrices
 
 
 def oracle(image, box, size):
@@ -46,6 +47,14 @@ def test_crops_equal_the_oracle(faces, boxes, size, portable):
     expected = np.stack([[oracle(face, box, size) for box in boxes] for face in faces])
     # The kernel computes positions as fractions of the image: 5e-5 of 255.
     np.testing.assert_allclose(crops, expected, atol=0.0128)
+
+
+@pytest.mark.parametrize("boxes", [INSIDE, OUTSIDE, BEYOND], ids=["inside", "outside", "beyond"])
+def test_matrices_cut_what_the_oracle_cuts(faces, boxes):
+    planes = tf.transpose(tf.cast(faces, tf.float32), [0, 3, 1, 2])
+    crops = crop_with_matrices(planes, boxes, size=(9, 11))
+    expected = np.stack([[oracle(face, box, (9, 11)) for box in boxes] for face in faces])
+    np.testing.assert_allclose(crops, expected, atol=1e-3)
 
 
 def test_whole_face_at_its_own_size_is_the_face(faces):

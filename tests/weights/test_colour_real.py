@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ran_tf.evaluation import metrics
-from ran_tf.inference import runner
+from ran_tf.inference import keras_engine
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.weights import presets
 from tests.fixtures import real_data
@@ -59,7 +59,7 @@ def test_colour_taken_out_is_no_worse(name):
     right = {}
     for colour in ("rgb", "grey"):
         card = dataclasses.replace(trained.card, colour=colour)
-        predict = runner.from_network(trained.model, card, name=name).predict
+        predict = keras_engine.from_network(trained.model, card, name=name).predict
         boxes = np.tile(serving_boxes(card.regions), (80, 1, 1))
         batch = {"boxes": boxes, "mask": np.ones(boxes.shape[:2], bool)}
         for kind, images in kinds.items():

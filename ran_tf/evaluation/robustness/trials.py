@@ -13,7 +13,7 @@ from ran_tf.evaluation import exposure as exposures
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.robustness import corruptions
-from ran_tf.inference.runner import Classifier
+from ran_tf.inference.classifier import Classifier
 from ran_tf.weights.card import ModelCard
 
 CLEAN = "clean"
