@@ -7,9 +7,9 @@ made for it: its 1,024 features before any training on expressions.
 import functools
 import importlib.resources
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from ran_tf.faces import align
 
@@ -34,7 +34,9 @@ def describe_faces(photo: np.ndarray, landmarks: Sequence[np.ndarray]) -> np.nda
 
 
 @functools.cache
-def _open_session() -> onnxruntime.InferenceSession:
+def _open_session() -> Any:
+    import onnxruntime  # not before a video is: it takes a third of a second
+
     # Made by tests/fixtures/people_file.py.
     file = importlib.resources.files("ran_tf.inference") / "people_faceres.onnx"
     return onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])

@@ -82,12 +82,12 @@ def follow_people(
         frames, batch_size = camera.read_camera(source, every=config.every), 1
     else:
         frames = video.read_frames(source, every=config.every)
-    describe = describe or appearance.describe_faces
-    return _follow(predictor, frames, config, batch_size=batch_size, describe=describe)
+    known, describe = people.People(), describe or appearance.describe_faces
+    return _follow(predictor, frames, known, config, batch_size=batch_size, describe=describe)
 
 
-def _follow(predictor, frames, config: VideoConfig, *, batch_size: int, describe):
-    known, smoothed, cut_before = people.People(), _Smoothed(config.smooth), cuts.Cuts()
+def _follow(predictor, frames, known, config: VideoConfig, *, batch_size: int, describe):
+    smoothed, cut_before = _Smoothed(config.smooth), cuts.Cuts()
     stream = ((frame, frame.image) for frame in frames)
     for batch in photos.group(stream, most=batch_size):
         answers = predictor.faces([image for _, image in batch], on_error="return")

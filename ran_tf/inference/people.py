@@ -76,11 +76,22 @@ class _Person:
 class People:
     """Gives the faces of frame after frame the numbers of people.
 
+    Raises:
+      ImportError: if SciPy is not installed.
+
     Attributes:
       numbers: of all who are known, in the order of appearance. No number is given twice.
     """
 
     def __init__(self) -> None:
+        try:
+            # Here, because photos need none of it.
+            from scipy import optimize
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "following people through a video needs SciPy: pip install 'ran_tf[video]'"
+            ) from error
+        self._assign = optimize.linear_sum_assignment
         self._people: list[_Person] = []
         self._last = 0
 
@@ -139,7 +150,7 @@ class People:
 
         # Dearer than all others together: as few as possible.
         never = 1 + cost.max() * (1 + min(cost.shape))
-        pairs = zip(*optimize.linear_sum_assignment(np.where(allowed, cost, never)), strict=True)
+        pairs = zip(*self._assign(np.where(allowed, cost, never)), strict=True)
         return found | {columns[j]: self._people[rows[i]] for i, j in pairs if allowed[i, j]}
 
     def _meet(self, seconds: float, place: np.ndarray, look: np.ndarray) -> _Person:

@@ -1,6 +1,9 @@
 """The people of videos and cameras, frame after frame, on squares whose places are known."""
 
 import math
+import pathlib
+import sys
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +12,9 @@ import pytest
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import VideoConfig
 from ran_tf.inference import camera, following, video
+from ran_tf.inference.pictures import Pictures
+from ran_tf.inference.video_rows import predict_people
+from tests.exports.test_export import make_card
 from tests.fixtures.moving_faces import Squares, describe_squares
 from tests.fixtures.video_files import write_clip
 
@@ -146,6 +152,12 @@ def test_settings_are_checked_when_asked(settings, clip):
         follow(clip, **settings)
 
 
+def test_what_is_missing_is_told_when_asked(monkeypatch, clip):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match=r"needs SciPy: pip install 'ran_tf\[video\]'"):
+        follow(clip)
+
+
 class Capture:
     """Stands in for OpenCV's: a frame each tenth of a second, as BGR, until they end."""
 
@@ -219,3 +231,40 @@ def test_frames_are_those_of_the_container(tmp_path):
     # x' = height - y, y' = x.
     np.testing.assert_allclose(box, [20, 96 - 62, 51, 96 - 31], atol=2)
     assert video.is_video(path)
+
+
+@pytest.mark.large
+def test_memory_stays_flat_over_an_hour(tmp_path):
+    """Rows, an annotated video and a timeline of 18,000 frames; the process' memory by minute."""
+    minutes, rate = 60, 5
+
+    def frames():
+        for i in range(60 * rate * minutes):
+            yield scene(i % 40)
+
+    path = write_clip(
+        *(tmp_path / "hour.mp4", frames()),
+        codec="libx264",
+        rate=rate,
+        size=SIZE,
+    )
+    squares, held = Squares(), []
+    squares.card = make_card()
+    rows = predict_people(
+        squares,
+        path,
+        VideoConfig(every=0.2),
+        batch_size=32,
+        timeline_file=tmp_path / "hour.png",
+        draw=Pictures(tmp_path / "drawn", inputs=[]),
+    )
+    began, due = time.monotonic(), 0.0
+    for row in rows:
+        if row.get("seconds", 0) >= due:
+            held.append(int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20)
+            due += 300
+    took = time.monotonic() - began
+    print("MB each five minutes:", [round(megabytes) for megabytes in held])
+    print(f"{took:.0f} s: {60 * minutes / took:.1f} times real time")
+    assert len(held) == 12 and max(held[2:]) - held[1] < 32
+    assert sorted(p.name for p in tmp_path.rglob("hour*")) == ["hour.mp4"] * 2 + ["hour.png"]
