@@ -61,7 +61,8 @@ def commands(text):
             for command, rest in re.findall(
                 r"python[\d.]* -m ran_tf\.launch\.(\w+)([^|;&>]*)", line
             ):
-                yield command, re.findall(r"(?<!\S)\[?--(\w+)", rest)
+                # Behind a bare -- stands what goes to Beam.
+                yield command, re.findall(r"(?<!\S)\[?--(\w+)", rest.partition(" -- ")[0])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)

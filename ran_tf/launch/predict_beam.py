@@ -1,0 +1,50 @@
+"""Classifies the faces of millions of photos, by Apache Beam.
+
+    python -m ran_tf.launch.predict_beam --input='gs://BUCKET/photos/**' --output=gs://BUCKET/faces
+        --model=PRESET|EXPORT_DIR|WORKDIR [--runner=DirectRunner] [-- OPTIONS OF BEAM...]
+
+Needs the extra `beam`: pip install "ran_tf[beam]". Writes OUTPUT-00000-of-....parquet, with the
+columns of `ran_tf.launch.predict`, and OUTPUT-failures-....parquet: path, and why there is no
+answer. Both appear when all is done; a run that was stopped before begins anew. What stands behind
+`--` goes to Beam, for instance -- --direct_num_workers=4 --direct_running_mode=multi_processing, or
+--project and --region of Dataflow.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+
+from absl import flags
+
+from ran_tf.launch import command, terminal
+
+
+def define_flags() -> None:
+    """Not on import: other commands have flags of the same names."""
+    flags.DEFINE_string("input", None, "Pattern of the photos; ** is any depth.", required=True)
+    flags.DEFINE_string("output", None, "How files that are written begin.", required=True)
+    flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
+    flags.DEFINE_bool("align", True, "The images are photos: find all their faces first.")
+    command.define_detector_flag("Detector of --align.")
+    flags.DEFINE_integer("batch_size", 32, "Photos, and faces, at once.", lower_bound=1)
+    flags.DEFINE_string("runner", "DirectRunner", "Beam's name of what runs it.")
+
+
+def main(arguments: Sequence[str]) -> None:
+    values = flags.FLAGS
+    if importlib.util.find_spec("apache_beam") is None:
+        raise RuntimeError('predict_beam needs Apache Beam: pip install "ran_tf[beam]"')
+    from ran_tf.inference import beam
+
+    beam.run(
+        values.input,
+        values.output,
+        options=[f"--runner={values.runner}", *arguments],
+        handler=beam.PhotoHandler(
+            values.model, **command.chosen("align", "detector", "batch_size")
+        ),
+    )
+    terminal.say(f"wrote {values.output}-*.parquet")
+
+
+if __name__ == "__main__":
+    command.run(main, define_flags=define_flags, takes_paths=True)
