@@ -117,3 +117,9 @@ def test_a_choice_without_a_rule_is_no_other_choice(choices, ask, monkeypatch):
 def test_a_name_that_is_not_registered_says_what_to_import(registered):
     with pytest.raises(ValueError, match="--import=MODULE.*Received: .*'ring'"):
         registered.find("ring")
+
+
+def test_a_card_from_before_framing_is_that_of_the_plain_square():
+    old = {k: v for k, v in json.loads(CARD).items() if k not in ("crop_margin", "crop_drop")}
+    card = ModelCard.from_json(json.dumps(old))
+    assert (card.crop_margin, card.crop_drop) == (0.0, 0.0)

@@ -146,7 +146,6 @@ class People:
         if not rows or not columns:
             return found
         cost, allowed = cost[np.ix_(rows, columns)], allowed[np.ix_(rows, columns)]
-        from scipy import optimize  # which photos do not wait for
 
         # Dearer than all others together: as few as possible.
         never = 1 + cost.max() * (1 + min(cost.shape))

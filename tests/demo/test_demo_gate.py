@@ -492,3 +492,14 @@ def test_a_port_in_use_is_told_before_anything_is_loaded():
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert port in done.stderr and "--host=127.0.0.1" in done.stderr
     assert "in use" in done.stderr and "no such model" not in done.stderr
+
+
+def test_all_photos_together_take_256_mib_at_most():
+    class Large:
+        def __len__(self):
+            return 100 * MIB
+
+    waiting = uploads.Uploads("/nowhere", max_bytes=MIB)
+    for _ in range(4):
+        waiting.add(Large(), visitor="a")
+    assert len(waiting) == 2
