@@ -45,7 +45,7 @@ PAGES = {
     "faces": (
         "Faces in photos",
         ("faces",),
-        ("ran_tf.faces.detect.Face", "ran_tf.faces.folder.Summary"),
+        ("ran_tf.faces.face.Face", "ran_tf.faces.folder.Summary"),
     ),
     "networks": ("Networks and losses", ("models",), ()),
     "regions": ("Regions", ("regions",), ()),

@@ -153,8 +153,10 @@ OPTIMIZERS = Registry(
 DETECTORS = Registry(
     "detector",
     {
+        "blazeface": "ran_tf.faces.blazeface_search:create_search",
         "mtcnn": "ran_tf.faces.mtcnn_search:create_search",
         "retinaface": "ran_tf.faces.retinaface_search:create_search",
+        "yunet": "ran_tf.faces.yunet_search:create_search",
     },
 )
 

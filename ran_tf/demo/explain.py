@@ -57,7 +57,7 @@ def load_networks(
     model: str | os.PathLike,
     *,
     baseline: str | os.PathLike | None = None,
-    detector: str = "mtcnn",
+    detector: detect.DetectorConfig = detect.DEFAULT,
     engine: str = "auto",
 ) -> Networks:
     """Loads the networks and the detector.
@@ -66,7 +66,7 @@ def load_networks(
       model: any source that `ran_tf.Predictor` takes.
       baseline: another, of the same labels; "" for none. None takes the packaged whole-face network
         where its labels are those of `model` and `model` itself looks at regions.
-      detector: see `ran_tf.faces.detect`.
+      detector: how faces are searched; in the mirror and turned, too, where none is found.
       engine: see `ran_tf.Predictor`; that of a baseline is "auto".
 
     Raises:
@@ -88,7 +88,9 @@ def load_networks(
                 f"Received: baseline={str(baseline)!r} with {loaded[1].labels}, "
                 f"model={str(model)!r} with {main.labels}"
             )
-    find_faces = detect.create_detector(detect.DetectorConfig(name=detector, retry_mirrored=True))
+    find_faces = detect.create_detector(
+        dataclasses.replace(detector, retry_mirrored=True, turned=True)
+    )
     return Networks(predictors=tuple(loaded), find_faces=find_faces)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from ran_tf.faces import align, detect
+from ran_tf.faces import align
+from ran_tf.faces import face as found
 from ran_tf.images.decoding import decode_image
 from ran_tf.weights.card import ModelCard
 
@@ -73,7 +74,7 @@ def analyse(data: bytes, *, cards: Sequence[ModelCard], find_faces: Callable) ->
     )
 
 
-def _cut_face(image: np.ndarray, face: detect.Face, *, cards: Sequence[ModelCard]) -> Face:
+def _cut_face(image: np.ndarray, face: found.Face, *, cards: Sequence[ModelCard]) -> Face:
     # Pixel centres lie at whole numbers: half a pixel more on every side is the outline.
     box = (face.box + np.array([-0.5, -0.5, 0.5, 0.5]) + 0.5) / np.tile(image.shape[:2], 2)
     return Face(

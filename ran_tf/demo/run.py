@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 from ran_tf.demo import hosts, uploads
+from ran_tf.faces import detect
 from ran_tf.serving.listen import listen
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -14,7 +15,7 @@ def run_demo(
     model: str | os.PathLike = "ran_faceres_ferplus",
     *,
     baseline: str | os.PathLike | None = None,
-    detector: str = "mtcnn",
+    detector: str | detect.DetectorConfig = detect.DEFAULT,
     engine: str = "auto",
     host: str = "127.0.0.1",
     port: int = 7860,
@@ -31,7 +32,7 @@ def run_demo(
       model: any source that `ran_tf.Predictor` takes.
       baseline: another of the same labels, shown beside it; "" for none. None takes the packaged
         whole-face network where its labels are those of `model`.
-      detector: finds the faces, see `ran_tf.DetectorConfig`.
+      detector: finds the faces, its name or a `ran_tf.DetectorConfig`.
       engine: what computes the answers, see `ran_tf.Predictor`.
       host: address to serve on; "0.0.0.0" lets everybody in.
       port: to serve on.
@@ -61,7 +62,9 @@ def run_demo(
             ) from error
         from ran_tf.demo import explain
 
-        networks = explain.load_networks(model, baseline=baseline, detector=detector, engine=engine)
+        networks = explain.load_networks(
+            model, baseline=baseline, detector=detect.as_config(detector), engine=engine
+        )
         waiting = uploads.Uploads(folder, max_bytes=int(max_megabytes * 2**20))
         blocks = page.build(networks, max_bytes=waiting.max_bytes)
         app = server.create_app(blocks, hosts=names, uploads=waiting)

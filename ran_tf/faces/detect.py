@@ -7,34 +7,15 @@ import cv2
 import numpy as np
 
 from ran_tf import registry
-from ran_tf.checks import check_choice
+from ran_tf.faces.face import Face, from_mirrored, from_turned, order_landmarks, overlap
 from ran_tf.settings import Checked, setting
-
-CHOICES = ("largest", "centre")
 
 # So many faces less than twice as large as the smallest that is searched are a crowd, in which
 # smaller ones are searched, too, by this factor.
 _CROWD, _FINER = 3, 0.3
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Face:
-    """One detected face, in pixels of the photo; pixel centres lie at whole numbers.
-
-    Attributes:
-      box: f32[4], y0,x0,y1,x1, clipped to the photo.
-      score: the detector's confidence, 0..1.
-      landmarks: f32[5,2], x,y in the order of `specs.LANDMARKS`; they may lie outside the photo.
-    """
-
-    box: np.ndarray
-    score: float
-    landmarks: np.ndarray
-
-    @property
-    def area(self) -> float:
-        """Of the box, square pixels."""
-        return float(np.prod(self.box[2:] - self.box[:2]))
+# The lowest scores where none is given, from the table of docs/guides/detectors.md.
+_MIN_SCORES = {"yunet": 0.7}
+_MIN_SCORE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +27,12 @@ class DetectorConfig(Checked):
       1600
     """
 
-    # mtcnn brings its weights; retinaface is the more accurate one.
-    name: str = setting("mtcnn", "Detector.", choices=registry.DETECTORS, flag="detector")
+    name: str = setting("blazeface", "Detector.", choices=registry.DETECTORS, flag="detector")
+    weights: str | None = setting(
+        None,
+        "File of the network of yunet or retinaface, or its URL#sha256=HEX.",
+        flag="detector_weights",
+    )
     # Repeats the border; detectors miss tight crops otherwise.
     pad: float = setting(
         0.0,
@@ -61,15 +46,42 @@ class DetectorConfig(Checked):
         "Smallest face searched, as a fraction of the photo's shorter side; 0.5 for face crops.",
         high=1.0,
     )
-    # mtcnn's own is 0.8, but see tests/faces/test_photos.py.
-    min_score: float = setting(0.9, "Lowest confidence of a face, 0..1.", high=1.0)
+    min_score: float | None = setting(
+        None,
+        "Lowest confidence of a face, 0..1; when absent 0.9, of yunet 0.7.",
+        high=1.0,
+    )
     max_side: int = setting(
         1600, "Larger photos are searched at this size, and cut from the original.", low=32
     )
     retry_mirrored: bool = setting(False, "Search photos without a face once more in the mirror.")
+    turned: bool = setting(
+        False, "Search photos without a face turned by 90, 180 and 270 degrees, too."
+    )
     upscale: bool = setting(
         True, "Let retinaface enlarge small photos (to 1,024 pixels); faster without."
     )
+
+    def resolved(self) -> "DetectorConfig":
+        """The same with a number for the lowest score: its detector's own where none is given."""
+        if self.min_score is not None:
+            return self
+        return dataclasses.replace(self, min_score=_MIN_SCORES.get(self.name, _MIN_SCORE))
+
+
+DEFAULT = DetectorConfig()
+
+
+def as_config(detector: str | DetectorConfig) -> DetectorConfig:
+    """What the name of a detector, or a config, asks for.
+
+    Raises:
+      NotRegisteredError: for a name that nothing goes by.
+    """
+    if isinstance(detector, DetectorConfig):
+        return detector
+    registry.DETECTORS.check(detector, argument="detector")
+    return DetectorConfig(name=detector)
 
 
 # From photos to the faces of each, see `create_detector`.
@@ -93,6 +105,7 @@ def create_detector(config: DetectorConfig, *, threads: int | None = None) -> De
       ValueError: its weights cannot be read.
       RuntimeError: retina-face was imported before, with its TensorFlow engine.
     """
+    config = config.resolved()
     # Ours are imported here, because each brings its own framework.
     search = registry.DETECTORS.find(config.name, argument="detector")(config, threads=threads)
 
@@ -100,14 +113,33 @@ def create_detector(config: DetectorConfig, *, threads: int | None = None) -> De
         for position, image in enumerate(images):
             _check_image(image, position=position)
         found = _search_all(search, images, config)
-        missed = [i for i, faces in enumerate(found) if not faces]
-        if config.retry_mirrored and missed:
-            mirrored = _search_all(search, [images[i][:, ::-1] for i in missed], config)
-            for i, faces in zip(missed, mirrored, strict=True):
-                found[i] = [_mirror(face, width=images[i].shape[1]) for face in faces]
+        for again, wanted in (
+            (_search_mirrored, config.retry_mirrored),
+            (_search_turned, config.turned),
+        ):
+            missed = [i for i, faces in enumerate(found) if not faces]
+            if wanted and missed:
+                answers = again(search, [images[i] for i in missed], config)
+                for i, faces in zip(missed, answers, strict=True):
+                    found[i] = faces
         return found
 
     return detect
+
+
+def tell_of_crowd(faces: Sequence[Face], *, shape: Sequence[int], config: DetectorConfig) -> str:
+    """What to tell of a photo [H,W,...] that may show more faces than were found; else "".
+
+    Where the smallest faces found are about as small as was searched, smaller ones may be there.
+    """
+    least = config.min_face * _FINER * min(shape[:2])
+    if not _is_crowd(faces, least):
+        return ""
+    return f"a crowd: faces below {least:.0f} pixels were not searched (min_face)"
+
+
+def _is_crowd(faces: Sequence[Face], least: float) -> bool:
+    return sum(max(face.box[2:] - face.box[:2]) < 2 * least for face in faces) >= _CROWD
 
 
 def detect_each(detect: Detect, photos: Sequence[np.ndarray]) -> Sequence[list[Face] | Exception]:
@@ -122,53 +154,6 @@ def detect_each(detect: Detect, photos: Sequence[np.ndarray]) -> Sequence[list[F
         if len(photos) == 1:
             return [error]
         return [found for photo in photos for found in detect_each(detect, [photo])]
-
-
-def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "largest") -> Face:
-    """Picks one face of a photo.
-
-    Args:
-      faces: at least one.
-      shape: of the photo, [H,W,...].
-      rule: "largest" (area of the box) or "centre" (box nearest to the photo's centre).
-
-    Raises:
-      ValueError: if there is no face, or no such rule.
-    """
-    check_choice("choose", rule, CHOICES)
-    if not faces:
-        raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
-    if rule == "largest":
-        return max(faces, key=lambda face: face.area)
-    y0, x0, y1, x1 = np.stack([face.box for face in faces]).T
-    distances = np.hypot((y0 + y1 + 1 - shape[0]) / 2, (x0 + x1 + 1 - shape[1]) / 2)
-    return faces[int(np.argmin(distances))]
-
-
-def order_landmarks(landmarks: np.ndarray) -> np.ndarray:
-    """Orders the eyes, and the mouth corners, from left to right, which detectors name oppositely.
-
-    Left is that of the upright face, however it lies: the mouth is below the eyes.
-
-    Args:
-      landmarks: [5,2], x,y: two eyes, the nose, two mouth corners.
-
-    Returns:
-      f32[5,2] in the order of `specs.LANDMARKS`.
-    """
-    landmarks = np.asarray(landmarks, np.float32)
-    across, down = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
-    right = np.array([down, -across]) if across or down else np.array([1, 0])
-    eyes = landmarks[:2][np.argsort(landmarks[:2] @ right, kind="stable")]
-    mouth = landmarks[3:][np.argsort(landmarks[3:] @ right, kind="stable")]
-    return np.concatenate([eyes, landmarks[2:3], mouth])
-
-
-def overlap(one: Face, other: Face) -> float:
-    """Area that two boxes share, as a fraction of what they cover together."""
-    low, high = np.maximum(one.box[:2], other.box[:2]), np.minimum(one.box[2:], other.box[2:])
-    shared = float(np.prod(np.maximum(high - low, 0)))
-    return shared / max(one.area + other.area - shared, 1e-9)
 
 
 def _check_image(image: np.ndarray, *, position: int) -> None:
@@ -228,7 +213,7 @@ def _search_crowds(search, images, min_sides) -> list[list[Face]]:
     crowds = [
         i
         for i, (faces, least) in enumerate(zip(found, min_sides, strict=True))
-        if sum(max(f.box[2:] - f.box[:2]) < 2 * least for f in faces) >= _CROWD
+        if _is_crowd(faces, least)
     ]
     if crowds:
         finer = search([images[i] for i in crowds], [min_sides[i] * _FINER for i in crowds])
@@ -239,11 +224,22 @@ def _search_crowds(search, images, min_sides) -> list[list[Face]]:
     return found
 
 
-def _mirror(face: Face, *, width: int) -> Face:
-    y0, x0, y1, x1 = face.box
-    points = np.stack([width - 1 - face.landmarks[:, 0], face.landmarks[:, 1]], axis=1)
-    return Face(
-        box=np.array([y0, width - 1 - x1, y1, width - 1 - x0], np.float32),
-        score=face.score,
-        landmarks=order_landmarks(points),
-    )
+def _search_mirrored(search, images, config: DetectorConfig) -> list[list[Face]]:
+    found = _search_all(search, [image[:, ::-1] for image in images], config)
+    return [
+        [from_mirrored(face, width=image.shape[1]) for face in faces]
+        for image, faces in zip(images, found, strict=True)
+    ]
+
+
+def _search_turned(search, images, config: DetectorConfig) -> list[list[Face]]:
+    """Of each photo the faces of that quarter turn which shows the best one."""
+    best: list[list[Face]] = [[] for _ in images]
+    for quarters in (1, 2, 3):
+        turned = [np.rot90(image, quarters) for image in images]
+        for i, faces in enumerate(_search_all(search, turned, config)):
+            # They come with the best first.
+            if faces and (not best[i] or faces[0].score > best[i][0].score):
+                shape = images[i].shape
+                best[i] = [from_turned(x, quarters=quarters, shape=shape) for x in faces]
+    return best

@@ -99,7 +99,9 @@ def align_folder(
     input_dir, output_dir = (Path(x).expanduser() for x in (input_dir, output_dir))
     paths, left_out = list_photos(input_dir, exclude=output_dir)
     _check_unique(paths, config)
-    if config.detector.name == "retinaface" and processes > 1:
+    # So that another version's own lowest score does not pass for this one's.
+    config = dataclasses.replace(config, detector=config.detector.resolved())
+    if config.detector.name in ("blazeface", "retinaface", "yunet") and processes > 1:
         # Missing or broken weights are told here, before many workers start.
         create_detector(config.detector, threads=1)
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,8 @@ from mtcnn.stages import StageONet, StagePNet, StageRNet  # noqa: E402
 from mtcnn.utils import bboxes as boxes_lib  # noqa: E402
 from mtcnn.utils.images import normalize_images, scale_images  # noqa: E402
 
-from ran_tf.faces.detect import DetectorConfig, Face  # noqa: E402
+from ran_tf.faces.detect import DetectorConfig  # noqa: E402
+from ran_tf.faces.face import Face  # noqa: E402
 from ran_tf.faces.upright import turn_upright  # noqa: E402
 
 _CELL = 12  # Side of the first network's window.

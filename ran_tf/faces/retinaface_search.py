@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ran_tf.faces.detect import DetectorConfig, Face
+from ran_tf.faces.detect import DetectorConfig
+from ran_tf.faces.face import Face
+from ran_tf.weights import fetch
 
 _ENGINE_VARIABLE = "DEEPFACE_BACKEND_ENGINE"
 
@@ -21,8 +23,8 @@ def weights_path() -> Path:
     return Path(home) / ".deepface" / "weights" / "retinaface.onnx"
 
 
-def find_weights() -> Path:
-    """The path of the weights.
+def find_weights(config: DetectorConfig) -> Path:
+    """The path of the weights: `config.weights`, or where retina-face looks for them.
 
     retina-face would download them unasked, and nobody states a checksum for them: that is left to
     the user.
@@ -30,7 +32,7 @@ def find_weights() -> Path:
     Raises:
       FileNotFoundError: they are not there; says where they are to be had and where they belong.
     """
-    path = weights_path()
+    path = weights_path() if config.weights is None else fetch.local_path(config.weights)
     if path.is_file():
         return path
     _import_retinaface()
@@ -42,8 +44,8 @@ def find_weights() -> Path:
         f"the weights of retinaface must be at {path}.{remark} They are not downloaded without "
         f"being asked, and no checksum of them is published: fetch {' or '.join(WEIGHTS_URLS)} if "
         "you trust it, and place the file there (another folder than the home folder: set "
-        "DEEPFACE_HOME), or use --detector=mtcnn, which brings its own. Received: "
-        f"DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
+        "DEEPFACE_HOME, or name the file: --detector_weights), or use --detector=mtcnn, which "
+        f"brings its own. Received: DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
     )
 
 
@@ -55,7 +57,7 @@ def create_search(config: DetectorConfig, *, threads: int | None = None):
         a shorter side of 1,024 pixels, as retina-face does.
       threads: of one search; None takes one for each core.
     """
-    path = find_weights()
+    path = find_weights(config)
     retinaface = _import_retinaface()
     import onnxruntime
     from retinaface.model.retinaface_onnx_model import RetinaFace

@@ -7,10 +7,10 @@ to 260 degrees are found; 73 are then cut upright, and none was before. Of 279 f
 degrees of upright none is spoiled.
 """
 
-import cv2
 import numpy as np
 
-from ran_tf.faces.detect import Face, order_landmarks, overlap
+from ran_tf.faces import views
+from ran_tf.faces.face import Face, from_turned, without_doubles
 
 # Pixels of a view, and of the photo around a face, as a multiple of its longer side.
 _SIDE, _AROUND = 96, 1.6
@@ -43,31 +43,29 @@ def turn_upright(search, images, found: list[list[Face]]) -> list[list[Face]]:
     ]
     if not doubtful:
         return found
-    cut = [_cut(images[i], found[i][j]) for i, j in doubtful]
-    views = [np.ascontiguousarray(np.rot90(view, k)) for view, _ in cut for k in range(4)]
-    answers = search(views, [_MIN_FACE * _SIDE] * len(views))
+    places = [_place(found[i][j]) for i, j in doubtful]
+    turned = [
+        np.ascontiguousarray(np.rot90(views.cut(images[i], place, size=_SIDE), k))
+        for (i, _), place in zip(doubtful, places, strict=True)
+        for k in range(4)
+    ]
+    answers = search(turned, [_MIN_FACE * _SIDE] * len(turned))
     found = [list(faces) for faces in found]
-    for n, ((i, j), (_, place)) in enumerate(zip(doubtful, cut, strict=True)):
+    for n, ((i, j), place) in enumerate(zip(doubtful, places, strict=True)):
         four = [_best(answer) for answer in answers[4 * n : 4 * n + 4]]
         odds = [_log_odds(face) for face in four]
         k = int(np.argmax(odds))
         best = four[k]
         if k and best is not None and odds[k] > odds[0] + _MARGIN:
             found[i][j] = _to_photo(best, quarters=k, place=place)
-    return [_without_doubles(faces) for faces in found]
+    return [without_doubles(faces) for faces in found]
 
 
-def _cut(image: np.ndarray, face: Face) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """The square around a face, u8[_SIDE,_SIDE,3], and where it lies: left, top, side."""
-    y0, x0, y1, x1 = face.box
-    side = max(8, round(_AROUND * float(max(y1 - y0, x1 - x0))))
-    left, top = (round(float(a + b - side) / 2) for a, b in ((x0, x1), (y0, y1)))
-    height, width = image.shape[:2]
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    method = cv2.INTER_AREA if side > _SIDE else cv2.INTER_LINEAR
-    view = cv2.resize(image[rows[:, None], columns], (_SIDE, _SIDE), interpolation=method)
-    return view, (left, top, side)
+def _place(face: Face) -> views.Place:
+    """The square around a face."""
+    centre = (face.box[:2] + face.box[2:])[::-1] / 2
+    side = max(8.0, _AROUND * float(max(face.box[2:] - face.box[:2])))
+    return views.Place(centre=centre, side=side)
 
 
 def _best(faces: list[Face]) -> Face | None:
@@ -87,25 +85,12 @@ def _log_odds(face: Face | None) -> float:
     return float(np.log(score / (1 - score)))
 
 
-def _to_photo(face: Face, *, quarters: int, place: tuple[int, int, int]) -> Face:
+def _to_photo(face: Face, *, quarters: int, place: views.Place) -> Face:
     """A face of a view that was turned by so many quarters, counterclockwise."""
-    left, top, side = place
-
-    def restore(points):
-        for _ in range(quarters):
-            points = np.stack([_SIDE - 1 - points[:, 1], points[:, 0]], axis=1)
-        return (points + 0.5) * side / _SIDE - 0.5 + (left, top)
-
-    corners = restore(face.box.reshape(2, 2)[:, ::-1])[:, ::-1]
-    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-    landmarks = order_landmarks(restore(face.landmarks))
-    return Face(box=box.astype(np.float32), score=face.score, landmarks=landmarks)
-
-
-def _without_doubles(faces: list[Face]) -> list[Face]:
-    """Two finds that were one lying face have become the same."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if all(overlap(face, other) < 0.5 for other in kept):
-            kept.append(face)
-    return kept
+    face = from_turned(face, quarters=quarters, shape=(_SIDE, _SIDE))
+    corners = views.restore(face.box.reshape(2, 2)[:, ::-1], place, size=_SIDE)
+    return Face(
+        box=np.ravel(corners[:, ::-1]).astype(np.float32),
+        score=face.score,
+        landmarks=views.restore(face.landmarks, place, size=_SIDE).astype(np.float32),
+    )

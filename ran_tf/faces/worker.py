@@ -9,13 +9,8 @@ import numpy as np
 
 from ran_tf import registry
 from ran_tf.faces.align import align_face, centre_square, to_unit
-from ran_tf.faces.detect import (
-    CHOICES,
-    DetectorConfig,
-    choose_face,
-    create_detector,
-    detect_each,
-)
+from ran_tf.faces.choose import CHOICES, choose_face
+from ran_tf.faces.detect import DetectorConfig, create_detector, detect_each, tell_of_crowd
 from ran_tf.images import decoding, photos
 from ran_tf.safety.files import atomic_path
 from ran_tf.settings import Checked, setting
@@ -202,18 +197,20 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
             written = _write_image(output_dir, name, square, format=config.format)
             outputs = [Output(id=name, path=written, landmarks=None)]
         return Record(path, "no_face", outputs=tuple(outputs))
-    count, note = len(faces), ""
+    count = len(faces)
+    crowd = tell_of_crowd(faces, shape=image.shape, config=config.detector)
+    notes = [crowd] if crowd else []
     if count > 1 and config.many_faces == "skip":
         outputs = [Output(name, "", None)] if config.landmarks_only else []
         return Record(path, "many_faces", faces=count, outputs=tuple(outputs), note="skipped")
     if count > 1 and config.many_faces == "all":
         faces = sorted(faces, key=lambda face: -face.area)
         names = [face_id(name, i) for i in range(count)]
-        note = "all written"
+        notes.append("all written")
     else:
         faces = [choose_face(faces, shape=image.shape, rule=config.choose)]
         names = [name]
-        note = f"took the {config.choose}" * (count > 1)
+        notes += [f"took the {config.choose}"] * (count > 1)
     for face, face_name in zip(faces, names, strict=True):
         if config.landmarks_only:
             written, points = "", to_unit(face.landmarks, shape=image.shape)
@@ -224,7 +221,7 @@ def _make_record(path, image, faces, *, config: AlignConfig, output_dir: str) ->
             written = _write_image(output_dir, face_name, aligned.image, format=config.format)
             points = aligned.landmarks
         outputs.append(Output(id=face_name, path=written, landmarks=points.tolist()))
-    return Record(path, "ok", faces=count, outputs=tuple(outputs), note=note)
+    return Record(path, "ok", faces=count, outputs=tuple(outputs), note="; ".join(notes))
 
 
 def _write_image(output_dir: str, name: str, image: np.ndarray, *, format: str) -> str:

@@ -14,6 +14,7 @@ from apache_beam.io import fileio, filesystem, filesystems
 from apache_beam.ml.inference import base
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from ran_tf.faces.detect import DEFAULT, DetectorConfig
 from ran_tf.images import decoding
 from ran_tf.inference import row_files
 from ran_tf.inference.rows import predict_rows
@@ -31,7 +32,7 @@ class PhotoHandler(base.ModelHandler[Photo, tuple[str, list[dict]], Any]):
     Args:
       model: as of `ran_tf.Predictor`.
       align: the images are photos, of which all faces are found.
-      detector: that finds them.
+      detector: that finds them, its name or a `ran_tf.DetectorConfig`.
       batch_size: photos, and faces, at once.
 
     Attributes:
@@ -43,7 +44,7 @@ class PhotoHandler(base.ModelHandler[Photo, tuple[str, list[dict]], Any]):
         model: str | os.PathLike,
         *,
         align: bool = True,
-        detector: str = "mtcnn",
+        detector: str | DetectorConfig = DEFAULT,
         batch_size: int = 32,
     ):
         card = sources.read_card(model)

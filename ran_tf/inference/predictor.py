@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from absl import logging
 
-from ran_tf import checks, registry, vocabulary
+from ran_tf import checks, vocabulary
 from ran_tf.config import VideoConfig
 from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
+from ran_tf.faces.choose import choose_face
+from ran_tf.faces.face import Face
 from ran_tf.images.decoding import decode_image, read_image
 from ran_tf.images.photos import group
 from ran_tf.images.preparing import prepare_face
@@ -34,10 +37,11 @@ class Predictor:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
         EXPORT_DIR/<version>, a file of ONNX in it, or the work directory of a training run (the
         weights it keeps); see `ran_tf.weights.sources`.
-      align: the images of a call are photos: the largest face of each is found, turned upright and
-        cut out as the faces that the model was trained on. False: they are face crops.
-      detector: that finds faces: "mtcnn", which brings its weights along, "retinaface", or what
-        `register_detector` knows.
+      align: the images of a call are photos: of each the largest face, among those that are
+        plausible (`ran_tf.faces.choose_face`), is turned upright and cut out as the faces that the
+        model was trained on. False: they are face crops.
+      detector: that finds faces: a name ("blazeface", "mtcnn", "retinaface", "yunet", or what
+        `register_detector` knows), or a `DetectorConfig` with more of how it searches.
       batch_size: faces that the model sees at once.
       engine: what computes: "onnx" is ONNX Runtime, which answers files of ONNX and presets of the
         packaged designs and imports neither TensorFlow nor Keras; "keras" is TensorFlow and Keras.
@@ -68,13 +72,13 @@ class Predictor:
         name_or_dir: str | os.PathLike,
         align: bool = False,
         *,
-        detector: str = "mtcnn",
+        detector: str | detect.DetectorConfig = detect.DEFAULT,
         batch_size: int = 32,
         engine: str = "auto",
     ) -> None:
         checks.check_whole("batch_size", batch_size, low=1)
         checks.check_choice("engine", engine, vocabulary.ENGINES)
-        registry.DETECTORS.check(detector, argument="detector")
+        detector = detect.as_config(detector)
         self._check_not_forked()
         self._arguments: dict[str, Any] = {
             "name_or_dir": name_or_dir,
@@ -122,7 +126,7 @@ class Predictor:
         return self._arguments["name_or_dir"]
 
     @property
-    def detector(self) -> str:
+    def detector(self) -> detect.DetectorConfig:
         """Which finds faces in photos."""
         return self._arguments["detector"]
 
@@ -163,7 +167,7 @@ class Predictor:
         results = _Results("images", images, on_error=on_error)
         for some in self._groups(images, results):
             if self._align:
-                some = self._largest_faces(some, results)
+                some = self._chosen_faces(some, results)
             for i, prediction in zip(some, self._predict(list(some.values())), strict=True):
                 results.values[i] = prediction
         return results.values
@@ -273,14 +277,14 @@ class Predictor:
 
     def _load_detector(self) -> detect.Detect:
         if self._detect is None:
-            self._detect = detect.create_detector(detect.DetectorConfig(name=self._detector))
+            self._detect = detect.create_detector(self._detector)
         return self._detect
 
-    def _largest_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
+    def _chosen_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
         cut = {}
         for i, faces in self._find(photos, results).items():
             if faces:
-                cut[i] = self._cut(photos[i], faces[0])
+                cut[i] = self._cut(photos[i], choose_face(faces, shape=photos[i].shape))
             else:
                 results.fail(
                     i,
@@ -291,7 +295,7 @@ class Predictor:
                 )
         return cut
 
-    def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[detect.Face]]:
+    def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[Face]]:
         """The faces of each photo, the largest first; not of those that the detector fails on."""
         found = {}
         answers = detect.detect_each(self._load_detector(), list(photos.values()))
@@ -302,9 +306,13 @@ class Predictor:
                 results.fail(i, problem)
             else:
                 found[i] = sorted(faces, key=lambda face: -face.area)
+                crowd = detect.tell_of_crowd(faces, shape=photos[i].shape, config=self._detector)
+                if crowd:
+                    # Once: of a video each frame would tell.
+                    logging.log_first_n(logging.WARNING, "a photo shows %s", 1, crowd)
         return found
 
-    def _cut(self, photo: np.ndarray, face: detect.Face) -> np.ndarray:
+    def _cut(self, photo: np.ndarray, face: Face) -> np.ndarray:
         """A face, upright and framed as the model's training faces: u8[s, s, 3]."""
         return face_align.align_for(self.card, photo, face.landmarks).image
 

@@ -1,6 +1,6 @@
 """From raw photos to aligned faces with landmarks.
 
-    python -m ran_tf.launch.align --input_dir=photos --output_dir=faces --detector=mtcnn
+    python -m ran_tf.launch.align --input_dir=photos --output_dir=faces
 
 Writes below --output_dir:
     the faces, as squares of --size pixels, in the sub-folders of the photos;
@@ -21,8 +21,8 @@ landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0
 photo, turned as its EXIF data say, with a row for every photo that could be read: nan where no face
 was found.
 
-Retinaface is the more accurate detector; it needs its weights, which you download yourself: the
-error without them says from where and to where.
+docs/guides/detectors.md compares the detectors. --turned searches photos without a face lying on
+either side and on their head, too.
 """
 
 import os

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from ran_tf import registry, vocabulary
+from ran_tf import vocabulary
 from ran_tf.launch import mistakes, recipes, startup, stop, terminal
 
 _IMPORT = "Modules with what you register: backbones, regions, losses and so on."
@@ -132,12 +132,6 @@ def import_modules(names: Sequence[str]) -> None:
                 "error: --import must name modules in the working directory or installed ones. "
                 f"Received: --import={name}"
             )
-
-
-def define_detector_flag(help: str) -> None:
-    """Defines --detector; not as an enum, whose errors do not say what to import."""
-    known = ", ".join(registry.DETECTORS)
-    flags.DEFINE_string("detector", "mtcnn", f"{help} One of: {known}.")
 
 
 def define_engine_flag() -> None:

@@ -13,7 +13,9 @@ import sys
 
 from absl import flags
 
+from ran_tf.faces.detect import DetectorConfig
 from ran_tf.launch import command, terminal
+from ran_tf.launch import flags as launch_flags
 
 
 def define_flags() -> None:
@@ -25,7 +27,7 @@ def define_flags() -> None:
         "Another to show beside it; empty for none. When absent the packaged whole-face network, "
         "if it has the labels of --model.",
     )
-    command.define_detector_flag("That finds the faces.")
+    launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
     flags.DEFINE_string("host", "127.0.0.1", "Address to serve on; 0.0.0.0 lets everybody in.")
     flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
@@ -47,8 +49,9 @@ def main() -> None:
     try:
         ran_tf.run_demo(
             on_message=terminal.say,
+            detector=launch_flags.train_config(flags.FLAGS, DetectorConfig),
             **command.chosen(
-                *("model", "baseline", "detector", "engine"),
+                *("model", "baseline", "engine"),
                 *("host", "port", "allowed_hosts", "max_megabytes"),
             ),
         )

@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from absl import flags
 
 from ran_tf.config import VideoConfig
+from ran_tf.faces.detect import DetectorConfig
 from ran_tf.launch import command, terminal
 from ran_tf.launch import flags as launch_flags
 from ran_tf.safety import files
+from ran_tf.settings import settings_of
 
 _PRINT = "-"
 
@@ -27,7 +29,7 @@ def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
-    command.define_detector_flag("Detector of --align.")
+    launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
     launch_flags.define_training_flags(VideoConfig)
     flags.adopt_module_key_flags(launch_flags)  # so that --help lists them
@@ -52,11 +54,7 @@ def main(arguments: Sequence[str]) -> None:
         raise ValueError(
             f"name at least one PATH: images, videos, folders or globs{hint}. Received: none"
         )
-    if values["detector"].present and not values.align:
-        raise ValueError(
-            "--detector finds faces in photos, and needs --align for it. "
-            f"Received: --detector={values.detector} without --align"
-        )
+    check_detector(values)
     from ran_tf.images import photos
     from ran_tf.inference import to_file, video_rows
     from ran_tf.inference.files import find_files
@@ -71,12 +69,23 @@ def main(arguments: Sequence[str]) -> None:
         video_rows.check_timeline(values.timeline, align=values.align, paths=paths)
     import ran_tf
 
-    options = command.chosen("detector", "batch_size", "engine")
-    predictor = ran_tf.Predictor(values.model, **options)
+    detector = launch_flags.train_config(values, DetectorConfig)
+    options = command.chosen("batch_size", "engine")
+    predictor = ran_tf.Predictor(values.model, detector=detector, **options)
     if out in (None, _PRINT):
         print_answers(predictor, paths, failures, form=form)
     else:
         write_answers(predictor, paths, failures, form=form, out=out)
+
+
+def check_detector(values: flags.FlagValues) -> None:
+    """Raises ValueError for a flag of the search for faces where none is searched."""
+    for setting in settings_of(DetectorConfig):
+        if values[setting.flag].present and not values.align:
+            raise ValueError(
+                f"--{setting.flag} is about finding faces in photos, and needs --align. "
+                f"Received: --{setting.flag}={values[setting.flag].value} without --align"
+            )
 
 
 def print_answers(predictor, paths, failures, *, form: str) -> None:

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from ran_tf.faces.detect import DetectorConfig
 from ran_tf.launch import command, terminal
+from ran_tf.launch import flags as launch_flags
 
 
 def define_flags() -> None:
@@ -24,7 +26,7 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "How files that are written begin.", required=True)
     flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
     flags.DEFINE_bool("align", True, "The images are photos: find all their faces first.")
-    command.define_detector_flag("Detector of --align.")
+    launch_flags.define_training_flags(DetectorConfig)
     flags.DEFINE_integer("batch_size", 32, "Photos, and faces, at once.", lower_bound=1)
     flags.DEFINE_string("runner", "DirectRunner", "Beam's name of what runs it.")
 
@@ -40,7 +42,9 @@ def main(arguments: Sequence[str]) -> None:
         values.output,
         options=[f"--runner={values.runner}", *arguments],
         handler=beam.PhotoHandler(
-            values.model, **command.chosen("align", "detector", "batch_size")
+            values.model,
+            detector=launch_flags.train_config(values, DetectorConfig),
+            **command.chosen("align", "batch_size"),
         ),
     )
     terminal.say(f"wrote {values.output}-*.parquet")

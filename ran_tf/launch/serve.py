@@ -11,7 +11,9 @@ has begun.
 
 from absl import flags
 
+from ran_tf.faces.detect import DetectorConfig
 from ran_tf.launch import command, terminal
+from ran_tf.launch import flags as launch_flags
 
 
 def define_flags() -> None:
@@ -24,7 +26,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("max_request_mib", 64, "Longer requests are refused.", 1, 1024)
     flags.DEFINE_integer("max_batch", 128, "Requests with more crops are refused.", 1)
     flags.DEFINE_bool("photos", True, "Take photos, too.")
-    command.define_detector_flag("Detector of photos.")
+    launch_flags.define_training_flags(DetectorConfig)
     flags.DEFINE_integer("max_photos", 16, "Requests with more photos are refused.", 1)
     flags.DEFINE_float("max_megapixels", 33.6, "Of a photo; larger ones are refused.", 0.001, 67.1)
     flags.DEFINE_integer("max_faces", 64, "Of a photo: so many, the largest, are answered.", 1)
@@ -37,9 +39,10 @@ def main() -> None:
 
     ran_tf.serve(
         on_message=terminal.say,
+        detector=launch_flags.train_config(flags.FLAGS, DetectorConfig),
         **command.chosen(
             *("model_dir", "model_name", "host", "rest_port", "grpc_port", "parallel"),
-            *("max_request_mib", "max_batch", "photos", "detector", "max_photos"),
+            *("max_request_mib", "max_batch", "photos", "max_photos"),
             *("max_megapixels", "max_faces", "max_seconds"),
         ),
     )

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 
+from ran_tf.faces.detect import DEFAULT, DetectorConfig
 from ran_tf.serving import listen
 from ran_tf.weights import export_folder
 
@@ -28,7 +29,7 @@ def serve(
     max_request_mib: int = 64,
     max_batch: int = 128,
     photos: bool = True,
-    detector: str = "mtcnn",
+    detector: str | DetectorConfig = DEFAULT,
     max_photos: int = 16,
     max_megapixels: float = 33.6,
     max_faces: int = 64,
@@ -48,7 +49,7 @@ def serve(
       max_request_mib: of a request; longer ones are refused.
       max_batch: crops of a request.
       photos: take whole photos, too.
-      detector: finds the faces of photos, see `ran_tf.DetectorConfig`.
+      detector: finds the faces of photos, its name or a `ran_tf.DetectorConfig`.
       max_photos, max_megapixels: photos of a request, and pixels of one, in millions.
       max_faces: of a photo: so many, the largest, are answered.
       max_seconds: after which no further photo of a request is begun.

@@ -12,8 +12,7 @@ import ran_tf
 from ran_tf.config import RegionConfig
 from ran_tf.demo import explain, markup, occluder, photo
 from ran_tf.exports import export
-from ran_tf.faces import align
-from ran_tf.faces.detect import Face
+from ran_tf.faces import DetectorConfig, Face, align
 from ran_tf.inference import annotate
 from ran_tf.inference.prediction import Prediction
 from tests.exports.test_export import LinearModel, make_card, random_faces
@@ -302,10 +301,10 @@ def test_which_baseline_is_loaded(monkeypatch):
         return [predictor.name for predictor in loaded.predictors]
 
     assert names("regions") == ["regions", explain.WHOLE_FACE]
-    assert names("regions", baseline="", detector="retinaface") == ["regions"]
+    assert names("regions", baseline="", detector=DetectorConfig(name="retinaface")) == ["regions"]
     assert names("regions", baseline="regions") == ["regions", "regions"]
     assert names("others") == ["others"], "no baseline has these labels"
     assert names(explain.WHOLE_FACE) == [explain.WHOLE_FACE]
-    assert asked == ["mtcnn", "retinaface", "mtcnn", "mtcnn", "mtcnn"]
+    assert asked == ["blazeface", "retinaface", "blazeface", "blazeface", "blazeface"]
     with pytest.raises(ValueError, match="`baseline` must have the labels of `model`.*'others'"):
         explain.load_networks("regions", baseline="others")

@@ -155,11 +155,13 @@ def test_the_flags_say_what_is_made(flat, tmp_path, parse, capsys):
     given = AlignConfig(
         detector=DetectorConfig(
             name="mtcnn",
+            weights="a.onnx",
             pad=0.25,
             min_face=0.5,
             min_score=0.7,
             max_side=900,
             retry_mirrored=True,
+            turned=True,
             upscale=False,
         ),
         size=32,
@@ -171,6 +173,7 @@ def test_the_flags_say_what_is_made(flat, tmp_path, parse, capsys):
         format="jpg",
     )
     settings = {**vars(given), **vars(given.detector), "detector": given.detector.name}
+    settings["detector_weights"] = settings.pop("weights")
     del settings["name"]
     folder, _ = flat
     arguments = [f"--{name}={value}" for name, value in settings.items()]

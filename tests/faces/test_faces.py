@@ -13,9 +13,10 @@ import pytest
 import skimage.data
 import skimage.transform
 
-from ran_tf.faces import DetectorConfig, Face, align_face, choose_face, create_detector
+from ran_tf.faces import DetectorConfig, Face, align_face, create_detector
 from ran_tf.faces import align as align_lib
-from ran_tf.faces.detect import order_landmarks
+from ran_tf.faces.detect import tell_of_crowd
+from ran_tf.faces.face import order_landmarks
 
 # Read off the photo by eye, x,y: image-left eye, image-right eye, nose, mouth corners.
 ASTRONAUT = np.array([[203, 101], [245, 102], [224, 127], [203, 139], [245, 140]], np.float32)
@@ -97,6 +98,47 @@ def test_a_missed_face_is_tried_in_the_mirror(monkeypatch):
     )
 
 
+def test_a_missed_face_is_tried_turned(monkeypatch):
+    """Of two turns that show one the better face, in pixels of the photo as it is."""
+    landmarks = np.array([[2, 3], [6, 3], [4, 5], [2, 8], [7, 8]], np.float32)
+    seen = []
+
+    def search(images, min_sides):
+        seen.append([image.shape[:2] for image in images])
+        box = np.array([1, 1, 9, 8], np.float32)
+        # As sure as the upper left pixel is white; above half of white.
+        scores = [float(image[0, 0, 0]) / 255 for image in images]
+        return [[Face(box, score, landmarks)] if score > 0.5 else [] for score in scores]
+
+    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
+    detect = create_detector(DetectorConfig(name="mtcnn", turned=True))
+    upright, quarter, nothing = (np.zeros((10, 20, 3), np.uint8) for _ in range(3))
+    upright[0, 0] = 255
+    quarter[0, -1] = 255  # on the upper left of the photo turned counterclockwise
+    quarter[-1, 0] = 200  # and of it turned clockwise
+    found = detect([upright, quarter, nothing])
+    assert seen == [[(10, 20)] * 3, [(20, 10)] * 2, [(10, 20)] * 2, [(20, 10)] * 2]
+    assert len(found[0]) == 1 and found[2] == []
+    ((face,),) = found[1:2]
+    assert face.score == 1
+    # x of the photo is 19 minus y there, and y is x.
+    np.testing.assert_array_equal(face.box, [1, 10, 8, 18])
+    np.testing.assert_array_equal(face.landmarks, [[16, 2], [16, 6], [14, 4], [11, 2], [11, 7]])
+    untouched = create_detector(DetectorConfig(name="mtcnn"))
+    assert untouched([quarter]) == [[]]
+
+
+@pytest.mark.parametrize(("name", "least"), [("mtcnn", 0.9), ("yunet", 0.7), ("whose", 0.9)])
+def test_each_detector_has_its_own_lowest_score(monkeypatch, name, least):
+    asked = []
+    make = lambda config, threads: asked.append(config.min_score)  # noqa: E731
+    monkeypatch.setattr(DetectorConfig, "__post_init__", lambda self: None)
+    monkeypatch.setattr("ran_tf.registry.DETECTORS.find", lambda *_, **__: make)
+    create_detector(DetectorConfig(name=name))
+    create_detector(DetectorConfig(name=name, min_score=0.0))
+    assert asked == [least, 0.0]
+
+
 @pytest.mark.parametrize("quarters", range(4))
 def test_landmarks_are_ordered_from_left_to_right_of_the_face(quarters):
     expected = np.array([[1, 0], [5, 1], [3, 2], [2, 4], [4, 5]], np.float32)
@@ -104,17 +146,6 @@ def test_landmarks_are_ordered_from_left_to_right_of_the_face(quarters):
         expected = np.stack([-expected[:, 1], expected[:, 0]], axis=1)
     for order in ([0, 1, 2, 3, 4], [1, 0, 2, 4, 3], [0, 1, 2, 4, 3]):
         np.testing.assert_array_equal(order_landmarks(expected[order]), expected)
-
-
-def test_choose_face():
-    points = np.zeros((5, 2), np.float32)
-    large, central = (
-        Face(np.array(box, np.float32), 0.9, points) for box in ([0, 0, 40, 40], [45, 45, 55, 55])
-    )
-    assert choose_face([central, large], shape=(101, 101, 3)) is large
-    assert choose_face([large, central], shape=(101, 101, 3), rule="centre") is central
-    with pytest.raises(ValueError, match="choose='first'"):
-        choose_face([large], shape=(101, 101), rule="first")
 
 
 def test_similarity_agrees_with_scikit_image():
@@ -268,16 +299,19 @@ def test_missing_retinaface_weights_say_where_they_belong(tmp_path, monkeypatch)
     monkeypatch.setattr("requests.head", unasked)
     monkeypatch.setattr("gdown.download", unasked)
     path = tmp_path / ".deepface" / "weights" / "retinaface.onnx"
+    config = DetectorConfig(name="retinaface")
     with pytest.raises(FileNotFoundError, match=r"retinaface\.onnx.*detector=mtcnn") as error:
-        find_weights()
+        find_weights(config)
     assert str(path) in str(error.value) and "https://" in str(error.value)
     path.parent.mkdir(parents=True)
     path.with_suffix(".h5").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"retinaface\.h5 is there"):
-        find_weights()
-    path.write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"not a readable ONNX model.*6 bytes"):
-        create_detector(DetectorConfig(name="retinaface"))
+        find_weights(config)
+    named = tmp_path / "named.onnx"
+    for broken, weights in ((path, None), (named, str(named))):
+        broken.write_bytes(b"broken")
+        with pytest.raises(ValueError, match=rf"{broken.name} is not a readable.*6 bytes"):
+            create_detector(DetectorConfig(name="retinaface", weights=weights))
 
 
 def test_opencv_is_the_headless_contrib_wheel():
@@ -312,3 +346,17 @@ def test_a_shrunk_photo_is_not_shifted():
         want = ((np.arange(size) + 0.5) * side / size - 0.5) * 255 / (side - 1)
         found = face.image[..., 0].mean(axis=1 - axis)
         assert abs((found - want)[3:-3].mean()) < 0.1
+
+
+def test_a_crowd_is_told_of():
+    """Three faces less than twice as large as the smallest that was searched, 0.3 of min_face."""
+    config = DetectorConfig(min_face=0.1)
+    points = np.zeros((5, 2), np.float32)
+
+    def faces(*sides):
+        return [Face(np.float32([0, 0, side, side]), 1.0, points) for side in sides]
+
+    told = tell_of_crowd(faces(40, 50, 59, 300), shape=(1000, 2000, 3), config=config)
+    assert "below 30 pixels" in told and "min_face" in told
+    for few in (faces(40, 50, 61, 300), faces(), faces(300)):
+        assert tell_of_crowd(few, shape=(1000, 2000, 3), config=config) == ""

@@ -14,7 +14,7 @@ import ran_tf
 from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.data.prepare import prepare
-from ran_tf.faces import align, detect, framing
+from ran_tf.faces import Face, align, framing
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.framing import Framing
 from ran_tf.faces.worker import AlignConfig
@@ -41,12 +41,12 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def know_faces(monkeypatch):
-    face = detect.Face(np.float32([15, 15, 45, 45]), 0.99, POINTS)
+    face = Face(np.float32([15, 15, 45, 45]), 0.99, POINTS)
 
     def search(images, min_sides):
         return [[face]] * len(images)
 
-    monkeypatch.setattr("ran_tf.faces.mtcnn_search.create_search", lambda *_, **__: search)
+    monkeypatch.setattr("ran_tf.faces.blazeface_search.create_search", lambda *_, **__: search)
 
 
 @pytest.fixture

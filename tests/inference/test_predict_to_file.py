@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 import ran_tf
+from ran_tf import DetectorConfig
 from ran_tf.config import RegionConfig
 from ran_tf.weights.card import ModelCard
 from tests.inference.test_predict_files import LABELS, Brightness, write_image, write_video
@@ -25,7 +26,7 @@ CARD = ModelCard(
 class Known(Brightness):
     """As its base, and keeps what it was asked for; `stop_at` is the photo that ends the run."""
 
-    card, source, detector = CARD, "light", "mtcnn"
+    card, source, detector = CARD, "light", DetectorConfig()
 
     def __init__(self, *, stop_at: str | None = None):
         super().__init__()

@@ -16,7 +16,7 @@ from PIL import Image
 
 import ran_tf
 from ran_tf.exports import export
-from ran_tf.faces import align, detect
+from ran_tf.faces import Face, align, detect
 from ran_tf.images import decoding
 from ran_tf.weights import records
 from tests.exports.test_export import (
@@ -237,9 +237,9 @@ def known_faces(monkeypatch, from_workdir):
     calls = []
 
     def create_detector(settings):
-        assert settings.name == "mtcnn"
+        assert settings.name == "blazeface"
         found = [
-            detect.Face(box=np.float32([0, 0, s, s]), score=score, landmarks=points)
+            Face(box=np.float32([0, 0, s, s]), score=score, landmarks=points)
             for s, score, points in ((20, 1.0, SMALL), (40, 0.9, LARGE))
         ]
 
@@ -272,6 +272,19 @@ def test_align_takes_the_largest_face(workdir, known_faces):
     good, bad = predictor([photo, random_faces(9, 9)], on_error="return")
     check_prediction(good, expected, 0)
     assert "shows no face" in bad.error
+
+
+def test_align_takes_no_glass_for_the_largest_face(workdir, monkeypatch):
+    """A detector that takes a glass for a face, with the least of doubt and the largest box."""
+    found = [
+        Face(box=np.float32([0, 0, s, s]), score=score, landmarks=points)
+        for s, score, points in ((20, 0.98, SMALL), (80, 0.848, LARGE))
+    ]
+    monkeypatch.setattr(detect, "create_detector", lambda settings: lambda photos: [found])
+    photo = random_faces(90, 120)
+    by_hand = cut_by_hand(photo, SMALL)
+    expected = expected_outputs(make_model(), by_hand[None], ran_tf.fixed_boxes(6))
+    check_prediction(ran_tf.Predictor(workdir, align=True)([photo])[0], expected, 0)
 
 
 def test_all_faces_of_photos(from_workdir, known_faces):
