@@ -1,7 +1,8 @@
 """Clients of `serve_load.py`: one case, asked over REST or over gRPC.
 
-A case is {"images": list of bytes, "expect": "ok" | "bad" | "missing"}, or with "malformed": index
-of a request that is wrong before any image is looked at.
+A case is {"images": list of bytes, "expect": "ok" | "bad" | "missing"}; with "malformed": index of
+a request that is wrong before any image is looked at; over REST with "photos": list of bytes, whole
+photos.
 """
 
 import base64
@@ -14,7 +15,20 @@ import tensorflow as tf
 
 # Versions are folders that `export` numbers from 1.
 _MISSING_VERSION = 999
+_PHOTOS = "/v1/photos:predict"
 _KINDS = {200: "ok", 400: "bad", 404: "missing"}
+
+
+def _form(photos: list[bytes]) -> dict:
+    """A form of files, or the file itself if it is one."""
+    if len(photos) == 1:
+        return {"body": photos[0]}
+    parts = [
+        b'--0\r\nContent-Disposition: form-data; name="photo"; filename="%d"\r\n\r\n%s\r\n' % part
+        for part in enumerate(photos)
+    ]
+    kind = "multipart/form-data; boundary=0"
+    return {"body": b"".join(parts) + b"--0--\r\n", "headers": {"Content-Type": kind}}
 
 
 class Lost(Exception):
@@ -37,6 +51,8 @@ class Rest:
 
     def prepare(self, case: dict) -> dict:
         """What is sent, made before the clock runs."""
+        if "photos" in case:
+            return {"path": _PHOTOS, **_form(case["photos"])}
         if "malformed" in case:
             body = self.MALFORMED[case["malformed"]]
         else:
@@ -48,7 +64,8 @@ class Rest:
     def ask(self, request: dict) -> dict:
         """{"kind", "probabilities" f64[b, n] or "message"}. Raises Lost."""
         try:
-            self._connection.request("POST", request["path"], request["body"])
+            headers = request.get("headers", {})
+            self._connection.request("POST", request["path"], request["body"], headers)
             response = self._connection.getresponse()
             answer = json.loads(response.read())
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -57,6 +74,8 @@ class Rest:
         kind = _KINDS.get(response.status, f"status {response.status}")
         if kind != "ok":
             return {"kind": kind, "message": answer["error"]}
+        if request["path"] == _PHOTOS:
+            return {"kind": kind, "photos": answer["photos"]}
         rows = [row["probabilities"] for row in answer["predictions"]]
         return {"kind": kind, "probabilities": np.array(rows)}
 

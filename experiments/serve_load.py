@@ -1,10 +1,11 @@
-"""10,000 good and bad requests from eight clients to `ran_tf.launch.serve`, on this machine.
+"""10,000 good and bad requests from 16 clients to `ran_tf.launch.serve`, on this machine.
 
     python experiments/serve_load.py --model_dir=EXPORT_DIR [--protocol=rest|grpc]
-        [--requests=10000] [--clients=8]
+        [--requests=10000] [--clients=16]
 
-Prints how many were answered, answered wrongly and lost, their times, and the server's memory as
-the requests went by; exit status 1 if an answer was wrong or missing or the memory grew.
+Over REST one in ten has whole photos. Prints how many were answered, answered wrongly and lost,
+their times, and the server's memory as the requests went by; exit status 1 if an answer was wrong
+or missing or the memory grew.
 """
 
 import argparse
@@ -20,8 +21,10 @@ import time
 
 import numpy as np
 import serve_clients
+import skimage.data
 import tensorflow as tf
 
+import ran_tf
 from ran_tf.exports import export
 
 # Share of the memory after the first fifth of the requests that may be added until the end.
@@ -59,12 +62,42 @@ def make_cases(model_dir: str) -> list[dict]:
     ]
 
 
+def make_photo_cases(model_dir: str) -> list[dict]:
+    """Requests of whole photos; "faces": for each what the package says here, None if it is bad."""
+    predictor = ran_tf.Predictor(export.find_version(model_dir))
+    picture = skimage.data.astronaut()
+    pixels = [picture[:256, 128:384], picture[:200, 150:350], np.full((200, 200, 3), 90, np.uint8)]
+    photos = [tf.io.encode_png(photo).numpy() for photo in pixels]
+    faces = [
+        [np.concatenate([face.prediction.probabilities, face.box]) for face in found]
+        for found in predictor.faces(photos)
+    ]
+    rows = [
+        {"photos": [photos[0]], "faces": [faces[0]], "expect": "ok"},
+        {"photos": [b"no image", *photos[1:]], "faces": [None, *faces[1:]], "expect": "ok"},
+        {"photos": [photos[0][:-20], b""], "expect": "bad"},
+    ]
+    return [{"kind": "photos", **row} for row in rows]
+
+
 def is_right(case: dict, answer: dict) -> bool:
     if answer["kind"] != case["expect"]:
         return False
+    if "photos" in answer:
+        return len(answer["photos"]) == len(case["faces"]) and all(
+            map(are_the_faces, answer["photos"], case["faces"])
+        )
     if answer["kind"] != "ok":
         return bool(answer["message"])
     return bool(np.allclose(answer["probabilities"], case["probabilities"], atol=1e-4))
+
+
+def are_the_faces(said: dict, expected: list | None) -> bool:
+    if expected is None or "error" in said:
+        return expected is None and bool(said.get("error"))
+    found = [[*face["probabilities"].values(), *face["box"]] for face in said["faces"]]
+    # Boxes are rounded to a tenth of a pixel.
+    return np.shape(found) == np.shape(expected) and np.allclose(found, expected, atol=0.06)
 
 
 def resident_mib(process: int) -> float:
@@ -85,8 +118,10 @@ def run_client(client, cases: list[dict], *, numbers, count: int, results: list,
         except serve_clients.Lost:
             answer, lost = None, True
         seconds = time.perf_counter() - began
-        right = not lost and is_right(cases[drawn], answer)
-        results.append({"kind": cases[drawn]["expect"], "right": right, "lost": lost, "s": seconds})
+        case = cases[drawn]
+        right = not lost and is_right(case, answer)
+        kind = case.get("kind", case["expect"])
+        results.append({"kind": kind, "right": right, "lost": lost, "s": seconds})
 
 
 class Counter:
@@ -105,6 +140,8 @@ class Counter:
 
 def measure(arguments, *, process: int, address: str) -> dict:
     cases = make_cases(arguments.model_dir)
+    if arguments.protocol == "rest":
+        cases += make_photo_cases(arguments.model_dir)
     connect = serve_clients.CLIENTS[arguments.protocol]
     results, memory, numbers = [], [], Counter()
     with concurrent.futures.ThreadPoolExecutor(arguments.clients) as pool:
@@ -147,7 +184,7 @@ def measure(arguments, *, process: int, address: str) -> dict:
 def summarise_times(results: list[dict]) -> dict[str, dict]:
     """Count and times of each kind of request; of few requests some kinds have none."""
     kinds = {}
-    for kind in ("ok", "bad", "missing"):
+    for kind in ("ok", "bad", "missing", "photos"):
         times = [1e3 * result["s"] for result in results if result["kind"] == kind]
         if times:
             kinds[kind] = {
@@ -163,7 +200,7 @@ def main() -> int:
     parser.add_argument("--model_dir", required=True)
     parser.add_argument("--protocol", choices=serve_clients.CLIENTS, default="rest")
     parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--clients", type=int, default=16)
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "ran_tf.launch.serve", f"--model_dir={arguments.model_dir}"]
     with subprocess.Popen(
