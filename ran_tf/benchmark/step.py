@@ -82,10 +82,9 @@ def time_step(plan: plans.Step, *, k: int, batch: int, dtype: str):
         random_batch(faces=batch, k=k, image_size=plan.image_size), strategy=strategy
     )
     number = tf.constant(1, tf.int64)
-    taken = timing.time_call(
-        lambda: step(faces, number)["correct"].numpy(), warmup=plan.warmup, repeats=plan.repeats
-    )
-    return state, taken
+    calls = {"step": lambda: step(faces, number)["correct"].numpy()}
+    taken = timing.time_in_turns(calls, warmup=plan.warmup, repeats=plan.repeats)
+    return state, taken["step"]
 
 
 def _measure_one(plan: plans.Step, *, k: int, batch: int, dtype: str) -> dict:

@@ -81,8 +81,3 @@ def time_in_turns(
                 if turn >= warmup:
                     seconds[name].append(time.perf_counter() - start)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
-
-
-def time_call(call: Callable[[], object], *, warmup: int, repeats: int) -> Timing:
-    """`time_in_turns` of one call."""
-    return time_in_turns({"call": call}, warmup=warmup, repeats=repeats)["call"]

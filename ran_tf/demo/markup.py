@@ -29,11 +29,11 @@ def photo_markup(photo: Photo, *, chosen: int | None) -> str:
     buttons = []
     for i, face in enumerate(faces):
         y0, x0, y1, x1 = (100.0 * face.box).round(2)
-        pressed = chosen is None or i == chosen
+        pressed = str(chosen is None or i == chosen).lower()
         name = "The whole picture" if chosen is None else f"Face {i + 1} of {len(faces)}"
         number = f"<span>{i + 1}</span>" if len(faces) > 1 else ""
         buttons.append(
-            f'<button type="button" class="ran-box" data-face="{i}" aria-pressed="{_json(pressed)}"'
+            f'<button type="button" class="ran-box" data-face="{i}" aria-pressed="{pressed}"'
             f' aria-label="{name}" style="left:{x0}%;top:{y0}%;width:{x1 - x0:.2f}%;'
             f'height:{y1 - y0:.2f}%">{number}</button>'
         )
@@ -144,7 +144,3 @@ def _change(points: float, *, step: float, digits: int) -> str:
     if abs(points) < step:
         return ""
     return f"{'▲' if points > 0 else '▼'}{abs(points):.{digits}f}"
-
-
-def _json(value: bool) -> str:
-    return "true" if value else "false"

@@ -116,7 +116,8 @@ def _attention(predictions: Predictions, *, margin: float) -> dict | None:
         "best_crop": _distribution(crop, low=low, high=high),
         "difference": _distribution(crop - whole),
         "above_margin": {
-            name: _share(above[predictions.subset(name)[cropped]]) for name in vocabulary.SUBSETS
+            name: metrics.proportion(above[predictions.subset(name)[cropped]], name="share")
+            for name in vocabulary.SUBSETS
         },
     }
 
@@ -125,14 +126,3 @@ def _distribution(values, *, low: float | None = None, high: float | None = None
     low, high = (values.min() if low is None else low), (values.max() if high is None else high)
     faces, edges = np.histogram(values, bins=_BINS, range=(low, high))
     return {"mean": float(values.mean()), "edges": edges.tolist(), "faces": faces.tolist()}
-
-
-def _share(which: np.ndarray) -> dict:
-    count = len(which)
-    if not count:
-        return {"count": 0, "share": None, "share_ci95": None}
-    return {
-        "count": count,
-        "share": float(which.mean()),
-        "share_ci95": metrics.wilson_interval(int(which.sum()), count),
-    }

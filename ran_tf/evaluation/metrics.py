@@ -79,6 +79,25 @@ def wilson_interval(correct: int, count: int) -> list[float]:
     return [max(0.0, float(centre - spread)), min(1.0, float(centre + spread))]
 
 
+def proportion(which, *, name: str) -> dict:
+    """A share of some faces with its interval, ready for JSON.
+
+    Args:
+      which: bool[b], the faces that count.
+      name: of the share.
+
+    Returns:
+      {"count": b, name: 0..1, name + "_ci95": [low, high]}; None for both where b is 0.
+    """
+    count, right = len(which), int(np.sum(which))
+    known = count > 0
+    return {
+        "count": count,
+        name: right / count if known else None,
+        f"{name}_ci95": wilson_interval(right, count) if known else None,
+    }
+
+
 def expected_calibration_error(probabilities, label, *, bins: int = 15) -> float:
     """How far confidence is from accuracy (Guo et al. 2017, equation 3).
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib import colors
+from matplotlib import colors, ticker
 from matplotlib.figure import Figure
 
 from ran_tf import vocabulary
@@ -119,7 +119,9 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
         axis.set_xlabel("predicted")
         _plain(axis, rows=n, columns=n)
     axes[0].set_ylabel("truth")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, format=_whole_percent)
+    bar = figure.colorbar(
+        image, ax=axes, shrink=0.8, aspect=30, format=ticker.PercentFormatter(1, 0)
+    )
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     figure.suptitle(title, fontsize=12, fontweight="bold")
@@ -246,8 +248,3 @@ def _plain(axis, *, rows: int, columns: int) -> None:
 
 def _short(share: float) -> str:
     return f"{share:.0%}" if share >= 0.005 else "<1%"
-
-
-def _whole_percent(share: float, position: int | None = None) -> str:
-    del position
-    return f"{share:.0%}"

@@ -211,15 +211,8 @@ def _agreement(predictions: Predictions) -> dict | None:
 
 
 def _accuracy(predictions: Predictions, *, faces: np.ndarray) -> dict:
-    count = int(faces.sum())
-    if count == 0:
-        return {"count": 0, "accuracy": None, "accuracy_ci95": None}
-    correct = int((predictions.predicted == predictions.label)[faces].sum())
-    return {
-        "count": count,
-        "accuracy": correct / count,
-        "accuracy_ci95": metrics.wilson_interval(correct, count),
-    }
+    right = predictions.predicted == predictions.label
+    return metrics.proportion(right[faces], name="accuracy")
 
 
 def _subset(predictions: Predictions, *, faces: np.ndarray) -> dict:

@@ -92,12 +92,6 @@ class Store:
         return self.workdir / _CHECKPOINTS
 
 
-def make_store(workdir, engine: Engine, progress: Progress, *, identity: dict, check) -> Store:
-    """The store of a run."""
-    identity = settings.fingerprint(identity)
-    return Store(workdir=workdir, engine=engine, progress=progress, identity=identity, check=check)
-
-
 def save(
     store: Store,
     *,

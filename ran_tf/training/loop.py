@@ -101,7 +101,11 @@ def train(
     workdir = pathlib.Path(workdir).expanduser()
     writes = is_writer(strategy)
     if hooks is None:  # all workers know the same numbers; one tells them
-        hooks = Hooks(on_epoch=_print_epoch, on_message=print) if writes else Hooks()
+        hooks = (
+            Hooks(on_epoch=lambda row: print(meter.epoch_line(row)), on_message=print)
+            if writes
+            else Hooks()
+        )
     if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -109,7 +113,7 @@ def train(
     opening.prepare_if_drawn(config.data, turn=chief_first(strategy))
     dataset = opening.open_dataset(config.data)
     splits.check(config, dataset, tested=tested, say=hooks.on_message)
-    with lock.hold(workdir) if writes else contextlib.nullcontext(_nothing) as check:
+    with lock.hold(workdir) if writes else contextlib.nullcontext(lambda: None) as check:
         run = start(
             config,
             workdir,
@@ -131,14 +135,6 @@ def train(
         run.engine.wait_for_all()  # for what the chief still writes
         kept = records.read_best(workdir) or {}
         return TrainedRun(workdir=workdir, weights=workdir / records.BEST_WEIGHTS, metrics=kept)
-
-
-def _print_epoch(row: dict) -> None:
-    print(meter.epoch_line(row))
-
-
-def _nothing() -> None:
-    """The check of a worker that writes nothing."""
 
 
 def _train_epoch(run: Run, epoch: int) -> None:

@@ -112,7 +112,7 @@ def start(
     _check_last_batch(config, faces=data.size, replicas=engine.replicas)
     progress = checkpoints.Progress(sums=np.zeros(len(objective.sum_names(config.objective))))
     identity = _identity(config, dataset, data=data, init_weights=init_weights)
-    store = checkpoints.make_store(workdir, engine, progress, identity=identity, check=check)
+    store = checkpoints.Store(workdir, engine, progress, identity=identity, check=check)
     # The chief first: it may remove a broken checkpoint.
     with engine.chief_first():
         resumed = checkpoints.restore(store, say=hooks.on_message)

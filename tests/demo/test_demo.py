@@ -289,7 +289,7 @@ def test_which_baseline_is_loaded(monkeypatch):
     }
 
     class NamedPredictor:
-        def __init__(self, name):
+        def __init__(self, name, engine="auto"):
             self.name, self.card, self.labels = name, cards[name], cards[name].labels
 
     asked = []

@@ -44,11 +44,11 @@ def make_store(workdir, *, identity=IDENTITY, writes=True, check=lambda: None):
         sync=lambda: None,
         restored=lambda: None,
     )
-    store = checkpoints.make_store(
+    store = checkpoints.Store(
         workdir,
         engine,
         checkpoints.Progress(sums=np.zeros(4)),
-        identity=identity,
+        identity=settings.fingerprint(identity),
         check=check,
     )
     return store, model

@@ -173,14 +173,12 @@ def _groups(trial: Trial) -> dict[str, list[str]]:
 
 def _numbers(trial: Trial) -> dict:
     clean = float(trial.right[CLEAN].mean())
-    groups, count = conditions([n for n in trial.right if n in corruptions.KINDS]), len(trial.ids)
+    groups = conditions([n for n in trial.right if n in corruptions.KINDS])
     rows = {}
     for name, right in trial.right.items():
         rows[name] = {
             "group": groups[name],
-            "count": count,
-            "accuracy": float(right.mean()),
-            "accuracy_ci95": metrics.wilson_interval(int(right.sum()), count),
+            **metrics.proportion(right, name="accuracy"),
             "loss": clean - float(right.mean()),
             "exposure": trial.exposure.get(name),
         }
