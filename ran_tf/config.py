@@ -359,7 +359,7 @@ class VideoConfig(Checked):
 
     every: float = setting(1.0, "Seconds between frames of a video; 0: all.")
     smooth: float = setting(
-        1.0,
+        0.5,
         "With --align, seconds over which a person's probabilities in a video are averaged, "
         "older ones counting exponentially less; 0: none.",
     )

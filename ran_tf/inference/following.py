@@ -121,8 +121,8 @@ def _follow(predictor, frames, known, config: VideoConfig, *, batch_size: int, d
 class _Smoothed:
     """Exponential means over time, of a person each.
 
-    What was seen t seconds before counts exp(-t / constant) of what is seen now, whatever lies
-    between: a face that was away for long begins anew.
+    What was said before keeps a share of exp(-t / constant) after t seconds; the rest is what is
+    said now. So a face that was away for long begins anew.
     """
 
     def __init__(self, constant: float):

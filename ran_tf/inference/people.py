@@ -135,7 +135,7 @@ class People:
                 found[i].see(seconds, place, look if known else None)
             else:
                 found[i] = self._meet(seconds, place, look)
-        self._forget()
+        self._forget(seconds)
         return [found[i].number for i in range(len(places))]
 
     def _match(self, cost, allowed, found: dict[int, _Person]) -> dict[int, _Person]:
@@ -158,9 +158,13 @@ class People:
         self._people.append(person)
         return person
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
+        """Those who are away longest, if there are too many; nobody who is seen."""
         while len(self._people) > MOST_PEOPLE:
-            self._people.remove(min(self._people, key=lambda person: person.seconds))
+            longest = min(self._people, key=lambda person: person.seconds)
+            if longest.seconds >= now:
+                return
+            self._people.remove(longest)
 
 
 def _place(box: np.ndarray) -> np.ndarray:

@@ -240,8 +240,8 @@ class Predictor:
         Args:
           source: a video file, which needs the extra `video`; or the number of a camera, from 0.
           every: seconds between frames; 0 is every frame.
-          smooth: seconds over which the probabilities of a person are averaged: what was seen t
-            seconds before counts exp(-t / smooth) of what is seen now; 0 averages nothing.
+          smooth: seconds over which the probabilities of a person are averaged: what was said
+            before keeps a share of exp(-t / smooth) after t seconds; 0 averages nothing.
 
         Yields:
           `VideoFrame`, one for each frame that was taken, with a face or without.

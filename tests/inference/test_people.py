@@ -121,4 +121,8 @@ def test_memory_has_an_end_and_numbers_are_not_given_twice(monkeypatch):
     assert known.numbers == (8, 9, 10)
     assert known.recognise(60.0, [box(100, 100)], look(9)[np.newaxis]) == [10]
     assert known.recognise(61.0, [box(300, 100)], look(0)[np.newaxis]) == [11]
+    # All who are seen at once are known.
+    crowd = [look(name) for name in range(10, 15)]
+    boxes = [box(100, 100 * i) for i in range(5)]
+    assert set(known.recognise(61.5, boxes, np.stack(crowd))) == set(known.numbers)
     assert known.recognise(62.0, [], np.zeros((0, D), np.float32)) == []
