@@ -111,6 +111,7 @@ def _link(uri: str, here: str, files):
         text, target, anchor = found.groups()
         path = posixpath.normpath(posixpath.join(here, target))
         page = pages.get(path, path.removeprefix("docs/"))
+        page = re.sub(r"^(tutorials/\w+)\.py$", r"\1.md", page)  # a notebook is a page of that name
         if path == "README.md":
             page = "index.md"
         if files.get_file_from_path(page):

@@ -1,0 +1,107 @@
+# %% [markdown]
+# # Tutorial: the faces of a photo and of a video
+#
+# You find every face of a photo, write the answers to a table, and follow two people through a
+# video. It takes two minutes on two cores and needs `pip install ".[video]" scikit-image`.
+# Both photos are free works (NASA, US Navy) that come with packages: one with scikit-image, one
+# with Matplotlib, which is here already.
+# This page is a notebook kept as text (`docs/tutorials/photo_and_video.py`).
+
+# %%
+import pathlib
+
+import av
+import matplotlib
+import numpy as np
+import skimage.data
+from PIL import Image
+
+import ran_tf
+
+collins = Image.fromarray(skimage.data.astronaut()).crop((110, 0, 330, 256))
+sample = pathlib.Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+hopper = Image.open(sample).crop((110, 20, 400, 360))
+
+photo = Image.new("RGB", (640, 360), (70, 90, 110))
+photo.paste(collins, (60, 60))
+photo.paste(hopper.resize((210, 246)), (370, 70))
+photo.save("photo.png")
+
+# %% [markdown]
+# ## All faces of a photo
+#
+# `predictor.faces` takes paths, bytes or arrays and gives a list for each photo, the largest face
+# first. Calling the predictor itself answers for one face a photo.
+
+# %%
+predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
+(found,) = predictor.faces(["photo.png"])
+for face in found:
+    y0, x0, y1, x1 = face.box.round().astype(int)
+    said = face.prediction
+    print(f"x {x0}-{x1}, y {y0}-{y1}: {said.label} {said.probability:.0%}")
+assert len(found) == 2
+
+# %% [markdown]
+# Each item has the `prediction`, the `box` in pixels, the detector's `score`, five `landmarks`, and
+# the cut face `image`. A photo without a face gives an empty list, not an error. A file that cannot
+# be read raises one; `on_error="return"` puts a `Failure` in its place and goes on.
+
+# %%
+empty, missing = predictor.faces([np.zeros((96, 96, 3), np.uint8), "no.png"], on_error="return")
+print(empty, missing)
+
+# %% [markdown]
+# ## Many photos, one table
+#
+# A row for each face. A file that cannot be used has a row, too, with the reason in `error`.
+
+# %%
+done = ran_tf.predict_to_file(predictor, ["photo.png", "no.png"], "faces.csv", align=True)
+print(done.photos, "photos,", done.faces, "faces,", done.failed, "failed")
+print(pathlib.Path("faces.csv").read_text().splitlines()[0][:60])
+
+# %% [markdown]
+# ## A video
+#
+# Here both people move towards each other for two seconds. Your own file goes the same way.
+
+# %%
+with av.open("clip.mp4", "w") as out:
+    stream = out.add_stream("mpeg4", rate=10)
+    stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 640, 360, "yuv420p", 4_000_000
+    for i in range(20):
+        picture = Image.new("RGB", (640, 360), (70, 90, 110))
+        picture.paste(collins, (20 + 4 * i, 60))
+        picture.paste(hopper.resize((210, 246)), (420 - 4 * i, 70))
+        out.mux(stream.encode(av.VideoFrame.from_image(picture)))
+    out.mux(stream.encode(None))
+
+# %% [markdown]
+# `predictor.video` gives the frames one after the other, so a long video takes no more memory than
+# a short one. People keep their number. `face` is `None` while a person is not seen.
+# `smoothed` are the probabilities averaged over the last second or so.
+
+# %%
+frames = list(predictor.video("clip.mp4", every=0.4))
+for frame in frames:
+    for person in frame.people:
+        if person.face:
+            label = predictor.labels[person.smoothed.argmax()]
+            print(f"{frame.seconds:.1f} s, person {person.person}: {label}")
+assert len(frames) == 5
+assert {person.person for frame in frames for person in frame.people} == {1, 2}
+
+# %% [markdown]
+# The same as a figure: strong lines are smoothed, faint ones are single frames.
+
+# %%
+figure = ran_tf.plot_timeline(frames, labels=predictor.labels, title="clip.mp4")
+figure.savefig("timeline.png")
+
+# %% [markdown]
+# ![Probabilities of two people over time, with their faces above](../pictures/video_timeline.png)
+#
+# The picture shows a longer clip with crossings and a cut. [People in videos](../guides/videos.md)
+# says how people are told apart and what goes wrong. [Many photos](../guides/folders.md) has the
+# commands, and how a stopped run goes on.
