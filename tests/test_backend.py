@@ -1,10 +1,6 @@
 """What other packages export, or keras.json says, changes no network, or is told in one line."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -19,6 +15,7 @@ from ran_tf.faces import detect
 from ran_tf.inference import runner
 from ran_tf.training.tensorflow_engine import TensorFlowEngine
 from ran_tf.weights import export_folder
+from tests.fixtures.commands import run_python
 
 PRESET = "face_faceres_ferplus"
 TINY = {"backbone": "tiny", "num_classes": 5, "size": (32, 32)}
@@ -35,27 +32,9 @@ def test_a_command_sets_the_backend_that_it_needs(tmp_path):
     (tmp_path / "keras" / "keras.json").write_text(json.dumps(settings))
     face = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
     Image.fromarray(face).save(tmp_path / "face.png")
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ran_tf.launch.predict",
-            f"--model={PRESET}",
-            "--json=-",
-            "face.png",
-        ],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "KERAS_HOME": str(tmp_path / "keras"),
-            "TF_USE_LEGACY_KERAS": "1",
-            "PYTHONPATH": str(pathlib.Path(__file__).parents[1]),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    command = ("-m", "ran_tf.launch.predict", f"--model={PRESET}", "--json=-", "face.png")
+    others = {"KERAS_BACKEND": "jax", "KERAS_HOME": tmp_path / "keras", "TF_USE_LEGACY_KERAS": "1"}
+    run = run_python(*command, cwd=tmp_path, **others)
     (want,) = ran_tf.Predictor(PRESET, engine="keras")([face])
     (said,) = json.loads(run.stdout)
     assert said["label"] == want.label

@@ -1,10 +1,6 @@
 """Each extension is one file of a user's, in `examples/`: from Python and from the command line."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import cv2
 import keras
@@ -26,12 +22,13 @@ from ran_tf import registry
 from ran_tf.faces import DetectorConfig, create_detector
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.worker import AlignConfig
+from ran_tf.launch import predict
 from ran_tf.models import objective
 from ran_tf.regions import kinds
 from ran_tf.training import optimizers
 from ran_tf.weights import sources
+from tests.fixtures.commands import run_python
 
-ROOT = pathlib.Path(__file__).parents[1]
 MODULES = (
     my_attention,
     my_augmentation,
@@ -44,20 +41,6 @@ MODULES = (
 )
 IMPORT = f"--import={','.join(module.__name__ for module in MODULES)}"
 ARGUMENTS = {"backbone": "three_convolutions", "num_classes": 2, "size": (32, 32)}
-
-
-def command(name, *arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-m", f"ran_tf.launch.{name}", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +56,9 @@ def data_dir(tmp_path_factory):
 def workdir(data_dir, tmp_path_factory):
     """A run of everything of one's own at once, by the command."""
     folder = tmp_path_factory.mktemp("user")
-    command(
-        "train",
+    run_python(
+        "-m",
+        "ran_tf.launch.train",
         IMPORT,
         "--workdir=run",
         "--dataset=my_faces",
@@ -120,19 +104,12 @@ def test_a_run_of_ones_own_is_used_by_name(workdir):
         np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
 
 
-def test_an_export_predicts_by_the_command(workdir, tmp_path):
+def test_an_export_predicts_by_the_command(workdir, tmp_path, parse, capsys):
     cv2.imwrite(str(tmp_path / "photo.png"), photo(happy=1))
-    said = command(
-        "predict",
-        f"--model={workdir / 'export'}",
-        "--import=examples.my_detector,examples.my_regions",
-        "--detector=whole",
-        "--align",
-        "--json=-",
-        "photo.png",
-        cwd=tmp_path,
-    )
-    (row,) = json.loads(said)
+    flags = ("--detector=whole", "--align", "--json=-")
+    parse(f"--model={workdir / 'export'}", *flags, command=predict)
+    predict.main([str(tmp_path / "photo.png")])
+    (row,) = json.loads(capsys.readouterr().out)
     assert row["label"] == "happy" and len(row["weights"]) == 3
 
 

@@ -1,8 +1,6 @@
 """Nothing is fetched at import, nor without being asked."""
 
-import os
-import subprocess
-import sys
+from tests.fixtures.commands import run_python
 
 # Every way out of the process goes by one of these, C libraries' own excepted.
 CODE = """
@@ -51,15 +49,8 @@ EXTRAS = {
 
 
 def test_nothing_is_fetched_unasked(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=tmp_path,
-        # Homes of their own: a download of an earlier day must not hide that one is needed.
-        env={**os.environ, "KERAS_HOME": str(tmp_path), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    # Homes of their own: a download of an earlier day must not hide that one is needed.
+    done = run_python("-c", CODE, cwd=tmp_path, KERAS_HOME=tmp_path, HOME=tmp_path)
     missing = {line.split(": ")[1].split(".")[0] for line in done.stdout.split("\n") if line}
     assert missing <= EXTRAS
     # retina-face would put its weights there.

@@ -3,13 +3,10 @@
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -25,6 +22,7 @@ from ran_tf.data.prefetch import prefetch
 from ran_tf.data.share import Share
 from ran_tf.weights import records
 from tests.fixtures import ferplus_files
+from tests.fixtures.commands import run_python
 
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = [
@@ -318,20 +316,8 @@ def test_training_needs_no_tensorflow_and_goes_on_with_it(faces, synthetic_dir, 
     """On packed faces and JAX, killed and resumed; TensorFlow then uses the work directory."""
 
     def train(workdir, data_dir=faces, **environment):
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                WITHOUT_TENSORFLOW,
-                *RUN,
-                f"--data_dir={data_dir}",
-                f"--workdir={tmp_path / workdir}",
-            ],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        places = (f"--data_dir={data_dir}", f"--workdir={tmp_path / workdir}")
+        return run_python("-c", WITHOUT_TENSORFLOW, *RUN, *places, code=None, **environment)
 
     killed = train("run", STOP_AT="5")
     assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -35,15 +36,8 @@ def waiting(clock):
     return uploads.Uploads("/nowhere", max_bytes=MIB, clock=clock)
 
 
-def ask(path, *, method="GET", waiting, names=LOOPBACK, body=b"", parts=None, **headers):
-    """What the application got, or None; the answer's status, headers and text."""
-    got = {}
-
-    async def app(scope, receive, send):
-        got.update(scope, body=(await receive())["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"fine"})
-
+def speak(app, path, *, method="GET", receive=None, waiting, names=LOOPBACK, **headers):
+    """What the gate sends for one request."""
     path, _, query = path.partition("?")
     pairs = {"host": "127.0.0.1:7860", **{k.replace("_", "-"): v for k, v in headers.items()}}
     scope = {
@@ -53,18 +47,31 @@ def ask(path, *, method="GET", waiting, names=LOOPBACK, body=b"", parts=None, **
         "query_string": query.encode(),
         "headers": [(k.encode(), v.encode()) for k, v in pairs.items() if v is not None],
     }
-    incoming = [{"type": "http.request", "body": p, "more_body": True} for p in parts or [body]]
-    incoming[-1]["more_body"] = False
     sent = []
-
-    async def receive():
-        return incoming.pop(0)
 
     async def send(message):
         sent.append(message)
 
     guarded = gate.guard(app, hosts=names, uploads=waiting, events=EVENTS)
     asyncio.run(guarded(scope, receive, send))
+    return sent
+
+
+def ask(path, *, body=b"", parts=None, **request):
+    """What the application got, or None; the answer's status, headers and text."""
+    got = {}
+    incoming = [{"type": "http.request", "body": p, "more_body": True} for p in parts or [body]]
+    incoming[-1]["more_body"] = False
+
+    async def app(scope, receive, send):
+        got.update(scope, body=(await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    async def receive():
+        return incoming.pop(0)
+
+    sent = speak(app, path, receive=receive, **request)
     answer = {"status": sent[0]["status"], "headers": dict(sent[0]["headers"])}
     return got or None, {**answer, "text": sent[1]["body"].decode()}
 
@@ -132,15 +139,9 @@ def test_a_proxy_has_names_of_its_own(waiting):
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
-        (None, 200),
-        ("http://127.0.0.1:7860", 200),
-        ("http://localhost:7860", 403),
-        ("http://127.0.0.1:8888", 403),
-        ("http://127.0.0.1", 403),
-        ("https://evil.example", 403),
-        ("null", 403),
-        ("", 403),
-        ("file://127.0.0.1:7860", 403),
+        *((origin, 200) for origin in (None, "http://127.0.0.1:7860")),
+        *((f"http://{name}", 403) for name in ("localhost:7860", "127.0.0.1:8888", "127.0.0.1")),
+        *((origin, 403) for origin in ("https://evil", "null", "", "file://127.0.0.1:7860")),
     ],
 )
 def test_only_its_own_page_may_speak_to_it(origin, status, waiting):
@@ -175,52 +176,25 @@ def test_what_the_page_asks_for_passes_without_its_query(method, path, waiting):
     assert got["state"]["visitor"] == "a" * 32
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/"),
-        ("OPTIONS", "/"),
-        ("GET", "/gradio_api/upload"),
-        ("GET", "/gradio_api/queue/join"),
-        ("POST", "/gradio_api/queue/data"),
-        ("POST", "/gradio_api/file=/etc/passwd"),
-        ("HEAD", "/gradio_api/file=/etc/passwd"),
-        ("GET", "/assets/../../etc/passwd"),
-        ("GET", "/assets/..%2f..%2fetc/passwd"),
-        ("GET", "/static/\\..\\x"),
-        ("GET", "/assets/" + "a/" * 200),
-        ("GET", "//etc/passwd"),
-        ("GET", "/config/"),
-        ("GET", "/gradio_api/file/etc/passwd"),
-        ("GET", "/file=/etc/passwd"),
-        ("GET", "/gradio_api/proxy=http://127.0.0.1/"),
-        ("GET", "/gradio_api/deep_link"),
-        ("POST", "/gradio_api/run/predict"),
-        ("POST", "/gradio_api/api/take_photo"),
-        ("POST", "/gradio_api/call/take_photo"),
-        ("POST", "/gradio_api/call/v2/take_photo"),
-        ("GET", "/gradio_api/call/take_photo/1"),
-        ("POST", "/gradio_api/component_server"),
-        ("POST", "/gradio_api/process_recording"),
-        ("POST", "/gradio_api/stream/1"),
-        ("GET", "/gradio_api/stream/s/1/2/playlist-file"),
-        ("POST", "/gradio_api/cancel"),
-        ("POST", "/gradio_api/reset"),
-        ("POST", "/gradio_api/vibe-edit"),
-        ("GET", "/gradio_api/custom_component/a/client/b/c"),
-        ("GET", "/gradio_api/info"),
-        ("GET", "/gradio_api/openapi.json"),
-        ("GET", "/gradio_api/runs"),
-        ("GET", "/gradio_api/token"),
-        ("GET", "/gradio_api/dev/reload"),
-        ("POST", "/login"),
-        ("GET", "/logout"),
-        ("GET", "/pwa_icon/100000"),
-        ("GET", "/monitoring"),
-        ("GET", "/svelte/svelte.js"),
-    ],
-)
-def test_all_else_is_refused(method, path, waiting):
+REFUSED = r"""method path; POST /; OPTIONS /; GET /gradio_api/upload; GET /gradio_api/queue/join
+POST /gradio_api/queue/data; POST /gradio_api/file=/etc/passwd
+HEAD /gradio_api/file=/etc/passwd; GET /assets/../../etc/passwd
+GET /assets/..%2f..%2fetc/passwd; GET /static/\..\x; GET //etc/passwd; GET /config/
+GET /gradio_api/file/etc/passwd; GET /file=/etc/passwd; GET /gradio_api/proxy=http://127.0.0.1/
+GET /gradio_api/deep_link; POST /gradio_api/run/predict; POST /gradio_api/api/take_photo
+POST /gradio_api/call/take_photo; POST /gradio_api/call/v2/take_photo
+GET /gradio_api/call/take_photo/1; POST /gradio_api/component_server
+POST /gradio_api/process_recording; POST /gradio_api/stream/1
+GET /gradio_api/stream/s/1/2/playlist-file; POST /gradio_api/cancel; POST /gradio_api/reset
+POST /gradio_api/vibe-edit; GET /gradio_api/custom_component/a/client/b/c; GET /gradio_api/info
+GET /gradio_api/openapi.json; GET /gradio_api/runs; GET /gradio_api/token
+GET /gradio_api/dev/reload; POST /login; GET /logout; GET /pwa_icon/100000; GET /monitoring
+GET /svelte/svelte.js"""
+
+
+@pytest.mark.parametrize("line", [*re.split("[;\n] ?", REFUSED), "GET /assets/" + "a/" * 200])
+def test_all_else_is_refused(line, waiting):
+    method, _, path = line.partition(" ")
     got, answer = ask(path, method=method, waiting=waiting, cookie=OWN)
     assert got is None and answer["status"] == 404
 
@@ -282,27 +256,16 @@ def test_an_event_names_an_own_photo(waiting):
     assert join(an_event(), waiting=waiting)[1]["photo"] is None, "the upload was cleared"
 
 
+FILE_DATA = {"meta": {"_type": "gradio.FileData"}}
 OTHER_FILES = [
-    {"path": "/etc/passwd"},
-    {"path": "/etc/passwd", "meta": None},
-    {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
-    {"path": "/nowhere/../etc/passwd", "meta": {"_type": "gradio.FileData"}},
-    {"path": "/nowhere", "meta": {"_type": "gradio.FileData"}},
-    {"path": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}},
-    {"path": "file:///etc/passwd"},
+    *({"path": path} for path in ("/etc/passwd", "file:///etc/passwd", None, "", 0, "\ud800")),
+    *({"path": path} for path in (["/etc/passwd"], {"path": "/etc/passwd"})),
     {"path": "data:image/png;base64,AAAA"},
-    {"path": ["/etc/passwd"]},
-    {"path": {"path": "/etc/passwd"}},
-    {"path": None},
-    {"path": ""},
-    {"path": 0},
-    {"path": "\ud800"},
-    {"url": "http://127.0.0.1/x.png", "meta": {"_type": "gradio.FileData"}},
-    {},
-    "/etc/passwd",
-    ["/etc/passwd"],
-    0,
-    True,
+    {"path": "/etc/passwd", "meta": None},
+    *({"path": path, **FILE_DATA} for path in ("/etc/passwd", "/nowhere/../etc/passwd")),
+    *({"path": path, **FILE_DATA} for path in ("/nowhere", "http://127.0.0.1/x.png")),
+    {"url": "http://127.0.0.1/x.png", **FILE_DATA},
+    *({}, "/etc/passwd", ["/etc/passwd"], 0, True),
 ]
 
 
@@ -324,25 +287,12 @@ def test_other_files_are_no_photo(value, waiting):
         b'{"a":' * 10_000,
         b'{"fn_index":0,"data":[null],"session_hash":"a","event_data":{"x":' + b"[" * 3000,
         {},
-        an_event(fn_index=1),
-        an_event(fn_index=True),
-        an_event(fn_index="0"),
-        an_event(fn_index=None),
-        an_event(fn_index=[0]),
-        an_event(data=None),
-        an_event(data=[]),
-        an_event(data=[None, None]),
-        an_event(data={"0": None}),
-        an_event(event_data="x"),
-        an_event(event_data=[1]),
-        an_event(event_data={"box": [1]}),
-        an_event(event_data={"id": "1"}),
+        *(an_event(fn_index=index) for index in (1, True, "0", None, [0])),
+        *(an_event(data=data) for data in (None, [], [None, None], {"0": None})),
+        *(an_event(event_data=data) for data in ("x", [1], {"box": [1]}, {"id": "1"})),
         an_event(event_data={"box": {"y0": {"path": "/etc/passwd"}}}),
         an_event(event_data={"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}),
-        an_event(session_hash=None),
-        an_event(session_hash=1),
-        an_event(session_hash="a/b"),
-        an_event(session_hash="a" * 65),
+        *(an_event(session_hash=name) for name in (None, 1, "a/b", "a" * 65)),
     ],
     ids=lambda event: repr(event)[:60],
 )
@@ -369,20 +319,7 @@ def test_a_request_that_ends_early(waiting):
     async def receive():
         return {"type": "http.disconnect"}
 
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": gate.UPLOAD,
-        "query_string": b"",
-        "headers": [(b"host", b"localhost")],
-    }
-    guarded = gate.guard(None, hosts=LOOPBACK, uploads=waiting, events=EVENTS)
-    asyncio.run(guarded(scope, receive, send))
+    sent = speak(None, gate.UPLOAD, method="POST", receive=receive, waiting=waiting)
     assert sent[0]["status"] == 400
 
 
@@ -465,19 +402,7 @@ def test_a_stream_that_breaks_off_ends(waiting):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("response already started")
 
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/gradio_api/queue/data",
-        "query_string": b"session_hash=a",
-        "headers": [(b"host", b"localhost")],
-    }
-    asyncio.run(gate.guard(app, hosts=LOOPBACK, uploads=waiting, events=EVENTS)(scope, None, send))
+    sent = speak(app, "/gradio_api/queue/data?session_hash=a", waiting=waiting)
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
     assert not sent[-1].get("more_body")
 

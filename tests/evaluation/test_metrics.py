@@ -128,29 +128,6 @@ def test_bootstrap_is_that_of_resampled_faces():
     np.testing.assert_allclose(found.ci95, expected, atol=0.02)
 
 
-def test_bootstrap_covers_the_truth():
-    rng = np.random.default_rng(4)
-    trials, covered = 400, 0
-    for _ in range(trials):
-        hard = rng.random(300) < 0.3  # faces that are hard for both
-        model = rng.random(300) < np.where(hard, 0.5, 0.9)
-        baseline = rng.random(300) < np.where(hard, 0.3, 0.9)
-        found = metrics.paired_bootstrap(model, baseline, resamples=1000)
-        covered += found.ci95[0] <= 0.3 * 0.2 <= found.ci95[1]
-    # 95 % with a binomial error of 1.1 %.
-    assert 0.915 <= covered / trials <= 0.985
-
-
-def test_a_pair_is_tighter_than_two_intervals():
-    rng = np.random.default_rng(6)
-    baseline = rng.random(1000) < 0.7
-    model = baseline | (np.arange(1000) < 20)
-    found = metrics.paired_bootstrap(model, baseline)
-    assert found.ci95[0] > 0
-    apart = metrics.wilson_interval(int(model.sum()), 1000)
-    assert np.diff(found.ci95) < np.diff(apart) / 2
-
-
 def test_a_class_that_there_is_not_is_named():
     with pytest.raises(ValueError, match=r"`label` must hold classes in 0\.\.7. Received: label=8"):
         metrics.confusion_matrix([0, 8], [0, 1], num_classes=8)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pytest
 from matplotlib import image
@@ -12,14 +11,10 @@ import ran_tf
 from ran_tf import vocabulary
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import exposure, joined, markdown, predictions, report
-from ran_tf.exports import export
-from ran_tf.inference import keras_engine, runner
+from ran_tf.inference import runner
 from ran_tf.inference.classifier import Classifier
-from ran_tf.models.ran import RegionAttentionNetwork
-from ran_tf.regions import kinds
 from ran_tf.training import workers
 from ran_tf.weights.card import ModelCard
-from tests.exports import test_export as export_files
 
 LABELS = vocabulary.LABELS["ferplus"]
 SUBSET_SIZES = {"all": 100, "occlusion": 40, "pose_30": 20, "pose_45": 0}
@@ -310,58 +305,12 @@ def test_broken_predictions_are_named():
         predictions.collect(known, twice)
 
 
-def test_a_network_and_its_export_agree(tmp_path):
-    keras.utils.set_random_seed(0)
-    card = make_card()
-    model = RegionAttentionNetwork(**card.model)
-    batch = next(make_batches(k=1))
-    batch["boxes"] = np.tile(kinds.serving_boxes(card.regions), (3, 1, 1))
-    batch["mask"] = np.ones((3, 6), bool)
-    # One training pass leaves the batch statistics of these faces: without, features vanish.
-    for layer in model.backbone.layers:
-        if hasattr(layer, "momentum"):
-            layer.momentum = 0.0
-    model({key: batch[key] for key in ("image", "boxes", "mask")}, training=True)
-    # Attention and classes that tell these regions and faces apart: a new network is even.
-    features = np.asarray(model.region_features(batch["image"], batch["boxes"]))
-    apart = features[0, 0] - features[0, 1]
-    kernel = 4 * apart[:, None] / np.square(apart).sum()
-    model.self_attention.set_weights([kernel, -(features @ kernel).mean(axis=(0, 1))])
-    classes = np.random.default_rng(0).normal(0, 1, model.classifier.kernel.shape)
-    model.classifier.kernel.assign(classes / np.linalg.norm(apart))
-    export.write_export(model, card, export_dir=tmp_path / "export", check=False)
-    network = keras_engine.from_network(model, card, name="network").predict(batch)
-    exported = runner.load(tmp_path / "export")
-    assert (exported.card.labels, exported.card.regions) == (card.labels, card.regions)
-    # The export multiplies by folded kernels: equal to rounding, as `export` itself demands.
-    answers = exported.predict(batch)
-    for key in ("probabilities", "weights"):
-        np.testing.assert_allclose(answers[key], network[key], atol=1e-4)
-    assert np.ptp(network["probabilities"]) > 0.1 and np.ptp(network["weights"]) > 0.01
-    assert network["mu"].shape == (3, 6)
-
-
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"work directory of a training run .*'.*nowhere'"):
         runner.load(tmp_path / "nowhere")
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"at least one finished epoch; card.json"):
         runner.load(tmp_path)
-
-
-def test_a_grey_card_takes_colour_out_before_the_network():
-    model, faces = export_files.make_model(), export_files.random_faces(2, 32, 32)
-    grey = np.round(faces @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-    grey = np.repeat(grey[..., np.newaxis], 3, axis=-1)
-    boxes, said = np.stack([ran_tf.fixed_boxes(6)] * 2), {}
-    for colour in ("rgb", "grey"):
-        card = export_files.make_card(colour=colour)
-        predict = keras_engine.from_network(model, card, name="m").predict
-        for name, pixels in (("faces", faces), ("grey", grey)):
-            batch = {"image": pixels, "boxes": boxes, "mask": np.ones((2, 6), bool)}
-            said[colour, name] = predict(batch)["probabilities"]
-    np.testing.assert_allclose(said["grey", "faces"], said["rgb", "grey"], atol=1e-6)
-    assert np.abs(said["grey", "faces"] - said["rgb", "faces"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("batch_size", [7, 8])

@@ -4,8 +4,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from ran_tf.data import damage
 from ran_tf.evaluation import exposure
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials, turns
 from ran_tf.inference.classifier import Classifier
+from ran_tf.launch import robustness as robustness_command
 from ran_tf.weights import records
 from tests.exports.test_export import make_card, make_model
 
@@ -278,17 +277,14 @@ def test_a_damaged_dataset_is_named(synthetic_dir, saved, tmp_path):
         try_robustness(saved, data_dir=data_dir)
 
 
-def test_the_command(synthetic_dir, saved, tmp_path):
+def test_the_command(synthetic_dir, saved, tmp_path, parse, capsys):
     arguments = [f"--model={saved}", "--limit=8", f"--data_dir={synthetic_dir}"]
-    command = [sys.executable, "-m", "ran_tf.launch.robustness", *arguments]
-    done = subprocess.run(
-        [*command, "--kinds=hat,blur", f"--out={tmp_path / 'out'}"], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    parse(*arguments, "--kinds=hat,blur", f"--out={tmp_path / 'out'}", command=robustness_command)
+    robustness_command.main()
     report = json.loads((tmp_path / "out" / "robustness.json").read_text())
     assert report["faces"] == 8 and report["split"] == "validation[:8]"
     assert list(report["model"]["means"]) == ["seen", "occluder", "held_out"]
-    assert "all held out" in done.stdout
+    assert "all held out" in capsys.readouterr().out
 
 
 def flat_faces(grey):

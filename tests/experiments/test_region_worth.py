@@ -2,15 +2,15 @@
 
 import json
 import pathlib
-import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 
 import ran_tf
 from ran_tf.config import RegionConfig
+from ran_tf.weights import records
+from tests.exports.test_export import make_card, make_model
 from tests.fixtures import tiny_backbone as tiny_backbone  # registers "tiny"
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -62,36 +62,38 @@ def test_shares_are_counted_by_hand(region_worth):
     np.testing.assert_allclose(found["mean_weights"], 1 / 3)
 
 
-def test_regions_that_a_face_may_lack_are_refused(region_worth, tmp_path, monkeypatch, capsys):
-    card = types.SimpleNamespace(regions=RegionConfig(kind="landmarks"))
-    trained = types.SimpleNamespace(model=None, card=card)
-    monkeypatch.setattr(region_worth.sources, "load_trained", lambda _: trained)
-    given = ("--model=x", f"--data_dir={tmp_path}", f"--out={tmp_path / 'worth.json'}")
-    monkeypatch.setattr(sys, "argv", ["region_worth.py", *given])
-    with pytest.raises(SystemExit):
+@pytest.fixture
+def run(region_worth, synthetic_dir, tmp_path, monkeypatch):
+    """Runs the command on a run whose network sees so many regions."""
+
+    def run(**regions):
+        card = make_card(dataset="synthetic_faces", regions=RegionConfig(**regions))
+        records.save_best(tmp_path / "run", model=make_model(), card=card, metrics={"epoch": 1})
+        given = [f"--data_dir={synthetic_dir}", "--split=validation[:11]"]
+        given += [f"--model={tmp_path / 'run'}", f"--out={tmp_path / 'worth.json'}"]
+        monkeypatch.setattr(sys, "argv", ["region_worth.py", *given])
         region_worth.main()
-    assert "the same regions of every face" in capsys.readouterr().err
+
+    return run
 
 
-def run_command(*arguments):
-    return subprocess.run(
-        [sys.executable, BENCHMARKS / "region_worth.py", *arguments],
-        cwd=BENCHMARKS.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_writes_all_conditions(synthetic_dir, tmp_path):
-    given = ("--dataset=synthetic_faces", f"--data_dir={synthetic_dir}", "--split=validation[:11]")
-    out = f"--out={tmp_path / 'worth.json'}"
-    done = run_command("--model=ran_faceres_ferplus", *given, out)
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_the_command_writes_all_conditions(run, tmp_path):
+    run(k=6)
     found = json.loads((tmp_path / "worth.json").read_text())["conditions"]
     assert list(found) == ["clean", "occluded", "turned"]
     for numbers in found.values():
         assert numbers["faces"] == 11 and sum(numbers["mean_weights"]) == pytest.approx(1)
         assert max(numbers["single_regions"]) <= numbers["any_region"]
-    done = run_command("--model=face_faceres_ferplus", *given, out)
-    assert done.returncode == 2 and "Received: face_faceres_ferplus" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        ({"kind": "landmarks"}, "the same regions of every face"),
+        ({"kind": "random", "k": 1}, "must see more than the whole face"),
+    ],
+)
+def test_regions_that_cannot_be_compared_are_refused(run, capsys, regions, message):
+    with pytest.raises(SystemExit):
+        run(**regions)
+    assert message in capsys.readouterr().err

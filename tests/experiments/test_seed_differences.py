@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
@@ -42,19 +41,19 @@ def test_the_mean_over_seeds_is_counted_by_hand(seeds):
 
 
 @pytest.mark.large
-def test_the_command(synthetic_dir, tmp_path):
-    card = make_card(dataset="synthetic_faces")
-    run = tmp_path / "run"
+def test_the_command(seeds, synthetic_dir, tmp_path, monkeypatch, capsys):
+    card, run = make_card(dataset="synthetic_faces"), tmp_path / "run"
     records.save_best(run, model=make_model(), card=card, metrics={"epoch": 1})
-    command = [sys.executable, str(BENCHMARKS / "seeds.py"), f"--model={run}"]
-    options = [f"--data_dir={synthetic_dir}", "--split=test[:16]", f"--out={tmp_path / 'x.json'}"]
-    done = subprocess.run(
-        [*command, f"--baseline={run}", *options], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+
+    def compare(baselines):
+        given = [f"--model={run}", f"--baseline={baselines}", f"--data_dir={synthetic_dir}"]
+        given += ["--split=test[:16]", f"--out={tmp_path / 'x.json'}"]
+        monkeypatch.setattr(sys, "argv", ["seeds.py", *given])
+        seeds.main()
+
+    compare(run)
     found = json.loads((tmp_path / "x.json").read_text())["differences"]
     assert found["all"] == {"count": 16, "accuracy": 0.0, "accuracy_ci95": [0.0, 0.0]}
-    done = subprocess.run(
-        [*command, f"--baseline={run},{run}", *options], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and "must name as many" in done.stderr
+    with pytest.raises(SystemExit):
+        compare(f"{run},{run}")
+    assert "must name as many" in capsys.readouterr().err

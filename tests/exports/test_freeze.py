@@ -14,8 +14,9 @@ from tests.exports.test_export import make_card, random_faces
 @pytest.mark.parametrize(
     ("backbone", "norms"),
     [
-        ("mobilenet_v1", 27),
-        ("resnet18", 20),
+        ("tiny", 2),
+        pytest.param("mobilenet_v1", 27, marks=pytest.mark.large),
+        pytest.param("resnet18", 20, marks=pytest.mark.large),
         pytest.param("EfficientNetV2B0", None, marks=pytest.mark.large),
     ],
 )

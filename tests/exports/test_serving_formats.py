@@ -1,11 +1,8 @@
 """ONNX and LiteRT files say what the model says, on faces, for any batch."""
 
-import dataclasses
-import functools
 import json
 import zipfile
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,26 +11,10 @@ import ran_tf
 from ran_tf.exports import check, export, onnx_file, portable, signatures
 from ran_tf.images.preparing import prepare_face
 from ran_tf.weights import presets
-from tests.exports.test_export import LinearModel
-from tests.exports.test_export import make_card as make_real_card
+from tests.exports.test_export import LinearModel, make_card, make_model
 from tests.fixtures import real_data
 
 FORMATS = sorted(portable.FILES)
-
-
-def make_card():
-    """Of a backbone that converts in a tenth of the time of a real one."""
-    card = make_real_card()
-    return dataclasses.replace(card, model={**card.model, "backbone": "tiny"})
-
-
-@functools.cache
-def make_model():
-    keras.utils.set_random_seed(0)
-    model = ran_tf.RegionAttentionNetwork(**make_card().model)
-    for layer in (model.classifier, model.self_attention, model.relation_attention):
-        layer.set_weights([5 * weight for weight in layer.get_weights()])
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -111,22 +92,9 @@ def test_faces_of_all_sizes_are_read(folder, name):
         np.testing.assert_allclose(got["probabilities"], want["probabilities"], atol=2e-3)
 
 
-PRESETS = presets.known_presets()
-
-
-@pytest.mark.parametrize(
-    ("preset", "name"),
-    [
-        pytest.param(
-            preset,
-            name,
-            # One of the six costs seconds; the shared trunk's weights are the smallest.
-            marks=[] if ("shared" in preset, name) == (True, "onnx") else pytest.mark.large,
-        )
-        for preset in PRESETS
-        for name in (*FORMATS, "saved_model")
-    ],
-)
+@pytest.mark.large
+@pytest.mark.parametrize("preset", presets.known_presets())
+@pytest.mark.parametrize("name", (*FORMATS, "saved_model"))
 def test_a_packaged_network_is_itself_in_every_runtime(preset, name, faces, tmp_path):
     if name in FORMATS and portable.missing(name):
         pytest.skip(f"{name} needs {portable.missing(name)}")

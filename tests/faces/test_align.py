@@ -18,7 +18,15 @@ from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.launch import align as align_command
 from ran_tf.launch import flags as launch_flags
-from tests.fixtures.align_files import COLUMNS, TIGHT, points, read_rows, write, write_tight_faces
+from tests.fixtures.align_files import (
+    COLUMNS,
+    COUNT,
+    TIGHT,
+    points,
+    read_rows,
+    write,
+    write_tight_faces,
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +128,8 @@ def test_landmarks_of_a_dataset(tight_faces, tmp_path):
     summary = align_command.align(tight_faces, output_dir=tmp_path, config=config)
     lines = (tmp_path / "landmarks.csv").read_text().splitlines()
     assert lines[0] == ",".join(["id", *COLUMNS])
-    assert len(lines) == 241 and lines[1].startswith("fer0000000,")
-    assert summary.faces > 230
+    assert len(lines) == COUNT + 1 and lines[1].startswith("fer0000000,")
+    assert summary.faces > 0.95 * COUNT
     assert sorted(x.name for x in tmp_path.iterdir()) == [JOURNAL, "landmarks.csv", "report.csv"]
     values = np.array([points(row) for row in read_rows(tmp_path / "landmarks.csv")])
     # The eyes are a third of the crop apart, the image-left one first.

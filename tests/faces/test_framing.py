@@ -116,9 +116,7 @@ def test_who_is_asked_when_the_dataset_says_nothing(photos, cut, tmp_path):
     def framing_of(made, *, workdir, init_weights=None, given=None):
         said, (data, dataset) = [], made
         started = run.start(
-            dataclasses.replace(
-                config_of(data), model=ModelConfig(backbone="mobilenet_v1", size=(32, 32))
-            ),
+            dataclasses.replace(config_of(data), model=ModelConfig(backbone="tiny", size=(32, 32))),
             tmp_path / workdir,
             dataset=dataset,
             strategy=tf.distribute.OneDeviceStrategy("CPU:0"),

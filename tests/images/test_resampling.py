@@ -1,7 +1,5 @@
 """One definition of resizing, and large faces that keep no noise, wherever they are made small."""
 
-import csv
-
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from ran_tf.exports import export, signatures
 from ran_tf.faces import align
 from ran_tf.images import decoding, preparing, resampling
 from tests.exports.test_export import LinearModel, make_card, random_faces
-from tests.fixtures import real_data
 
 
 def weights(source: int, target: int) -> np.ndarray:
@@ -175,34 +172,3 @@ def test_an_export_sees_a_jpeg_as_the_predictor_does(linear_export, tmp_path, na
     pixels = decoding.read_image(path)
     by_array = loaded.signatures["images"](images=tf.constant(pixels[None]))
     np.testing.assert_allclose(by_array["probabilities"][0], want.probabilities, atol=1e-6)
-
-
-def noisy_ferplus(count: int, *, side: int):
-    """FERPlus test faces, by majority, enlarged and with a camera's noise: u8 and i64[count]."""
-    folder = real_data.require("ferplus") / "FER2013Test"
-    with (folder / "label.csv").open() as file:
-        rows = [(row[0], np.array(row[2:12], int)) for row in csv.reader(file)]
-    rng, faces, labels = np.random.default_rng(0), [], []
-    for name, votes in rows:
-        votes = np.where(votes > 1, votes, 0)
-        if votes[:8].max(initial=0) * 2 <= votes.sum():
-            continue
-        face = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
-        large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC).astype(float)
-        noisy = np.clip(np.round(large + rng.normal(0, 25, (side, side))), 0, 255)
-        faces.append(np.repeat(noisy.astype(np.uint8)[..., None], 3, axis=2))
-        labels.append(int(votes[:8].argmax()))
-        if len(faces) == count:
-            break
-    return faces, np.array(labels)
-
-
-@pytest.mark.large
-@pytest.mark.parametrize("side", [240, 480])
-def test_large_noisy_faces_are_read_right(side):
-    faces, labels = noisy_ferplus(400, side=side)
-    predictor = ran_tf.Predictor("ran_faceres_ferplus")
-    said = [predictor.labels.index(p.label) for p in predictor(faces)]
-    right = np.mean(said == labels)
-    print(f"{side} px: {right:.2%}")
-    assert right > 0.87

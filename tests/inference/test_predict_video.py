@@ -4,10 +4,6 @@ import collections
 import csv
 import io
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -18,10 +14,10 @@ import ran_tf
 from ran_tf.exports import export
 from ran_tf.inference import video
 from tests.exports.test_export import LinearModel, make_card
+from tests.fixtures.commands import run_python
 from tests.fixtures.moving_faces import crossing
 from tests.fixtures.video_files import write_clip
 
-ROOT = pathlib.Path(__file__).parents[2]
 RATE, SECONDS, SIZE = 8, 2, (240, 320)
 # The astronaut's face as blazeface finds it in the photo: y0, x0, y1, x1.
 FACE = np.array([67, 177, 174, 273])
@@ -92,14 +88,8 @@ def test_the_command_with_a_packaged_network(clip, tmp_path):
     """JSON and CSV say the same, and the pictures are there."""
 
     def predict(*flags: str) -> str:
-        command = [sys.executable, "-m", "ran_tf.launch.predict", "--model=ran_faceres_ferplus"]
-        return subprocess.run(
-            [*command, "--align", "--every=0.5", *flags, clip],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+        command = ("-m", "ran_tf.launch.predict", "--model=ran_faceres_ferplus")
+        return run_python(*command, "--align", "--every=0.5", *flags, clip).stdout
 
     rows = json.loads(predict("--json=-", f"--annotate={tmp_path}", f"--timeline={tmp_path}/a.svg"))
     check_rows(rows, times=[0, 0.5, 1.0, 1.5])

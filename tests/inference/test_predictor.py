@@ -26,6 +26,7 @@ from tests.exports.test_export import (
     make_model,
     random_faces,
 )
+from tests.fixtures.commands import run_python
 from tests.images.test_images import PICTURE
 from tests.images.test_images import encode as encode_image
 
@@ -125,14 +126,7 @@ def test_a_fork_is_told_and_spawn_works(workdir, tmp_path):
     """As `multiprocessing` and gunicorn's --preload fork: it would hang."""
     script = tmp_path / "forked.py"
     script.write_text(FORKED)
-    run = subprocess.run(
-        [sys.executable, script, workdir],
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
+    run = run_python(script, workdir)
     *told, works = run.stdout.strip().splitlines()
     assert len(told) == 3 and all("multiprocessing.get_context('spawn')" in line for line in told)
     assert works == "True"
@@ -209,12 +203,9 @@ def test_the_command(export_dir, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "notes.txt").write_text("not looked at")
-    command = [sys.executable, "-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json=-"]
-    result = subprocess.run(
-        [*command, f"{tmp_path}", f"{tmp_path / 'missing*.png'}"], capture_output=True, text=True
-    )
+    command = ("-m", "ran_tf.launch.predict", f"--model={export_dir}", "--json=-")
+    result = run_python(*command, tmp_path, tmp_path / "missing*.png", code=1)
     rows = {row["path"].removeprefix(f"{tmp_path}/"): row for row in json.loads(result.stdout)}
-    assert result.returncode == 1
     broken = ["broken.mp4", "broken.png", "missing*.png"]
     assert sorted(rows) == ["a.png", "b[red].jpg", *broken, "more/c.BMP"]
     assert "3 of 6 failed" in result.stderr and "VIDEOIO" not in result.stderr

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from ran_tf.data import prepare
 from ran_tf.evaluation import ablation_rows
 from ran_tf.launch import ablate
 from ran_tf.launch import flags as launch_flags
+from ran_tf.training import checkpoints
 
 RECIPES = sorted((pathlib.Path(__file__).parents[2] / "launch").glob("*.flags"))
 BASE = TrainConfig(
@@ -83,62 +82,58 @@ def test_drawn_faces_are_prepared_on_first_use(tmp_path, monkeypatch):
         ran_tf.ablate(config, tmp_path / "out")
 
 
-def run(synthetic_dir, out, *arguments):
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ran_tf.launch.ablate",
+@pytest.fixture
+def run(parse, synthetic_dir, tmp_path, capsys):
+    """Runs the command with these flags; returns what it prints."""
+
+    def run(*arguments):
+        parse(
             f"--data_dir={synthetic_dir}",
-            f"--out={out}",
-            "--backbone=mobilenet_v1",
+            f"--out={tmp_path}",
+            "--backbone=tiny",
             "--region_size=32",
             "--image_size=24",
             "--batch_size=16",
             "--epochs=1",
             "--ema=0",
+            "--erase=0",
             "--train_split=train[:16]",
             "--validation_split=validation[:16]",
             *arguments,
-        ],
-        cwd=pathlib.Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+            command=ablate,
+        )
+        ablate.main()
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_the_command_trains_goes_on_and_refuses(synthetic_dir, tmp_path):
-    done = run(synthetic_dir, tmp_path, "--rows=landmarks")
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_the_command_trains_goes_on_and_refuses(run, tmp_path):
+    run("--rows=landmarks")
     weights = tmp_path / "landmarks" / "seed-0" / "best.weights.h5"
     trained = weights.read_bytes()
-    done = run(synthetic_dir, tmp_path, "--rows=regions_1,landmarks")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "row regions_1, seed 0" in done.stdout and done.stdout.count("epoch 1 done") == 1
+    said = run("--rows=regions_1,landmarks")
+    assert "row regions_1, seed 0" in said and said.count("epoch 1 done") == 1
     assert weights.read_bytes() == trained
     table = json.loads((tmp_path / "ablation.json").read_text())
     assert list(table["rows"]) == ["landmarks", "regions_1"] and table["train_faces"] == 16
     for row in table["rows"].values():
         low, high = row["seeds"]["0"]["accuracy_ci95"]
         assert low <= row["accuracy"] <= high and row["deviation"] is None
-    text = (tmp_path / "ablation.md").read_text()
-    assert "| regions_1 | number | whole face |" in text
+    assert "| regions_1 | number | whole face |" in (tmp_path / "ablation.md").read_text()
     assert (tmp_path / "regions_1" / "seed-0" / "best.weights.h5").is_file()
-    other = run(synthetic_dir, tmp_path, "--rows=regions_1", "--margin=0.5")
-    assert other.returncode == 1
-    assert "holds another run: objective.margin is 0.02 there" in " ".join(other.stderr.split())
+    with pytest.raises(checkpoints.OtherRunError, match=r"objective\.margin is 0\.02 there"):
+        run("--rows=regions_1", "--margin=0.5")
 
 
 @pytest.mark.large
-def test_seeds_of_a_row_are_averaged(synthetic_dir, tmp_path):
-    done = run(synthetic_dir, tmp_path, "--rows=regions_1", "--seeds=0,3")
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_seeds_of_a_row_are_averaged(run, tmp_path):
+    run("--rows=regions_1", "--seeds=0,3")
     row = json.loads((tmp_path / "ablation.json").read_text())["rows"]["regions_1"]
     accuracies = [row["seeds"][seed]["accuracy"] for seed in ("0", "3")]
     assert row["accuracy"] == pytest.approx(np.mean(accuracies))
     assert row["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
     weights = [tmp_path / "regions_1" / f"seed-{n}" / "best.weights.h5" for n in (0, 3)]
     assert weights[0].read_bytes() != weights[1].read_bytes()
-    wrong = run(synthetic_dir, tmp_path, "--seeds=0,x")
-    assert wrong.returncode == 1 and "`seeds` must be whole numbers" in wrong.stderr
+    with pytest.raises(ValueError, match="`seeds` must be whole numbers"):
+        run("--seeds=0,x")

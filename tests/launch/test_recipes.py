@@ -3,8 +3,6 @@
 import operator
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +12,7 @@ from ran_tf.config import TrainConfig
 from ran_tf.launch import flags as launch_flags
 from ran_tf.launch import recipes
 from ran_tf.settings import settings_of
+from tests.fixtures.commands import run_python
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "launch").glob("*.flags"))
@@ -83,14 +82,7 @@ def test_a_recipe_in_the_home_directory_comes_before_the_packaged_one(tmp_path, 
 
 
 def run_train(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "ran_tf.launch.train", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_python("-m", "ran_tf.launch.train", *arguments, cwd=cwd, code=None)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,11 @@ def losses_of(config, *, model, start, batch) -> np.ndarray:
 # Small steps: rounding grows with them, from step to step.
 @pytest.mark.parametrize(
     ("backbone", "rate"),
-    [pytest.param("resnet18", 2e-5, marks=pytest.mark.large), ("mobilenet_v1", 3e-7)],
+    [
+        ("tiny", 0.05),
+        pytest.param("mobilenet_v1", 3e-7, marks=pytest.mark.large),
+        pytest.param("resnet18", 2e-5, marks=pytest.mark.large),
+    ],
 )
 def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
     """One kernel for batch norm, one for crops, bfloat16: against Keras, gathers and float32."""
@@ -54,7 +58,7 @@ def test_loss_curves_of_fast_and_plain_path_agree(backbone, rate, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(norm.BatchNorm, "_can_fuse", lambda self, inputs, *, mask: False)
         want = losses_of(config, model={**model, "portable": True}, start=start, batch=batch)
-    assert want[-1] < 0.9 * want[0], "a curve that does not fall shows nothing"
+    assert want[-1] < 0.95 * want[0], "a curve that does not fall shows nothing"
     np.testing.assert_allclose(got, want, rtol=0.01)
     # Batch norm over few faces amplifies bfloat16's rounding from step to step.
     np.testing.assert_allclose(rounded[:2], want[:2], rtol=0.05)

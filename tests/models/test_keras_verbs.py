@@ -1,11 +1,7 @@
 """Every verb of `keras.Model` on every network, on TensorFlow here and on JAX in a process."""
 
 import functools
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,9 +9,7 @@ import pytest
 
 import ran_tf
 from tests.fixtures import keras_verbs
-
-ROOT = pathlib.Path(__file__).parents[2]
-
+from tests.fixtures.commands import ROOT, run_python
 
 # What the networks differ in is seen by these; the rest is slow, and done on "full" alone.
 OF_EACH = (
@@ -69,48 +63,11 @@ def test_quantize(case):
     np.testing.assert_allclose(got, want, atol=0.05 * np.ptp(want) + 0.01)
 
 
-FRESH = """
-import sys
-sys.modules["tensorflow"] = None
-import ran_tf
-assert "keras" not in sys.modules
-import keras, numpy as np
-from tests.fixtures import tiny_backbone
-model = keras.models.load_model("model.keras")
-data = dict(np.load("batch.npz"))
-y = data.pop("y")
-np.savez("said.npz", loss=model.test_on_batch(data, y, return_dict=True)["loss"],
-         **model.predict_on_batch(data))
-from tests.fixtures import keras_verbs as verbs
-verbs.main(["full"], [verbs.fit, verbs.evaluate, verbs.predict, verbs.sample_weight, verbs.summary])
-assert not {"mtcnn", "onnxruntime", "retinaface", "tensorflow_datasets"} & set(sys.modules)
-"""
-
-
-def run_on_jax(*arguments, cwd):
-    subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)},
-        check=True,
-        timeout=600,
-    )
-
-
-def test_a_compiled_model_goes_on_in_a_fresh_process_on_jax(case, tmp_path):
-    case.model.save(tmp_path / "model.keras")
-    np.savez(tmp_path / "batch.npz", **case.x, y=case.y)
-    run_on_jax("-c", FRESH, cwd=tmp_path)
-    said = np.load(tmp_path / "said.npz")
-    for name, value in keras_verbs.outputs(case.model, case.x).items():
-        np.testing.assert_allclose(said[name], value, atol=1e-4)
-    want = case.model.test_on_batch(case.x, case.y, return_dict=True)["loss"]
-    np.testing.assert_allclose(said["loss"], want, atol=1e-4)
-
-
 @pytest.mark.large
 def test_on_jax(tmp_path):
-    run_on_jax("-m", "tests.fixtures.keras_verbs", *keras_verbs.NETWORKS, cwd=tmp_path)
+    """What is quick of it is in `test_conformance`."""
+    verbs = ("-m", "tests.fixtures.keras_verbs", *keras_verbs.NETWORKS)
+    run_python(*verbs, cwd=tmp_path, KERAS_BACKEND="jax")
 
 
 def test_importing_is_quick_and_makes_every_class_known():
@@ -122,7 +79,7 @@ def test_importing_is_quick_and_makes_every_class_known():
     assert "ran_tf>RegionAttentionNetwork" in classes
     assert classes <= set(keras.saving.get_custom_objects())
     quick = "import sys, ran_tf; assert not {'keras', 'numpy', 'tensorflow'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", quick], cwd=ROOT, check=True)
+    run_python("-c", quick)
 
 
 def wrong(**changes):

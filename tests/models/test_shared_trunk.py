@@ -11,8 +11,9 @@ from ran_tf.models import shared_trunk
 from ran_tf.training import initialise
 from ran_tf.training.state import create_state
 
-ARGUMENTS = {"backbone": "mobilenet_v1", "num_classes": 5, "size": (64, 64)}
-SPLIT = "conv_pw_11_relu"
+ARGUMENTS = {"backbone": "tiny", "num_classes": 5, "size": (64, 64)}
+SPLIT = "relu0"
+SHARED = {"trunk": "shared", "split": SPLIT}
 
 
 def make_model(**arguments):
@@ -21,7 +22,7 @@ def make_model(**arguments):
     rng = np.random.default_rng(1)
     for weight in model.weights:
         if "kernel" in weight.path and len(weight.shape) == 4:
-            inputs = np.prod(weight.shape[:2] if "conv_dw" in weight.path else weight.shape[:3])
+            inputs = np.prod(weight.shape[:2] if "depthwise" in weight.path else weight.shape[:3])
             weight.assign(rng.normal(0, np.sqrt(2 / inputs), weight.shape))
     return model
 
@@ -58,11 +59,11 @@ def run_layers(layers, x):
 
 @pytest.mark.parametrize("region_map", [None, (3, 5)])
 def test_features_are_those_of_layers_run_by_hand(region_map):
-    model = make_model(trunk="shared", region_map=region_map)
+    model = make_model(**SHARED, region_map=region_map)
     batch = make_batch()
     layers = model.backbone.layers[1:]
     last = [layer.name for layer in layers].index(SPLIT)
-    whole = run_layers(layers[: last + 1], batch["image"])
+    whole = run_layers(layers[: last + 1], batch["image"] / 64)  # what it does first is no layer
     want = []
     for face, boxes in zip(whole, batch["boxes"], strict=True):
         cut = np.stack([bilinear(face, box, region_map or face.shape[:2]) for box in boxes])
@@ -70,7 +71,7 @@ def test_features_are_those_of_layers_run_by_hand(region_map):
     assert np.std(want) > 0.05
     got = model.region_features(batch["image"], batch["boxes"])
     np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
-    portable = make_model(trunk="shared", region_map=region_map, portable=True)
+    portable = make_model(**SHARED, region_map=region_map, portable=True)
     got = portable.region_features(batch["image"], batch["boxes"])
     np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
 
@@ -78,7 +79,7 @@ def test_features_are_those_of_layers_run_by_hand(region_map):
 @pytest.mark.parametrize("k", [1, 6])
 @pytest.mark.parametrize("region_map", [None, (3, 3)])
 def test_region_0_is_the_whole_face_whatever_its_box(region_map, k):
-    model = make_model(trunk="shared", region_map=region_map)
+    model = make_model(**SHARED, region_map=region_map)
     batch = make_batch(k)
     want = model.region_features(batch["image"], batch["boxes"])
     moved = batch["boxes"].copy()
@@ -88,7 +89,7 @@ def test_region_0_is_the_whole_face_whatever_its_box(region_map, k):
 
 
 def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
-    full, shared = make_model(), ran_tf.RegionAttentionNetwork(**ARGUMENTS, trunk="shared")
+    full, shared = make_model(), ran_tf.RegionAttentionNetwork(**ARGUMENTS, **SHARED)
     assert [w.path for w in full.weights] == [w.path for w in shared.weights]
     full.save_weights(tmp_path / "full.weights.h5")
     taken = initialise.init_weights(shared, str(tmp_path / "full.weights.h5"), labels=())
@@ -111,18 +112,18 @@ def test_whole_face_and_weights_are_those_of_the_full_trunk(tmp_path):
 
 
 def test_gradients_reach_every_weight_and_frozen_layers_stay():
-    config = TrainConfig(freeze="conv_pw_2_relu")
-    state = create_state({**ARGUMENTS, "trunk": "shared"}, config=config)
+    config = TrainConfig(freeze=SPLIT)
+    state = create_state({**ARGUMENTS, **SHARED}, config=config)
     batch = make_batch(k=3)
-    frozen = state.model.backbone.get_layer("conv1_bn").moving_mean
+    frozen = state.model.backbone.get_layer("bn0").moving_mean
     before = np.array(frozen)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(state.model(batch, training=True)["logits"] ** 2)
     variables = state.model.trainable_variables
     gradients = tape.gradient(loss, [v.value for v in variables])
     assert not [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
-    assert not any("conv_pw_2/" in v.path for v in variables)
-    assert any("conv_pw_3/" in v.path for v in variables)
+    assert not any("conv0/" in v.path for v in variables)
+    assert any("conv1/" in v.path for v in variables)
     np.testing.assert_array_equal(frozen, before)
 
 
@@ -134,12 +135,14 @@ def test_gradients_reach_every_weight_and_frozen_layers_stay():
         ({"region_map": (4, 0)}, "`region_map` must be in 1..4096. Received: region_map=0"),
         ({"backbone": "resnet18", "split": "layer3_0_relu1"}, "bypasses.*'layer3_0_relu1'"),
         ({"backbone": "MobileNetV3Small"}, "must be given for backbone='MobileNetV3Small'"),
-        ({"trunk": "full", "split": SPLIT}, "trunk='full', split='conv_pw_11_relu'"),
+        ({"trunk": "full", "split": SPLIT}, "trunk='full', split='relu0'"),
     ],
 )
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        ran_tf.RegionAttentionNetwork(**{**ARGUMENTS, "trunk": "shared", **arguments})
+        ran_tf.RegionAttentionNetwork(
+            **{**ARGUMENTS, "backbone": "mobilenet_v1", "trunk": "shared", **arguments}
+        )
 
 
 def test_a_map_size_that_later_layers_refuse_is_named():

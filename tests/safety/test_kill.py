@@ -1,39 +1,18 @@
 """SIGKILL at any moment: the run that goes on ends like one that was never killed, bit by bit."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from tests.fixtures import kill_harness
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.fixtures.commands import ROOT, run_python
 
 
 def kill(synthetic_dir, out, *, chains, kills, kinds, replicas=1, atol=0.0):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.fixtures.kill_harness",
-            synthetic_dir,
-            str(out),
-            f"--chains={chains}",
-            f"--kills={kills}",
-            f"--kinds={','.join(kinds)}",
-            f"--replicas={replicas}",
-            f"--atol={atol}",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    flags = (f"--chains={chains}", f"--kills={kills}", f"--kinds={','.join(kinds)}")
+    flags += (f"--replicas={replicas}", f"--atol={atol}")
+    harness = ("-m", "tests.fixtures.kill_harness", synthetic_dir, out)
+    done = run_python(*harness, *flags, cwd=ROOT, timeout=7200)
     return json.loads(done.stdout.splitlines()[-1])
 
 

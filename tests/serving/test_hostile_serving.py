@@ -206,36 +206,6 @@ IMAGES = {"signature_name": "images", "instances": [[[[1, 2, 3]]]]}
 COLUMN = {"signature_name": "images", "inputs": [[[[1, 2, 3]]]]}
 
 
-@pytest.mark.parametrize(
-    ("version", "header", "closes"),
-    [
-        ("1.0", "Accept: */*", True),  # ab without -k reads to the end
-        ("1.0", "Connection: keep-alive", True),  # and is told so
-        ("1.1", "Accept: */*", False),
-        ("1.1", "Connection: Close", True),
-    ],
-)
-def test_a_connection_is_kept_as_its_client_asks(port, version, header, closes):
-    body = json.dumps(SOUND).encode()
-    request = f"POST /v1/models/ran:predict HTTP/{version}"
-    head = "\r\n".join([request, "Host: a", header, f"Content-Length: {len(body)}", "", ""])
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-        client.sendall(head.encode() + body)
-        answer = client.makefile("rb")
-        assert b" 200 " in answer.readline()
-        length = 0
-        while (line := answer.readline().strip()) != b"":
-            name, _, value = line.partition(b": ")
-            length = int(value) if name.lower() == b"content-length" else length
-        assert b"probabilities" in answer.read(length)
-        client.settimeout(1)
-        if closes:
-            assert answer.read(1) == b""
-        else:
-            with pytest.raises(TimeoutError):
-                answer.read(1)
-
-
 values = st.recursive(
     st.none()
     | st.booleans()

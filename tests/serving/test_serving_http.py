@@ -100,30 +100,34 @@ def in_chunks(body: bytes) -> bytes:
 
 
 CHUNKED = b"Transfer-Encoding: chunked"
+EXPECT = b"Expect: 100-continue"
 LONG = b"Content-Length: %d" % len(GET)
-HIDDEN = post(LENGTH.strip(), CHUNKED, body=b"0\r\n\r\n" + GET)
+HIDDEN = b"0\r\n\r\n" + GET
 
 # What is sent, and the statuses of what comes back before the server closes.
 CASES = {
     # One request, one answer.
-    "get": (GET, [200]),
-    "predict": (PREDICT, [200]),
+    **{
+        name: (data, [200])
+        for name, data in {
+            "get": GET,
+            "predict": PREDICT,
+            "a query": get(line=b"GET /v1/models/ran?a=b HTTP/1.1"),
+            "1.0": get(line=b"GET /v1/models/ran HTTP/1.0"),
+            "1.0 without a host": b"GET /v1/models/ran HTTP/1.0\r\n\r\n",
+            "lines that end in LF": GET.replace(b"\r\n", b"\n"),
+            "a folded header": get(b"Accept: a,", b" b"),
+            "bytes that are no ASCII in a header": get(b"Accept: \xff\xe9"),
+            "100 headers": get(*[b"A: b"] * 100),
+            "expect in 1.0": post(LENGTH.strip(), EXPECT, line=POST[:33] + b"1.0"),
+            "another expectation": post(LENGTH.strip(), b"Expect: a"),
+            "a websocket": get(b"Connection: Upgrade", b"Upgrade: websocket"),
+            "h2c": get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"),
+            "an absolute address": get(line=b"GET http://a/v1/models/ran HTTP/1.1"),
+        }.items()
+    },
     "head": (get(line=b"HEAD /v1/models/ran HTTP/1.1"), "head"),
-    "a query": (get(line=b"GET /v1/models/ran?a=b HTTP/1.1"), [200]),
-    "1.0": (get(line=b"GET /v1/models/ran HTTP/1.0"), [200]),
-    "1.0 without a host": (b"GET /v1/models/ran HTTP/1.0\r\n\r\n", [200]),
-    "lines that end in LF": (GET.replace(b"\r\n", b"\n"), [200]),
-    "a folded header": (get(b"Accept: a,", b" b"), [200]),
-    "bytes that are no ASCII in a header": (get(b"Accept: \xff\xe9"), [200]),
-    "100 headers": (get(*[b"A: b"] * 100), [200]),
-    "expect": (post(LENGTH.strip(), b"Expect: 100-continue"), [100, 200]),
-    "expect in 1.0": (
-        post(LENGTH.strip(), b"Expect: 100-continue", line=POST[:33] + b"1.0"),
-        [200],
-    ),
-    "another expectation": (post(LENGTH.strip(), b"Expect: a"), [200]),
-    "a websocket": (get(b"Connection: Upgrade", b"Upgrade: websocket"), [200]),
-    "h2c": (get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c"), [200]),
+    "expect": (post(LENGTH.strip(), EXPECT), [100, 200]),
     # Many requests on one connection.
     "three gets": (GET * 3, [200] * 3),
     "twenty predictions": (PREDICT * 20, [200] * 20),
@@ -156,28 +160,21 @@ CASES = {
     "behind two lengths, otherwise": (post(LONG, b"Content-Length: 0", body=GET), [400]),
     "behind two lengths in one": (post(b"Content-Length: 0, %d" % len(GET), body=GET), [400]),
     "behind one length twice": (post(LENGTH.strip(), LENGTH.strip()) + GET, [200, 200]),
-    "behind a length and chunks": (HIDDEN, [411]),
-    "behind chunks and a length": (post(CHUNKED, LONG, body=b"0\r\n\r\n" + GET), [411]),
-    "behind chunks, of a get": (get(CHUNKED, LONG) + b"0\r\n\r\n" + GET, [411]),
-    "behind chunks, of what is missing": (
-        get(CHUNKED, LONG, line=b"GET /a HTTP/1.1") + b"0\r\n\r\n" + GET,
-        [411],
-    ),
-    "behind chunks in 1.0": (
-        get(CHUNKED, LONG, line=b"GET /v1/models/ran HTTP/1.0") + b"0\r\n\r\n" + GET,
-        [411],
-    ),
-    "behind a folded name of chunks": (
-        post(b"Transfer-Encoding:", b" chunked", LONG, body=b"0\r\n\r\n" + GET),
-        [411],
-    ),
-    "behind CHUNKED": (
-        post(b"TRANSFER-ENCODING: CHUNKED", LONG, body=b"0\r\n\r\n" + GET),
-        [411],
-    ),
-    "chunks": (post(CHUNKED, body=in_chunks(BODY)), [411]),
     **{
-        f"behind {name!r}": (post(name, LONG, body=b"0\r\n\r\n" + GET), [400])
+        f"behind chunks and a length, {name}": (data, [411])
+        for name, data in {
+            "a length first": post(LENGTH.strip(), CHUNKED, body=HIDDEN),
+            "a length last": post(CHUNKED, LONG, body=HIDDEN),
+            "of a get": get(CHUNKED, LONG) + HIDDEN,
+            "of what is missing": get(CHUNKED, LONG, line=b"GET /a HTTP/1.1") + HIDDEN,
+            "in 1.0": get(CHUNKED, LONG, line=b"GET /v1/models/ran HTTP/1.0") + HIDDEN,
+            "in a folded name": post(b"Transfer-Encoding:", b" chunked", LONG, body=HIDDEN),
+            "in capitals": post(b"TRANSFER-ENCODING: CHUNKED", LONG, body=HIDDEN),
+            "chunks alone": post(CHUNKED, body=in_chunks(BODY)),
+        }.items()
+    },
+    **{
+        f"behind {name!r}": (post(name, LONG, body=HIDDEN), [400])
         for name in (
             b"Transfer-Encoding: identity",
             b"Transfer-Encoding: xchunked",
@@ -223,29 +220,34 @@ CASES = {
     "a body that is longer than its length": (post(b"Content-Length: 18") + GET, [400, 400]),
     # Heads that are none.
     "nothing": (b"", []),
-    "lines without a request": (b"\r\n\r\n", [400]),
-    "0.9": (b"GET /v1/models/ran\r\n\r\n", [400]),
-    "2.0": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [505]),
-    "1.10": (get(line=b"GET /v1/models/ran HTTP/1.10"), [400]),
-    "TLS": (bytes.fromhex("16030100c8010000c40303") + bytes(180), [400]),
     "SSH": (b"SSH-2.0-a\r\n", []),
-    "no host": (b"GET /v1/models/ran HTTP/1.1\r\n\r\n", [400]),
-    "two hosts": (get(b"Host: b"), [400]),
-    "a NUL in a header": (get(b"A: b\0c"), [400]),
-    "a NUL in a path": (get(line=b"GET /v1/models/ran\0 HTTP/1.1"), [400]),
-    "CR in a header": (get(b"A: b\rContent-Length: 3"), [400]),
-    "a space in a path": (get(line=b"GET /v1/models/ran a HTTP/1.1"), [400]),
-    "a tab in a line": (get(line=b"GET\t/v1/models/ran HTTP/1.1"), [400]),
-    "two spaces in a line": (get(line=b"GET  /v1/models/ran HTTP/1.1"), [400]),
-    "no path": (get(line=b"GET HTTP/1.1"), [400]),
-    "bytes that are no ASCII in a path": (get(line=b"GET /\xe9 HTTP/1.1"), [400]),
-    "no colon": (get(b"Accept"), [400]),
-    "no name": (get(b": a"), [400]),
-    "a folded line first": (b"GET / HTTP/1.1\r\n A: b\r\nHost: a\r\n\r\n", [400]),
-    "a head of 100 KB": (get(b"A: " + b"b" * 100_000), [400]),
-    "a head that does not end": (GET[:-2] + b"A: b\r\n" * 20_000, [400]),
-    "a path of 100 KB": (get(line=b"GET /" + b"a" * 100_000 + b" HTTP/1.1"), [400]),
-    "a method of 100 KB": (b"A" * 100_000, [400]),
+    "2.0": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [505]),
+    **{
+        name: (data, [400])
+        for name, data in {
+            "lines without a request": b"\r\n\r\n",
+            "0.9": b"GET /v1/models/ran\r\n\r\n",
+            "1.10": get(line=b"GET /v1/models/ran HTTP/1.10"),
+            "TLS": bytes.fromhex("16030100c8010000c40303") + bytes(180),
+            "no host": b"GET /v1/models/ran HTTP/1.1\r\n\r\n",
+            "two hosts": get(b"Host: b"),
+            "a NUL in a header": get(b"A: b\0c"),
+            "a NUL in a path": get(line=b"GET /v1/models/ran\0 HTTP/1.1"),
+            "CR in a header": get(b"A: b\rContent-Length: 3"),
+            "a space in a path": get(line=b"GET /v1/models/ran a HTTP/1.1"),
+            "a tab in a line": get(line=b"GET\t/v1/models/ran HTTP/1.1"),
+            "two spaces in a line": get(line=b"GET  /v1/models/ran HTTP/1.1"),
+            "no path": get(line=b"GET HTTP/1.1"),
+            "bytes that are no ASCII in a path": get(line=b"GET /\xe9 HTTP/1.1"),
+            "no colon": get(b"Accept"),
+            "no name": get(b": a"),
+            "a folded line first": b"GET / HTTP/1.1\r\n A: b\r\nHost: a\r\n\r\n",
+            "a head of 100 KB": get(b"A: " + b"b" * 100_000),
+            "a head that does not end": GET[:-2] + b"A: b\r\n" * 20_000,
+            "a path of 100 KB": get(line=b"GET /" + b"a" * 100_000 + b" HTTP/1.1"),
+            "a method of 100 KB": b"A" * 100_000,
+        }.items()
+    },
     # Heads of what is not served.
     **{
         f"{line!r}": (get(line=line + b" HTTP/1.1"), [404])
@@ -262,7 +264,6 @@ CASES = {
             *(b"GET http:///v1/models/ran", b"GET ?", b"GET #", b"GET http://a"),
         )
     },
-    "an absolute address": (get(line=b"GET http://a/v1/models/ran HTTP/1.1"), [200]),
 }
 
 
@@ -285,7 +286,7 @@ def test_answers(port, case):
 
 @pytest.mark.parametrize("length", [1001, 10**18])
 def test_a_body_that_is_too_long_is_not_asked_for(port, length):
-    head = post(b"Content-Length: %d" % length, b"Expect: 100-continue", body=b"")
+    head = post(b"Content-Length: %d" % length, EXPECT, body=b"")
     with connect(port) as client:
         client.sendall(head + GET)
         assert statuses(read_all(client)) == [413]

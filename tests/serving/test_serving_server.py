@@ -98,22 +98,15 @@ def test_status_and_metadata(address):
     ("body", "message"),
     [
         (b"{", "JSON Parse Error"),
-        (b"[" * 100_000, "JSON Parse Error"),
         ({}, 'either "instances" or "inputs"'),
-        ({"instances": [], "inputs": []}, 'either "instances" or "inputs"'),
         ({"instances": []}, "at least one row"),
         ({"instances": [{"picture": 1}]}, "must name exactly"),
-        ({"inputs": {"picture": [1]}}, "must name exactly"),
-        ({"instances": [{"b64": "?"}]}, "not base64"),
         ({"instances": [{"b64": 7}]}, "an object must be"),
         ({"instances": [b64(b"no image")]}, r"`image_bytes\[0\]` must be a JPEG"),
         ({"instances": [b64(PNGS[0]), b64(PNGS[1][:-12])]}, r"image_bytes\[1\]` ends too early"),
         ({"signature_name": "faces", "instances": [1]}, "not found in signature def"),
-        ({"signature_name": "images", "instances": [[1, 2], [3]]}, "not a tensor"),
         ({"signature_name": "images", "instances": [[1, 2]]}, "must have shape"),
         ({"signature_name": "images", "instances": [[[[256, 0, 0]]]]}, "must be uint8"),
-        ({"signature_name": "images", "instances": [[[["a", "b", "c"]]]]}, "must be uint8"),
-        ({"inputs": 7}, "must be string"),
     ],
 )
 def test_a_bad_request_is_400_and_the_next_is_answered(address, small_export, body, message):

@@ -1,7 +1,5 @@
 """AffectNet's examples: of both releases, and joined to the authors' lists by hash."""
 
-import shutil
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -9,12 +7,10 @@ import tensorflow_datasets as tfds
 from ran_tf import vocabulary
 from tests.fixtures import affectnet_files as files
 from tests.fixtures.affectnet_builds import build, kept
-from tests.fixtures.affectnet_files import IMAGES, VALIDATION
 from tests.fixtures.builds import examples
-from tests.fixtures.real_data import require
 from tfds_builders.affectnet import face
 from tfds_builders.affectnet import original as layout
-from tfds_builders.reading import conditions, ran_lists
+from tfds_builders.reading import ran_lists
 
 
 @pytest.fixture
@@ -137,26 +133,3 @@ def test_the_numbered_release_has_no_subsets_and_says_so(tmp_path, caplog, numbe
     assert builder.info.metadata["subsets"] == {}
     assert builder.info.metadata["subsets_note"] in caplog.text
     assert "get the original release" in caplog.text and "original_8" in caplog.text
-
-
-def test_the_published_lists_join_by_hash_whatever_form_of_path_they_have(tmp_path):
-    folder = require("ran_lists") / "AffectNet_dir"
-    rows = {}
-    for file in ran_lists.AFFECTNET_LISTS.values():
-        found = conditions.read_list(file, path=folder / file.name)
-        rows |= {row.id: row.label for row in found}
-    raw = files.write_original(tmp_path / "raw")
-    image = files.original_path("validation", 0)
-    box_and_points = (raw / VALIDATION).read_text().splitlines()[0].split(",")[1:6]
-    table = []
-    for name, label in rows.items():
-        (raw / IMAGES / f"1/{name}.jpg").parent.mkdir(exist_ok=True)
-        (raw / IMAGES / f"1/{name}.jpg").hardlink_to(raw / IMAGES / image)
-        table.append(",".join([f"1/{name}.jpg", *box_and_points, str(label), "0", "0"]))
-    (raw / VALIDATION).write_text("\n".join(table))
-    shutil.copytree(folder, raw / "AffectNet_dir")
-    builder = build(raw, tmp_path / "out", config="original_8")
-    assert builder.info.metadata["subsets"] == {"occlusion": 683, "pose_30": 1944, "pose_45": 983}
-    found = examples(builder, "validation").values()
-    counts = {name: sum(bool(e[name]) for e in found) for name in ran_lists.AFFECTNET_LISTS}
-    assert counts == builder.info.metadata["subsets"]

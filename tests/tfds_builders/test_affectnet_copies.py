@@ -106,44 +106,38 @@ def test_labels_for_yolo_go_by_the_names_of_their_classes(tmp_path, names):
 
 
 @pytest.mark.parametrize(
-    ("plant", "error", "message"),
+    ("plant", "message"),
     [
         (
             lambda raw: (raw / "data.yaml").unlink(),
-            FileNotFoundError,
             r"data\.yaml is missing: it says which number is which class",
         ),
         (
             lambda raw: (raw / "data.yaml").write_text("names: [Anger, Calm]"),
-            ValueError,
             r"data\.yaml: `names` must list classes of AffectNet .*Received: 'Anger, Calm'",
         ),
         (
             lambda raw: (raw / "data.yaml").write_text("names: [0, 1, 2, 3, 4, 5, 6, 7]"),
-            ValueError,
             r"`names` must list classes",
         ),
         (
             lambda raw: (raw / "train/labels/3.txt").unlink(),
-            FileNotFoundError,
             r"labels/3\.txt is missing, which says the class of",
         ),
         (
             lambda raw: (raw / "train/labels/3.txt").write_text("8 .5 .5 1 1"),
-            ValueError,
             r"3\.txt: must give one class of 0\.\.7 .*Received: \['8 ",
         ),
         (
             lambda raw: (raw / "train/labels/3.txt").write_text("1 .5 .5 1 1\n2 .1 .1 .1 .1\n"),
-            ValueError,
             r"3\.txt: must give one class",
         ),
     ],
 )
-def test_a_fault_in_labels_for_yolo_is_named(tmp_path, plant, error, message):
+def test_a_fault_in_labels_for_yolo_is_named(tmp_path, plant, message):
     raw = files.write_yolo(tmp_path)
     plant(raw)
-    with pytest.raises(error, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         copied.read_copy(raw, release="numbered")
 
 

@@ -113,42 +113,36 @@ def replace_counts(counts):
 
 
 @pytest.mark.parametrize(
-    ("plant", "error", "message"),
+    ("plant", "message"),
     [
-        (lambda raw: None, FileNotFoundError, r"holds no FER2013: expected fer2013\.csv or"),
+        (lambda raw: None, r"holds no FER2013: expected fer2013\.csv or"),
         (
             lambda raw: write_folders(raw, words=("contempt", *LABELS["fer2013"][1:])),
-            ValueError,
             r"train/contempt is no class of FER2013 \(angry, ",
         ),
         (
             lambda raw: edit(write_table(raw) / "fer2013.csv", "\n6,", "\n7,"),
-            ValueError,
             r"fer2013\.csv, row 8: must give an emotion of 0\.\.6 .*Received: emotion='7'",
         ),
         (
             lambda raw: edit(write_table(raw) / "fer2013.csv", "PublicTest", "Public"),
-            ValueError,
             r"row 9: must give .* a Usage of Training, .*Usage='Public'",
         ),
         (
             lambda raw: edit(write_table(raw) / "fer2013.csv", "emotion,", "label,"),
-            ValueError,
             r"row 1: the header lacks emotion",
         ),
         (
             lambda raw: (raw / "fer2013.csv").write_text("emotion,pixels,Usage\n"),
-            ValueError,
             r"fer2013\.csv: has no rows",
         ),
         (
             lambda raw: (raw / "train").mkdir() or (raw / "train" / "images").mkdir(),
-            FileNotFoundError,
             r"holds no FER2013",
         ),
     ],
 )
-def test_a_fault_is_named(tmp_path, plant, error, message):
+def test_a_fault_is_named(tmp_path, plant, message):
     plant(tmp_path)
-    with pytest.raises(error, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         source.read_source(tmp_path)

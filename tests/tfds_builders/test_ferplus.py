@@ -135,54 +135,44 @@ OCCLUSION, POSE = "jianfei_occlusion_list.txt", "pose_30_ferplus_list.txt"
 MISTAKES = {
     "a folder is missing": (
         lambda raw: shutil.rmtree(raw / "FER2013Valid"),
-        FileNotFoundError,
         r"holds FER2013Train, FER2013Test but not FER2013Valid: put it beside.*manual_dir=",
     ),
     "no layout at all": (
         lambda raw: [shutil.rmtree(raw / name) for name in ferplus_files.FOLDERS.values()],
-        FileNotFoundError,
         r"holds no FERPlus: expected the folders FER2013Train.*manual_dir=",
     ),
     "no label file": (
         lambda raw: (raw / TRAIN / "label.csv").unlink(),
-        FileNotFoundError,
         r"FER2013Train/label\.csv is missing: it comes with FERPlus.*manual_dir=",
     ),
     "a row with a column too few": (
         lambda raw: edit(raw / TRAIN / "label.csv", "6,0,1,1,0,0,0,0,2,0", "6,0,1,1,0,0,0,0,2"),
-        ValueError,
         r"FER2013Train/label\.csv, row 2: has 11 columns, expected 12: get it again.*row=",
     ),
     "a vote that is no number": (
         lambda raw: edit(raw / TEST / "label.csv", "0,0,0,0,2,1,0,7", "0,0,0,0,2,1,0,x"),
-        ValueError,
         r"FER2013Test/label\.csv, row 1: must give 10 vote counts \(neutral, happiness.*Received",
     ),
     "a row that names no image": (
         lambda raw: (raw / TRAIN / "fer0000001.png").unlink(),
-        ValueError,
         r"FER2013Train/label\.csv, row 2: names an image that is not in .*put the images.*0001",
     ),
     "a face given twice": (
         lambda raw: edit(raw / TRAIN / "label.csv", "fer0000002.png", "fer0000001.png"),
-        ValueError,
         r"label\.csv, row 3: repeats fer0000001 of .*label\.csv, row 2: delete one",
     ),
     "an image that does not decode": (
         lambda raw: (raw / TEST / "fer0032222.png").write_bytes(b"\x89PNG\r\n"),
-        ValueError,
         r"fer0032222\.png \(named by .*label\.csv, row 2\) does not decode.*Received: .*6 bytes",
     ),
     "an image of another size": (
         lambda raw: ferplus_files.cv2.imwrite(
             str(raw / TEST / "fer0032224.png"), np.zeros((100, 100), np.uint8)
         ),
-        ValueError,
         r"fer0032224\.png \(named by .*\) must be 48x48 .*Received: shape=\(100, 100\)",
     ),
     "vote columns in another order": (
         lambda raw: edit(raw / TEST / "label.csv", "0,0,0,0,2,1,0,7", "7,0,0,0,2,1,0,0"),
-        ValueError,
         r"occlusion_list\.txt, row 1: gives fer0032220 the label 7 \(contempt\), .*"
         r"FER2013Test/label\.csv, row 1 gives 0 \(neutral\), .*Received: votes=",
     ),
@@ -224,34 +214,28 @@ def described(raw):
 TABLE_MISTAKES = {
     "one of the two": (
         lambda raw: (raw / "fer2013.csv").unlink(),
-        FileNotFoundError,
         r"holds fer2013new\.csv but not fer2013\.csv: put it beside",
     ),
     "a column missing": (
         lambda raw: edit(raw / "fer2013new.csv", "anger,disgust", "anger,contempt"),
-        ValueError,
         r"fer2013new\.csv, row 1: the header lacks disgust: use the file as published.*Received",
     ),
     "a column twice": (
         lambda raw: edit(raw / "fer2013.csv", "emotion,pixels", "pixels,pixels"),
-        ValueError,
         r"fer2013\.csv, row 1: the header has twice pixels: use the file as published.*Received",
     ),
     "rows cut off": (
         lambda raw: drop_last_row(raw / "fer2013new.csv"),
-        ValueError,
         r"fer2013new\.csv ends before .*fer2013\.csv, row 13: .*get the shorter file again",
     ),
     "rows sorted": (
         lambda raw: edit(raw / "fer2013new.csv", "PublicTest", "Training"),
-        ValueError,
         r"fer2013new\.csv, row 6: it and .*fer2013\.csv, row 6 must agree in Usage",
     ),
     "pixels cut off": (
         lambda raw: edit(
             raw / "fer2013.csv", "0," + str(ferplus_files.pixels("fer0000000")[0, 0]), "0,"
         ),
-        ValueError,
         r"fer2013\.csv, row 2: must give 2304 grey values.*Received: 2303 values",
     ),
 }
@@ -259,11 +243,11 @@ TABLE_MISTAKES = {
 
 @pytest.mark.parametrize("mistake", [*MISTAKES, *TABLE_MISTAKES])
 def test_a_mistake_in_the_files_is_named_and_leaves_no_dataset(tmp_path, mistake):
-    spoil, error, message = (MISTAKES | TABLE_MISTAKES)[mistake]
+    spoil, message = (MISTAKES | TABLE_MISTAKES)[mistake]
     write = ferplus_files.write_folders if mistake in MISTAKES else ferplus_files.write_tables
     raw = ferplus_files.write_lists(write(tmp_path / "raw"))
     spoil(raw)
-    with pytest.raises(error, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         builds.build("ferplus", raw, tmp_path / "out")
     builds.assert_nothing_built("ferplus", tmp_path / "out")
 
@@ -277,7 +261,6 @@ def test_without_lists_and_network_the_error_says_where_to_put_them(tmp_path, mo
     ferplus_files.write_lists(raw)
     (raw / POSE).unlink()
     with pytest.raises(
-        FileNotFoundError,
         match=r"\(pose_30_ferplus_list\.txt\) are not in .*raw and .* get them by hand from "
         r"https://github\.com/.*Received: ConnectionError: no route to \['pose_30'\]",
     ):

@@ -1,7 +1,5 @@
 """FERPlus as it circulates: in class folders, joined to the lists by name, and without votes."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -70,16 +68,6 @@ def test_validation_faces_in_the_test_folder_are_known_by_name(tmp_path, caplog,
     assert "reshuffled" not in caplog.text
 
 
-def test_a_reshuffled_copy_is_named_and_put_right(raw, caplog):
-    (raw / "train/Neutral").rename(raw / "test/Neutral")
-    assert read(raw) == EXPECTED
-    assert re.search(
-        r"1 of 6 images lie in .* split than their names say, such as .*/Neutral/fer0000001\.png, "
-        r"which is of train: a reshuffled copy",
-        caplog.text,
-    )
-
-
 def test_numbers_are_those_of_the_authors_folders(tmp_path, raw):
     number_folders(raw, {word: str(i) for i, word in enumerate(files.WORDS)})
     build(raw, tmp_path)
@@ -119,14 +107,6 @@ def make_row(name, *, label):
 
 def make_known(*, label):
     return copied.conditions.Known(label=label, cell=f"label={label}", source="folder")
-
-
-def test_renamed_faces_are_joined_to_nothing(tmp_path, raw, caplog):
-    for i, path in enumerate(sorted(raw.rglob("*.png"))):
-        path.rename(path.with_name(f"{i}.png"))
-    line = build(raw, tmp_path)
-    assert "train 2, validation 1, test 3 faces; from class folders" in line
-    assert "nothing joins the two" in caplog.text
 
 
 def test_fer2013_is_not_ferplus(raw):

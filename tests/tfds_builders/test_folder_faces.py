@@ -12,9 +12,7 @@ from PIL import Image
 from ran_tf import config, vocabulary
 from ran_tf.data import pipeline, prepared
 from ran_tf.data.prepare import prepare
-from ran_tf.images.decoding import read_image
 from tests.fixtures import builds
-from tests.fixtures.exif_files import turned_jpeg
 from tests.fixtures.image_files import HEIC
 from tfds_builders.folder_faces import folder_faces_dataset_builder
 
@@ -226,17 +224,6 @@ def test_the_landmarks_of_a_search_are_joined_by_file_name(tmp_path, raw):
         build(raw, tmp_path, "folder_faces/again", landmarks=str(path))
 
 
-def test_photos_are_turned_upright_as_the_detector_turns_them(tmp_path, raw):
-    image = np.zeros((16, 32, 3), np.uint8)
-    image[:, :16] = 255  # bright on the left
-    (raw / "test" / "happy" / "turned.jpg").write_bytes(turned_jpeg(image))
-    build(raw, tmp_path)
-    turned = examples(tmp_path)["test/happy/turned"]["image"]
-    assert turned.shape == (32, 16, 3)
-    assert turned[:14].mean() > 250
-    assert turned[18:].mean() < 5
-
-
 def test_every_kind_of_image_is_one(tmp_path, raw, caplog):
     folder = raw / "test" / "happy"
     before = len(list(folder.iterdir()))
@@ -252,19 +239,6 @@ def test_every_kind_of_image_is_one(tmp_path, raw, caplog):
     assert len(found) == before + 6
     for name in ("Aaron.Eckhart_0001", "Aaron.Eckhart_0002", "a_JPEG", "a_GIF", "a_JPEG2000"):
         assert np.abs(found[f"test/happy/{name}"]["image"].astype(int) - (200, 30, 40)).max() < 4
-
-
-@pytest.mark.parametrize("ending", ["png", "webp", "tiff"])
-def test_what_is_transparent_is_white_as_for_a_predictor(tmp_path, raw, ending):
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4), np.uint8)
-    pixels[0, 0, 3], pixels[0, 1, 3] = 0, 255
-    path = raw / "test" / "happy" / f"cut.{ending}"
-    options = {"lossless": True, "exact": True} if ending == "webp" else {}
-    Image.fromarray(pixels).save(path, **options)
-    build(raw, tmp_path)
-    found = examples(tmp_path)["test/happy/cut"]["image"]
-    np.testing.assert_array_equal(found[0, :2], [[255] * 3, pixels[0, 1, :3]])
-    np.testing.assert_array_equal(found, read_image(path))
 
 
 def outside(raw):

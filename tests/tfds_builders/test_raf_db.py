@@ -2,7 +2,6 @@
 
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -13,8 +12,7 @@ from ran_tf.vocabulary import OCCLUSIONS
 from tests.fixtures import builds, raf_db_files
 from tests.fixtures.builds import edit
 from tests.fixtures.exif_files import turned_jpeg
-from tests.fixtures.real_data import require
-from tfds_builders.reading import conditions, held_out, ran_lists
+from tfds_builders.reading import held_out
 
 
 @pytest.fixture
@@ -106,44 +104,36 @@ LIST = "ran_lists/RAF_DB_dir/"
 MISTAKES = {
     "no layout at all": (
         lambda top: shutil.rmtree(top / "basic" / "EmoLabel"),
-        FileNotFoundError,
         r"basic holds no RAF-DB: expected EmoLabel/list_patition_label\.txt.*manual_dir=",
     ),
     "images still packed": (
         lambda top: shutil.rmtree(top / "basic/Image/aligned"),
-        FileNotFoundError,
         r"Image/aligned is missing: unpack Image/aligned\.zip.*manual_dir=",
     ),
     "a row that names no image": (
         lambda top: (top / "basic/Image/aligned/test_0003_aligned.jpg").unlink(),
-        ValueError,
         r"label\.txt, row 14: names an image that is not in .*unpack.*'test_0003_aligned\.jpg'",
     ),
     "a label from zero": (
         lambda top: edit(top / LABEL_FILE, "test_0001.jpg 1", "test_0001.jpg 0"),
-        ValueError,
         r"label\.txt, row 12: must be an image and its label 1\.\.7.*row='test_0001\.jpg 0'",
     ),
     "a face given twice": (
         lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0001.jpg 6"),
-        ValueError,
         r"label\.txt, row 13: repeats test_0001 of .*row 12: delete one",
     ),
     "the test images are not named": (
         lambda top: (top / LABEL_FILE).write_text("train_00001.jpg 4\n"),
-        ValueError,
         r"must name train and test images.*Received: {'train': 1, 'test': 0}",
     ),
     "an image of another size": (
         lambda top: raf_db_files.write_image(
             top / "basic/Image/aligned/test_0003_aligned.jpg", level=1, size=(112, 112)
         ),
-        ValueError,
         r"test_0003_aligned\.jpg \(named by .*\) must be 100x100 .*Received: shape=\(112, 112\)",
     ),
     "labels in another order": (
         lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0002.jpg 1"),
-        ValueError,
         r"occlusion_list\.txt, row 1: gives test_0002 the label 5 \(anger\), .*label\.txt, row 13 "
         r"gives 0 \(surprise\), both counted from zero: .*Received: label=1",
     ),
@@ -152,9 +142,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_files_is_named_and_leaves_no_dataset(tmp_path, raw, mistake):
-    spoil, error, message = MISTAKES[mistake]
+    spoil, message = MISTAKES[mistake]
     spoil(tmp_path)
-    with pytest.raises(error, match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         builds.build("raf_db", raw, tmp_path / "out")
     builds.assert_nothing_built("raf_db", tmp_path / "out")
 
@@ -174,30 +164,3 @@ def test_a_mistaken_annotation_is_named(tmp_path, raw, text, message):
     with pytest.raises(ValueError, match=message):
         builds.build("raf_db/original", raw, tmp_path / "out")
     builds.assert_nothing_built("raf_db/original", tmp_path / "out")
-
-
-def test_every_published_list_can_be_checked_against_labels(tmp_path, caplog):
-    """The published lists, joined with a list of labels made from them: every name and label."""
-    folder = require("ran_lists")
-    labels = {"train_00001": 1}
-    for file in ran_lists.RAF_DB_LISTS.values():
-        for row in conditions.read_list(file, path=folder / file.folder / file.name):
-            labels[row.id] = row.label + 1
-    raw = tmp_path / "basic"
-    (raw / "Image/aligned").mkdir(parents=True)
-    (raw / "EmoLabel").mkdir()
-    rows = "".join(f"{name}.jpg {label}\n" for name, label in labels.items())
-    (raw / "EmoLabel/list_patition_label.txt").write_text(rows)
-    image = cv2.imencode(".jpg", np.zeros((100, 100, 3), np.uint8))[1].tobytes()
-    for name in labels:
-        (raw / f"Image/aligned/{name}_aligned.jpg").write_bytes(image)
-    shutil.copytree(folder / "RAF_DB_dir", tmp_path / "ran_lists" / "RAF_DB_dir")
-    with caplog.at_level("WARNING"):
-        builder = builds.build("raf_db", raw, tmp_path / "out")
-    subsets = {"occlusion": 734, "pose_30": 1247, "pose_45": 558}
-    assert builder.info.metadata["subsets"] == subsets
-    assert "row 317: repeats test_2464" in caplog.text
-    found = builds.examples(builder).values()
-    assert sum(face["occlusion"] > 0 for face in found) == 734
-    assert sum(face["pose_30"] for face in found) == 1247
-    assert sum(face["pose_45"] for face in found) == 558

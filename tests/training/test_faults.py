@@ -14,38 +14,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import (
-    AugmentConfig,
-    DataConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    OptimizerConfig,
-    RegionConfig,
-    TrainConfig,
-)
 from ran_tf.data import damage, pipeline, prepare, prepared
 from ran_tf.training import checkpoints, faults, lock, loop, tensorflow_engine
 from ran_tf.weights import records
+from tests.fixtures import tiny_runs
 
 
 @pytest.fixture(scope="module")
 def config(synthetic_dir):
-    """Three steps an epoch of the smallest network there is."""
-    return TrainConfig(
-        data=DataConfig(
-            data_dir=synthetic_dir,
-            image_size=(16, 16),
-            train_split="train[:20]",
-            validation_split="validation[:12]",
-            regions=RegionConfig(kind="random", k=2),
-        ),
-        model=ModelConfig(backbone="tiny", size=(16, 16)),
-        # Occluders make a step slow to build.
-        objective=ObjectiveConfig(augment=AugmentConfig(erase=0.0)),
-        optimizer=OptimizerConfig(learning_rate=1e-3, ema=0.9),
-        epochs=2,
-        batch_size=7,
-    )
+    return tiny_runs.make_config(synthetic_dir)
 
 
 def run(config, workdir, *, strategy=None, **kwargs):

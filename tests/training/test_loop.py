@@ -9,39 +9,18 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.config import (
-    AugmentConfig,
-    DataConfig,
-    ModelConfig,
-    ObjectiveConfig,
-    OptimizerConfig,
-    RegionConfig,
-    TrainConfig,
-)
+from ran_tf.config import ObjectiveConfig, OptimizerConfig
 from ran_tf.data import pipeline, prepared
 from ran_tf.models import losses
 from ran_tf.training import checkpoints, initialise, loop, meter, schedule
 from ran_tf.training.tensorflow_engine import TensorFlowEngine
 from ran_tf.weights import records
+from tests.fixtures import tiny_runs
 
 
 @pytest.fixture(scope="module")
 def config(synthetic_dir):
-    return TrainConfig(
-        data=DataConfig(
-            data_dir=synthetic_dir,
-            image_size=(24, 24),
-            train_split="train[:40]",
-            validation_split="validation[:16]",
-            regions=RegionConfig(kind="random", k=2),
-        ),
-        model=ModelConfig(backbone="tiny", size=(32, 32)),
-        # Occluders make a step slow to build.
-        objective=ObjectiveConfig(augment=AugmentConfig(erase=0.0)),
-        optimizer=OptimizerConfig(learning_rate=0.01, ema=0.9),
-        epochs=2,
-        batch_size=16,
-    )
+    return tiny_runs.make_config(synthetic_dir)
 
 
 class Killed(BaseException):
@@ -100,13 +79,27 @@ def test_a_killed_run_goes_on_where_it_was(config, tmp_path):
     run(config, tmp_path / "killed", hooks=kill_after(1))
 
 
-@pytest.mark.parametrize(("keep", "epoch"), [("best", 1), ("last", 2)])
-def test_the_epoch_that_is_kept(config, tmp_path, monkeypatch, keep, epoch):
-    accuracies = iter([0.9, 0.1])
+@pytest.mark.parametrize(
+    ("keep", "measured", "epoch"),
+    [
+        ("best", [(0.9, 1.0), (0.1, 0.1)], 1),  # accuracy decides
+        ("last", [(0.9, 1.0), (0.1, 1.0)], 2),
+        ("best", [(0.5, 1.0), (0.5, 0.9)], 2),  # the surer of equals
+        ("best", [(0.5, 1.0), (0.5, 1.1)], 1),
+        ("best", [(0.5, 1.0), (0.5, 1.0)], 1),  # the first of epochs that are equal in both
+    ],
+)
+def test_the_epoch_that_is_kept(config, tmp_path, monkeypatch, keep, measured, epoch):
+    rows = iter(measured)
 
-    def validate(*args, **kwargs):
-        return {"validation_accuracy": next(accuracies), "validation_cross_entropy": 1.0}
+    def validate(*_, **__):
+        names = ("validation_accuracy", "validation_cross_entropy")
+        return dict(zip(names, next(rows), strict=True))
 
+    # No step is taken: none need be built.
+    sums = {"faces": 7.0, "cross_entropy": 7.0, "region_loss": 0.0, "correct": 1.0}
+    monkeypatch.setattr(TensorFlowEngine, "batches", lambda self, make: make())
+    monkeypatch.setattr(TensorFlowEngine, "step", lambda *_, **__: sums)
     monkeypatch.setattr(TensorFlowEngine, "validate", validate)
     kept = run(dataclasses.replace(config, keep=keep), tmp_path)
     assert kept["epoch"] == epoch
@@ -114,8 +107,7 @@ def test_the_epoch_that_is_kept(config, tmp_path, monkeypatch, keep, epoch):
     newest = sorted((tmp_path / "checkpoints").glob("step-*"))[-1]
     for name in ("best.weights.h5", "best.json"):
         assert (newest / name).read_bytes() == (tmp_path / name).read_bytes()
-    state = records.load_workdir(tmp_path)
-    assert state.card.dataset == "synthetic_faces"
+    assert records.load_workdir(tmp_path).card.dataset == "synthetic_faces"
 
 
 def test_two_replicas_see_the_same_data_and_leave_a_usable_run(config, tmp_path, two_replicas):
@@ -156,7 +148,7 @@ def test_the_first_loss_that_is_not_finite_stops_the_run(config, tmp_path, monke
 
 def test_initialise_lists_what_it_takes_and_what_it_leaves(tmp_path):
     def network(**changes):
-        return ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32), **changes)
+        return ran_tf.RegionAttentionNetwork("tiny", size=(32, 32), **changes)
 
     source = network(num_classes=3)
     backbone_file, network_file = tmp_path / "b.weights.h5", tmp_path / "n.weights.h5"
@@ -196,7 +188,7 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     hooks = loop.Hooks(on_message=messages.append)
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
     # Without relation the classifier reads half as many features.
-    assert "chosen on 16 faces" in messages[0]
+    assert "chosen on 12 faces" in messages[0]
     assert "re-initialised: classifier/kernel" in messages[1]
     assert "first was trained with attention='sigmoid' and goes on with 'softmax'" in messages[2]
     first, second = (records.load_workdir(tmp_path / name).model for name in ("first", "second"))
@@ -233,14 +225,14 @@ def test_a_run_from_python(config, tmp_path, capsys):
     assert ran_tf.Predictor(made.workdir).labels == ran_tf.LABELS["synthetic_faces"]
     (start,) = records.read_starts(made.workdir)
     training = pipeline.TrainingData(
-        config.data, prepared.open_dataset(config.data), batch_size=16, seed=0
+        config.data, prepared.open_dataset(config.data), batch_size=7, seed=0
     )
     assert start["data"] == {
         "labels": list(ran_tf.LABELS["synthetic_faces"]),
-        "train_faces": 40,
+        "train_faces": 20,
         "train_data": training.fingerprint,
     }
-    assert start["flags"]["image_size"] == 24 and start["flags"]["dataset"] == "synthetic_faces"
+    assert start["flags"]["image_size"] == 16 and start["flags"]["dataset"] == "synthetic_faces"
 
 
 def test_a_run_from_python_is_heard_and_stopped(config, tmp_path, capsys):
@@ -257,33 +249,10 @@ def test_what_is_kept_is_what_was_measured(config, tmp_path):
     kept = run(dataclasses.replace(config, epochs=1), tmp_path)
     model = records.load_workdir(tmp_path).model
     (batch,) = pipeline.eval_batches(
-        config.data, prepared.open_dataset(config.data), split="validation[:16]", batch_size=16
+        config.data, prepared.open_dataset(config.data), split="validation[:12]", batch_size=12
     )
     logits = model({name: batch[name] for name in ("image", "boxes", "mask")})["logits"]
     entropy = np.mean(losses.cross_entropy(logits, batch["labels"]))
     assert kept["validation_cross_entropy"] == pytest.approx(entropy, rel=1e-5)
     hits = np.argmax(logits, axis=-1) == batch["label"].numpy()
     assert kept["validation_accuracy"] == pytest.approx(hits.mean())
-
-
-@pytest.mark.parametrize(
-    ("measured", "epoch"),
-    [
-        ([(0.5, 1.0), (0.5, 0.9)], 2),  # the surer of equals
-        ([(0.5, 1.0), (0.5, 1.1)], 1),
-        ([(0.5, 1.0), (0.5, 1.0)], 1),  # the first of epochs that are equal in both
-        ([(0.5, 1.0), (0.4, 0.1)], 1),  # accuracy decides
-    ],
-)
-def test_of_equally_accurate_epochs_the_surer_is_kept(
-    config, tmp_path, monkeypatch, measured, epoch
-):
-    rows = iter(measured)
-
-    def validate(*_, **__):
-        return dict(
-            zip(("validation_accuracy", "validation_cross_entropy"), next(rows), strict=True)
-        )
-
-    monkeypatch.setattr(TensorFlowEngine, "validate", validate)
-    assert run(config, tmp_path)["epoch"] == epoch

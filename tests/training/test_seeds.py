@@ -7,26 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import prepared
+from ran_tf.settings import replaced
 from ran_tf.training import loop, run
+from tests.fixtures import tiny_runs
 
 
 @pytest.fixture(scope="module")
 def runs(synthetic_dir, tmp_path_factory):
     """What each of three runs, of the seeds 3, 3 and 4, is about to use."""
-    config = TrainConfig(
-        data=DataConfig(
-            data_dir=synthetic_dir,
-            image_size=(16, 16),
-            train_split="train[:20]",
-            validation_split="validation[:12]",
-            regions=RegionConfig(kind="random", k=3),
-        ),
-        model=ModelConfig(backbone="tiny", size=(16, 16), dropout=0.5),
-        epochs=1,
-        batch_size=20,
-    )
+    changes = {"data.regions.k": 3, "model.dropout": 0.5, "epochs": 1, "batch_size": 20}
+    config = replaced(tiny_runs.make_config(synthetic_dir), changes)
     return [
         _start(dataclasses.replace(config, seed=seed), tmp_path_factory.mktemp(f"seed{seed}"))
         for seed in (3, 3, 4)

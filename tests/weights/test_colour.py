@@ -15,7 +15,7 @@ from ran_tf import vocabulary
 from ran_tf.config import DataConfig, ModelConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.data.prepare import prepare
-from ran_tf.exports import export, portable, signatures
+from ran_tf.exports import export, signatures
 from ran_tf.inference import runner
 from ran_tf.training import loop
 from ran_tf.weights import records
@@ -89,26 +89,13 @@ def test_evaluation_agrees(workdir, said):
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-5)
 
 
-@pytest.mark.parametrize("format", export.FORMATS)
-def test_every_export_agrees(workdir, said, tmp_path, format):
-    if format != "saved_model" and portable.missing(format):
-        pytest.skip(f"{format} needs {portable.missing(format)}")
+def test_its_export_agrees(workdir, said, tmp_path):
     trained = records.load_workdir(workdir)
-    written = export.write_export(
-        trained.model, trained.card, export_dir=tmp_path, format=format, check=False
-    )
-    card = export.read_card(written.path)
-    if format == "saved_model":
-        np.testing.assert_allclose(probabilities(tmp_path), said, atol=1e-5)
-        loaded = tf.saved_model.load(str(written.path))
-        encoded = [tf.io.encode_png(face).numpy() for face in FACES]
-        answer = loaded.signatures["serving_default"](image_bytes=tf.constant(encoded))
-    else:
-        # As its documents tell clients to cut regions.
-        shape = signatures.regions_shape(trained.model, card)
-        faces = signatures.prepare_faces(tf.constant(FACES), card=card)
-        regions = signatures.cut_regions(faces, card=card, shape=shape).numpy()
-        answer = portable.load(written.path / portable.FILES[format])(regions)
+    written = export.write_export(trained.model, trained.card, export_dir=tmp_path, check=False)
+    np.testing.assert_allclose(probabilities(tmp_path), said, atol=1e-5)
+    loaded = tf.saved_model.load(str(written.path))
+    encoded = [tf.io.encode_png(face).numpy() for face in FACES]
+    answer = loaded.signatures["serving_default"](image_bytes=tf.constant(encoded))
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-4)
 
 

@@ -115,7 +115,7 @@ def test_every_door_takes_a_preset(small, packaged, synthetic_dir, tmp_path):
     report = ran_tf.evaluate("small", "test[:16]", baseline=small, data_dir=synthetic_dir).numbers
     assert report["model"]["path"] == "small"
     assert report["differences"]["all"]["accuracy"] == 0.0
-    target = ran_tf.RegionAttentionNetwork("mobilenet_v1", num_classes=3, size=(32, 32))
+    target = ran_tf.RegionAttentionNetwork("tiny", num_classes=3, size=(32, 32))
     taken = initialise.init_weights(target, "small", labels=("neutral", "smiling", "sad"))
     assert taken.fresh == ("classifier/kernel", "classifier/bias")
     # Known classes in whatever order are taken by their names.
@@ -180,7 +180,7 @@ def test_presets_from_before_safetensors_are_read(small, tmp_path):
 
 
 def test_pack_refuses_what_float16_cannot_hold():
-    model = ran_tf.RegionAttentionNetwork("mobilenet_v1", size=(32, 32))
+    model = ran_tf.RegionAttentionNetwork("tiny", size=(32, 32))
     model.classifier.kernel.assign(model.classifier.kernel + 1e5)
     with pytest.raises(ValueError, match="largest float16. Received: classifier/kernel"):
         presets.pack_weights(model, make_card())

@@ -32,6 +32,7 @@ def model(tmp_path_factory):
     return convert(source=Path(path), format="faceres_tfjs", size=SIZE).model
 
 
+@pytest.mark.large
 def test_function_stays_and_training_mode_differs_by_sampling_alone(model):
     faces = read_real_faces(768)
     # Neighbours in the files are neighbours here: shuffled, so that batches are samples.
