@@ -22,7 +22,7 @@ def run(
     *,
     define_flags: Callable[[], None],
     takes_paths: bool = False,
-    resumes: bool = False,
+    resumes: bool | Callable[[], bool] = False,
 ) -> None:
     """Runs a command as `python -m` does.
 
@@ -36,7 +36,7 @@ def run(
       main: the work; takes the list of positional arguments if `takes_paths`, else nothing.
       define_flags: defines the command's flags.
       takes_paths: whether positional arguments are allowed.
-      resumes: whether the same command goes on where it was stopped.
+      resumes: whether the same command goes on where it was stopped; a function is asked then.
     """
     arguments = [sys.argv[0], *recipes.expand(sys.argv[1:])]
     early = _read_early(arguments)
@@ -63,7 +63,8 @@ def run(
             main(arguments) if takes_paths else main()
             sys.stdout.flush()
         except KeyboardInterrupt as stopped:
-            then = "the same command " + ("goes on from here" if resumes else "begins anew")
+            goes_on = resumes() if callable(resumes) else resumes
+            then = "the same command " + ("goes on from here" if goes_on else "begins anew")
             terminal.say("stopped; " + (mistakes.notes(stopped) or then), error=True)
             sys.exit(130)
         except (ValueError, OSError, RuntimeError) as error:

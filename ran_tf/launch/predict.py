@@ -164,4 +164,6 @@ def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, define_flags=define_flags, takes_paths=True)
+    command.run(
+        main, define_flags=define_flags, takes_paths=True, resumes=lambda: flags.FLAGS.resume
+    )

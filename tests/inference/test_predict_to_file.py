@@ -15,6 +15,7 @@ from pyarrow import parquet
 import ran_tf
 from ran_tf import DetectorConfig
 from ran_tf.config import RegionConfig
+from ran_tf.launch import predict, predict_output
 from ran_tf.weights.card import ModelCard
 from tests.inference.test_predict_files import LABELS, Brightness, write_image, write_video
 
@@ -188,6 +189,56 @@ def test_files_that_cannot_be_are_refused_before_any_work(photos, tmp_path, monk
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(RuntimeError, match=r"ran_tf\[parquet\]"):
         run(photos, tmp_path / "faces.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ("table", None)),
+        (["--csv=faces.csv"], ("csv", "faces.csv")),
+        (["--json=-"], ("json", "-")),
+        (["--parquet=a", "--resume"], ("parquet", "a")),
+        (["--csv=a", "--parquet=b"], "choose one output. Received: --csv=a --parquet=b"),
+        (["--parquet=-"], "--parquet needs a FILE"),
+        (["--resume"], "--resume goes on with a file"),
+        (["--resume", "--csv=-"], "--resume goes on with a file"),
+    ],
+)
+def test_what_the_flags_put_out(arguments, expected, parse):
+    values = parse("--model=x", *arguments, command=predict)
+    if isinstance(expected, tuple):
+        assert predict.choose_output(values) == expected
+    else:
+        with pytest.raises(ValueError, match=expected):
+            predict.choose_output(values)
+
+
+def test_a_log_is_told_every_half_minute_how_far_it_is(monkeypatch, capsys):
+    clock = iter([0, 10, 31, 31, 60])
+    seconds = types.SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr(predict_output, "time", seconds)
+    done = ran_tf.Progress(photos=30, total=90, faces=31, failed=2, resumed=10, seconds=4.0)
+    with predict_output.progress_line() as tell:
+        for _ in range(3):
+            tell(done)
+    assert capsys.readouterr().err.splitlines() == [
+        "30 of 90 photos, 31 faces, 2 failed, 5.0 photos/s, 0:00:12 left"
+    ]
+
+
+def test_what_was_written_is_said(photos, tmp_path, capsys):
+    done = run(photos, tmp_path / "faces.csv")
+    missing = [{"path": "no*.png", "error": "no file matches"}]
+    predict_output.say_written(done, missing, out="faces.csv")
+    said = capsys.readouterr()
+    assert said.out == "wrote faces.csv\n"
+    assert (
+        "no*.png: no file matches" in said.err and "8 of 8 photos, 10 faces, 2 failed" in said.err
+    )
+    again = run(photos, tmp_path / "faces.csv", resume=True)
+    predict_output.say_written(again, [], out="faces.csv")
+    said = capsys.readouterr()
+    assert said.out == "" and "is there already and was left as it is" in said.err
 
 
 KILLED = """

@@ -131,13 +131,31 @@ def test_help_ends_with_0(flag, monkeypatch, capsys):
     assert "--helpfull" in capsys.readouterr().out or flag == "--helpfull"
 
 
-@pytest.mark.parametrize(("resumes", "words"), [(True, "goes on from here"), (False, "anew")])
+@pytest.mark.parametrize(
+    ("resumes", "words"),
+    [(True, "goes on from here"), (False, "anew"), (lambda: True, "goes on from here")],
+)
 def test_ctrl_c_says_what_the_same_command_does(resumes, words, monkeypatch, capsys):
     def work():
         raise KeyboardInterrupt
 
     assert end(monkeypatch, work, resumes=resumes) == 130
     assert words in capsys.readouterr().err
+
+
+def test_what_is_kept_of_the_work_is_said_where_it_is_stopped_or_fails(monkeypatch, capsys):
+    for kind, words in (
+        (KeyboardInterrupt, "stopped; 3 are kept"),
+        (OSError, "error: full. 3 are kept"),
+    ):
+
+        def work(kind=kind):
+            problem = kind("full")
+            problem.add_note("3 are kept")
+            raise problem
+
+        end(monkeypatch, work)
+        assert capsys.readouterr().err == f"{words}\n"
 
 
 def test_errors_show_names_of_files_as_one_line(monkeypatch, capsys):
