@@ -23,7 +23,7 @@ def read(name: str) -> np.ndarray:
 
 
 # Found, missed and made up with the lowest score of each, as in docs/guides/detectors.md.
-TABLE = {"blazeface": (42, 2, 1), "mtcnn": (41, 3, 2)}
+TABLE = {"blazeface": (42, 2, 1), "mtcnn": (42, 2, 0)}
 
 
 @pytest.mark.large
