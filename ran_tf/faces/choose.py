@@ -11,8 +11,8 @@ from ran_tf.faces.face import Face
 CHOICES = ("largest", "centre")
 
 # A face may be less plausible than the best of its photo by so much. In the photos of
-# tests/fixtures/photo_faces.py, with MTCNN's lowest score at 0.5, a glass of wine has 0.15 less than
-# the best face beside it and a bulb 0.19; real faces have at most 0.085 less.
+# tests/fixtures/photo_faces.py, with MTCNN's lowest score at 0.5, a glass of wine has 0.15 less
+# than the best face beside it and a bulb 0.19; real faces have at most 0.085 less.
 _MARGIN = 0.1
 # How far landmarks may lie from those of a frontal face, as a fraction of their spread: below the
 # first all is well, at the second they are no face's. Those of a man in profile lie 0.38 away.
