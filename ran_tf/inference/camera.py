@@ -21,6 +21,8 @@ def read_camera(index: int, *, every: float) -> Iterator[Frame]:
       OSError: if there is no such camera, or it shows nothing.
     """
     capture = cv2.VideoCapture(index)
+    # Else what waited while the last frame was worked on comes first.
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     try:
         start, due, shown = None, 0.0, False
         # `grab` takes a frame from the camera, `retrieve` makes pixels of it.
