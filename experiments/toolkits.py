@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 import ran_tf
+from ran_tf.evaluation import markdown
 from ran_tf.evaluation.robustness import corruptions
 
 KINDS = (
@@ -92,6 +93,34 @@ def face_api(node_modules: pathlib.Path) -> ran_tf.Adapter:
     return ran_tf.Adapter("face-api 1.7.15", labels, predict, dataset=DATASET)
 
 
+def table(found: dict[str, dict]) -> str:
+    """Markdown of toolkits.json: per cent right by condition, and exposure where there are regions.
+
+    Args:
+      found: by model, "conditions" of `RobustnessReport.numbers["model"]`.
+    """
+    columns = {
+        "clean": ["clean"],
+        **{name: [name] for name in ("surgical mask", "sunglasses", "hand", "caption")},
+        "5 kinds kept out": [
+            name for name, kind in corruptions.KINDS.items() if kind == "kept_out"
+        ],
+        "JPEG, 12 pixels, darkness": ["JPEG", "12 pixels", "darkness"],
+        "20 % covered": ["covered 20%"],
+        "50 % covered": ["covered 50%"],
+    }
+    rows = [["model", *columns, "exposure"]]
+    for model, conditions in found.items():
+        cells = [
+            f"{100 * np.mean([conditions[name]['accuracy'] for name in names]):.1f}"
+            for names in columns.values()
+        ]
+        seen = [conditions[name]["exposure"] for name in KINDS[:4]]
+        exposure = "-" if None in seen else f"{np.mean(seen):.2f}"
+        rows.append([model, *cells, exposure])
+    return markdown.table(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", required=True)
@@ -119,7 +148,7 @@ def main() -> None:
             kinds=list(KINDS),
             batch_size=200,
         )
-        name = model if isinstance(model, str) else model.name
+        name = pathlib.Path(model).name if isinstance(model, str) else model.name
         found[name] = report.numbers["model"]["conditions"]
         print(name, {kind: round(100 * row["accuracy"], 2) for kind, row in found[name].items()})
         arguments.out.write_text(json.dumps(found, indent=2) + "\n")
