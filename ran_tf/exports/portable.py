@@ -95,7 +95,15 @@ class PortableClassifier:
         return {"images": self.images, "regions": self.regions}[name]
 
 
-def write_files(model, folder: str | os.PathLike, *, card: ModelCard, format: str) -> None:
+def write_files(
+    model,
+    folder: str | os.PathLike,
+    *,
+    card: ModelCard,
+    format: str,
+    quantise: str | None = None,
+    faces: np.ndarray | None = None,
+) -> None:
     """Writes the `FILES` of a format with labels, card and boxes in them.
 
     Args:
@@ -103,8 +111,10 @@ def write_files(model, folder: str | os.PathLike, *, card: ModelCard, format: st
       folder: exists.
       card: of the model.
       format: a key of `FILES`.
+      quantise: of `quantised.KINDS`; None is float32.
+      faces: u8[n, h, w, 3] for calibration, see `quantised.calibration_faces`.
     """
-    from ran_tf.exports import onnx_file, tflite_file
+    from ran_tf.exports import onnx_file, quantised, tflite_file
 
     notes = {
         "labels.txt": "\n".join(card.labels) + "\n",
@@ -112,11 +122,21 @@ def write_files(model, folder: str | os.PathLike, *, card: ModelCard, format: st
         "boxes.json": json.dumps(kinds.serving_boxes(card.regions).tolist()),
     }
     classifier, folder = PortableClassifier(model, card), pathlib.Path(folder)
+    inputs = None if faces is None else quantised.inputs_of(faces, classifier=classifier)
+
+    def prepare(converter) -> None:
+        if quantise is not None:
+            quantised.quantise_converter(converter, kind=quantise, inputs=inputs)
+
     if format == "tflite":
-        tflite_file.write(classifier, folder / FILES["tflite"]["images"], notes=notes)
+        path = folder / FILES["tflite"]["images"]
+        tflite_file.write(classifier, path, notes=notes, prepare=prepare)
         return
     for signature, name in FILES["onnx"].items():
         onnx_file.write(classifier, folder / name, signature=signature, notes=notes)
+        if quantise is not None:
+            given = None if inputs is None else inputs[signature]
+            quantised.quantise_onnx(folder / name, kind=quantise, inputs=given, notes=notes)
 
 
 def load(path: str | os.PathLike, *, signature: str = "images", threads: int | None = None):
@@ -135,6 +155,35 @@ def load(path: str | os.PathLike, *, signature: str = "images", threads: int | N
         (source,) = runner.get_input_details()
         return lambda array: runner(**{source: array})
     return onnx_session.caller(onnx_session.open_session(path, threads=threads))
+
+
+def share_changed(
+    folder: str | os.PathLike, *, model, card: ModelCard, format: str, faces: np.ndarray
+) -> float:
+    """The share of faces whose class a quantised file changes, of the worse signature.
+
+    Args:
+      folder, model, card, format: as of `compare_files`.
+      faces: u8[n, h, w, 3], prepared.
+
+    Raises:
+      RuntimeError: if it is so many that something is wrong.
+    """
+    from ran_tf.exports import quantised
+
+    inputs = quantised.inputs_of(faces, classifier=PortableClassifier(model, card))
+    exact = check.model_outputs(model.twin(dtype="float32"), card, faces=faces)["label"]
+    found = 0.0
+    for name, file in FILES[format].items():
+        path = pathlib.Path(folder) / file
+        label = load(path, signature=name)(inputs[name])["label"]
+        found = max(found, float((label != exact).mean()))
+        if found > quantised.MOST_CHANGED:
+            raise RuntimeError(
+                f"quantisation changes the class of {found:.0%} of the faces for calibration "
+                f"(allowed: {quantised.MOST_CHANGED:.0%}); do not use it. Received: {str(path)!r}"
+            )
+    return found
 
 
 def compare_files(

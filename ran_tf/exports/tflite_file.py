@@ -4,29 +4,37 @@ import os
 import pathlib
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from ran_tf.exports import freeze
 
 
-def write(classifier, path: str | os.PathLike, *, notes: Mapping[str, str] | None = None) -> None:
+def write(
+    classifier,
+    path: str | os.PathLike,
+    *,
+    notes: Mapping[str, str] | None = None,
+    prepare: Callable[[Any], None] = lambda converter: None,
+) -> None:
     """Writes all signatures, float32, normalisation folded into convolutions.
 
     Args:
       classifier: a `portable.PortableClassifier`; axes without a size keep none.
       path: of the file.
       notes: associated files by name.
+      prepare: told of the converter before it converts, to quantise.
     """
     path = pathlib.Path(path)
-    path.write_bytes(_convert(classifier))
+    path.write_bytes(_convert(classifier, prepare))
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in (notes or {}).items():
             archive.writestr(name, text)
 
 
-def _convert(classifier) -> bytes:
+def _convert(classifier, prepare: Callable[[Any], None]) -> bytes:
     images, regions = (_freeze(classifier, name) for name in ("images", "regions"))
     module = tf.Module()
     # Functions of their own, so that the arguments have their names.
@@ -41,6 +49,7 @@ def _convert(classifier) -> bytes:
         # Not from the functions themselves: inputs and outputs would lose their names.
         tf.saved_model.save(module, folder, signatures=functions)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(functions))
+        prepare(converter)
         return converter.convert()
 
 

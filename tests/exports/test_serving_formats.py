@@ -156,3 +156,35 @@ def test_a_file_that_disagrees_is_not_published(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="differs from the model by"):
         export.write_export(make_model(), make_card(), export_dir=tmp_path, format="onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "atol"), [("float16", 2e-3), ("int8", 5e-2)])
+def test_a_quantised_file_says_nearly_the_same(folder, faces, kind, atol, tmp_path):
+    model, card = make_model(), make_card()
+    whole = version(folder, "onnx") / "model.onnx"
+    calibration = faces if kind == "int8" else None
+    written = export.write_export(
+        model, card, export_dir=tmp_path, format="onnx", quantize=kind, calibration=calibration
+    )
+    assert (written.changed is not None) == (kind == "int8")
+    predictor = ran_tf.Predictor(tmp_path)
+    assert predictor.labels == card.labels and predictor.engine == "onnx"
+    want = portable.load(whole)(faces)
+    got = np.stack([prediction.probabilities for prediction in predictor(list(faces))])
+    np.testing.assert_allclose(got, want["probabilities"], atol=atol)
+    assert np.abs(got - want["probabilities"]).max() > 1e-7, "nothing was rounded"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "saved_model", "quantize": "float16"}, "`quantize` must be absent with"),
+        ({"format": "onnx", "quantize": "int8"}, "`calibration` must be a folder of faces"),
+        ({"format": "onnx", "calibration": "train"}, "`calibration` must be.*absent without"),
+        ({"format": "onnx", "quantize": "int4"}, "`quantize` must be one of"),
+    ],
+)
+def test_quantisation_that_cannot_be_is_refused(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        export.write_export(None, None, export_dir=tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
