@@ -80,7 +80,7 @@ with av.open("clip.mp4", "w") as out:
 # %% [markdown]
 # `predictor.video` gives the frames one after the other, so a long video takes no more memory than
 # a short one. People keep their number. `face` is `None` while a person is not seen.
-# `smoothed` are the probabilities averaged over the last second or so.
+# `smoothed` has the probabilities averaged over time, half a second unless you give `smooth`.
 
 # %%
 frames = list(predictor.video("clip.mp4", every=0.4))

@@ -54,8 +54,8 @@ moved = np.array([np.abs(answer.weights - said.weights).sum() / 2 for answer in 
 print(moved.reshape(3, 3).round(2))
 
 # %% [markdown]
-# Between 2 and 12 %. No place stands out here as the mouth does in the first table. One face is an
-# anecdote, so measure it.
+# About a tenth or less everywhere. No place stands out here as the mouth does in the first table.
+# One face is an anecdote, so measure it.
 #
 # ## A dataset
 #
