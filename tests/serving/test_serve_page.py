@@ -59,7 +59,7 @@ def ask_by_curl(folder: pathlib.Path, *, port: int = PORTS["REST"]) -> np.ndarra
     """The probabilities, f32[n], that the line with `curl` prints."""
     if shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
-    line = the_block("sh", "curl")
+    line = the_block("sh", "models/ran:predict")
     assert line.count(f"127.0.0.1:{PORTS['REST']}/") == 1
     said = run_shell(line.replace(f":{PORTS['REST']}/", f":{port}/"), folder=folder)
     (row,) = json.loads(said)["predictions"]
