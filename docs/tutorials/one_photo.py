@@ -62,6 +62,6 @@ for name, answer in zip(("before", "after "), whole([found.image, covered]), str
     print(name, answer.label, f"{answer.probability:.0%}")
 
 # %% [markdown]
-# The region at the bottom had 13 % of the weight and has 3 % now; both networks still see
+# The region at the bottom had 15 % of the weight and has 4 % now; both networks still see
 # happiness, less surely. One face is an anecdote. [Where it looks](../guides/attention.md) measures
 # this over a dataset, and says what not to read into weights.

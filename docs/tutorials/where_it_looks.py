@@ -45,9 +45,9 @@ left = np.array([answer.probabilities[first] for answer in answers]).reshape(3, 
 print(left.round(2))
 
 # %% [markdown]
-# All numbers stay near 1 but two: that in the middle falls a little, and that in the middle of the
-# last row by half. This happiness is read from the mouth. Now the weights of the same nine faces:
-# how much of them moved to other regions?
+# All numbers stay near 1 but one: that in the middle of the last row falls by half. This happiness
+# is read from the mouth. Now the weights of the same nine faces: how much of them moved to other
+# regions?
 
 # %%
 moved = np.array([np.abs(answer.weights - said.weights).sum() / 2 for answer in answers])
