@@ -23,6 +23,7 @@ Image.fromarray(ran_tf.annotate_face(face, said)).save("regions.png")
 # %% [markdown]
 # ![The face, and its six regions with their weights](../pictures/tutorial_regions.png)
 #
+# The picture shows the network `ran_faceres_ferplus`, whose weights are other ones.
 # A weight says how much the features of a region entered the mean that is classified. That is all.
 # It does not say what the answer would be without the region.
 #
