@@ -42,7 +42,16 @@ sys.exit(0 if asked else "this test does not see connections")
 """
 # Modules of the extras, which may be missing where tests run.
 EXTRAS = {
-    *("av", "fastapi", "gradio", "huggingface_hub", "kagglehub", "playwright", "openvino"),
+    *(
+        "apache_beam",
+        "av",
+        "fastapi",
+        "gradio",
+        "huggingface_hub",
+        "kagglehub",
+        "playwright",
+        "openvino",
+    ),
     *("onnxruntime", "torch"),
     *("grpc", "h11", "msgspec", "starlette", "tensorflow_serving", "uvicorn"),
 }

@@ -26,7 +26,7 @@ class AlignConfig(Checked):
 
     Example:
       >>> ran_tf.AlignConfig(size=112, format="jpg").detector.name
-      'mtcnn'
+      'blazeface'
     """
 
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)

@@ -57,11 +57,12 @@ def predict_to_file(
       ValueError: for another ending, or if the stopped run had other settings.
 
     Example:
+      >>> import pathlib
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
       >>> done = ran_tf.predict_to_file(predictor, ["no.png"], "faces.csv")
       >>> done.photos, done.faces, done.failed
       (1, 0, 1)
-      >>> open("faces.csv").readlines()[1].split(",")[-1]
+      >>> pathlib.Path("faces.csv").read_text().split(",")[-1]
       'No such file or directory\\n'
     """
     out = pathlib.Path(out).expanduser()

@@ -134,7 +134,7 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
         regions = ops.concatenate([whole[:, None], ops.cast(cut, whole.dtype)], axis=1)
     else:
         # Region 0 is the whole face here too, whatever its box.
-        if isinstance(boxes, np.ndarray):
+        if _of_all_faces(boxes):
             boxes = np.concatenate([np.asarray([WHOLE_FACE], np.float32), boxes[1:]])
         else:
             first = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
@@ -146,7 +146,12 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
     return stages.late(folded, training=training)
 
 
+def _of_all_faces(boxes) -> bool:
+    """Whether regions are the same on every face: constants of a graph."""
+    return isinstance(boxes, np.ndarray) and boxes.ndim == 2
+
+
 def _cut(whole, boxes, *, size: tuple[int, int], portable: bool):
-    if isinstance(boxes, np.ndarray):
+    if _of_all_faces(boxes):
         return crop.crop_with_matrices(ops.transpose(whole, (0, 3, 1, 2)), boxes, size=size)
     return crop.crop_regions(whole, boxes, size=size, portable=portable)

@@ -50,12 +50,10 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_an_image(kind, monkeypatch):
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 9 * 7 - 1)
+def test_an_image(kind):
     with pytest.raises(ValueError, match="at most 62 pixels.*Received: [79] x [79] pixels"):
-        decoding.decode_image(PICTURES[kind])
-    # What bounds the pixels is the same; so a case is quick.
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 2**16)
+        decoding.decode_image(PICTURES[kind], most_pixels=9 * 7 - 1)
+    most = 2**16  # so a case is quick
 
     @hostile(40)
     @given(data=damaged(PICTURES[kind], most=4))
@@ -64,13 +62,13 @@ def test_an_image(kind, monkeypatch):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Pillow warns of much that it can read
-                pixels = decoding.decode_image(data)
+                pixels = decoding.decode_image(data, most_pixels=most)
         except ValueError as error:
             assert not isinstance(error, UnicodeError)
             assert_one_line(error, "Received: ")
             assert data != PICTURES[kind] or kind == "tiff_float"
             return
         assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[-1] == 3
-        assert 0 < pixels.size <= 3 * decoding.MAX_PIXELS
+        assert 0 < pixels.size <= 3 * most
 
     check()

@@ -122,11 +122,11 @@ if __name__ == "__main__":
 """
 
 
-def test_a_fork_is_told_and_spawn_works(workdir, tmp_path):
+def test_a_fork_is_told_and_spawn_works(export_dir, tmp_path):
     """As `multiprocessing` and gunicorn's --preload fork: it would hang."""
     script = tmp_path / "forked.py"
     script.write_text(FORKED)
-    run = run_python(script, workdir)
+    run = run_python(script, export_dir)
     *told, works = run.stdout.strip().splitlines()
     assert len(told) == 3 and all("multiprocessing.get_context('spawn')" in line for line in told)
     assert works == "True"

@@ -1,7 +1,6 @@
 """What versions before have written is still used: their card.json had no `loss_margin`."""
 
 import json
-import pathlib
 import shutil
 
 import h5py
@@ -11,7 +10,7 @@ import pytest
 import ran_tf
 from ran_tf.exports import export
 from ran_tf.training import initialise
-from ran_tf.weights import preset_file, presets, records, sources
+from ran_tf.weights import records, sources
 from tests.exports.test_export import random_faces
 from tests.fixtures import tiny_backbone as tiny_backbone  # registers "tiny"
 
@@ -89,7 +88,7 @@ def test_a_run_is_started_from(old):
     np.testing.assert_array_equal(network.classifier.kernel, arrays["classifier/vars/0"])
 
 
-def test_an_export_and_a_preset_are_used(small_export, tmp_path):
+def test_an_export_is_used(small_export, tmp_path):
     shutil.copytree(small_export.path, tmp_path / "export" / "1")
     cards = [tmp_path / "export" / "1" / "card.json"]
     if not cards[0].exists():
@@ -99,7 +98,3 @@ def test_an_export_and_a_preset_are_used(small_export, tmp_path):
     cards[0].write_text(json.dumps(card))
     source = sources.resolve(tmp_path / "export")
     assert source.kind == "export" and export.read_card(source.path).loss_margin == 0.02
-    for folder in pathlib.Path(presets.FOLDER).iterdir():
-        # Those that the package brings are of before.
-        assert "loss_margin" not in json.loads(preset_file.read_card(folder))
-        assert presets.read_card(folder).loss_margin == 0.02
