@@ -15,7 +15,7 @@ from ran_tf import vocabulary
 from ran_tf.config import DataConfig, ModelConfig, TrainConfig
 from ran_tf.data import prepared
 from ran_tf.data.prepare import prepare
-from ran_tf.exports import export, signatures
+from ran_tf.exports import export, portable, signatures
 from ran_tf.inference import runner
 from ran_tf.training import loop
 from ran_tf.weights import records
@@ -97,6 +97,19 @@ def test_its_export_agrees(workdir, said, tmp_path):
     encoded = [tf.io.encode_png(face).numpy() for face in FACES]
     answer = loaded.signatures["serving_default"](image_bytes=tf.constant(encoded))
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-4)
+
+
+@pytest.mark.parametrize("format", portable.FILES)
+def test_its_files_for_other_runtimes_agree(workdir, said, tmp_path, format):
+    if portable.missing(format):
+        pytest.skip(f"{format} needs {portable.missing(format)}")
+    trained = records.load_workdir(workdir)
+    written = export.write_export(
+        trained.model, trained.card, export_dir=tmp_path, format=format, check=False
+    )
+    answer = portable.load(written.path / portable.FILES[format]["images"])(FACES)
+    # A grey level of a pixel, where a value lies half-way between two.
+    np.testing.assert_allclose(answer["probabilities"], said, atol=2e-3)
 
 
 def test_its_preset_agrees(workdir, said, data_dir, tmp_path):
