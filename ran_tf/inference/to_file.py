@@ -73,12 +73,13 @@ def predict_to_file(
     columns = row_files.column_types(
         labels=predictor.labels, k=predictor.card.regions.k, found=align
     )
+    video = VideoConfig(every=every, smooth=smooth)
     asked = {
         "model": str(predictor.source),
         "card": predictor.card,
         "detector": predictor.detector if align else None,
         "align": align,
-        "video": VideoConfig(every=every, smooth=smooth),
+        "video": video,
         "annotate": None if annotate is None else str(annotate),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def predict_to_file(
                 predictor,
                 waiting,
                 align=align,
-                config=VideoConfig(every=every, smooth=smooth),
+                config=video,
                 annotate=annotate,
                 timeline=timeline,
                 batch_size=batch_size,
