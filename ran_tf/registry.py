@@ -300,7 +300,7 @@ def register_detector(name: str, make: Callable | None = None) -> Any:
         how many one search may take, None for one a core. `search(photos, min_sides)` gives for
         each photo, u8[H, W, 3] RGB of any size, a list of `ran_tf.faces.Face` of scores of at least
         `config.min_score`; smaller faces than min_sides[i] pixels need not be searched. Padding,
-        shrinking and mirroring are done around it.
+        shrinking and mirroring are done around it. Several threads may call it at once.
 
     Returns:
       What was registered; without it, a decorator that registers.

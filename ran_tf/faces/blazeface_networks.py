@@ -21,8 +21,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ran_tf.faces.processes import available_cpus
-
 # Sides of what the networks see, pixels.
 PROPOSAL_SIDE, MESH_SIDE = 256, 192
 
@@ -34,6 +32,9 @@ _SAME = 0.3
 # middle is taken, the tip of the nose, corners of the mouth.
 _FIVE = ((33, 133), (362, 263), (4,), (61,), (291,))
 _FILES = {"proposals": "face_detection_back.tflite", "mesh": "face_landmark.tflite"}
+
+# Of standard error, which all threads share.
+_quiet = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,9 +83,9 @@ def find_files() -> dict[str, pathlib.Path]:
     return {name: pathlib.Path(folder, "data", file) for name, file in _FILES.items()}
 
 
-def load_proposals(*, threads: int | None = None) -> Callable[[np.ndarray, float], list[Proposal]]:
+def load_proposals() -> Callable[[np.ndarray, float], list[Proposal]]:
     """Returns a function from a view u8[256,256,3], RGB, and a lowest score to proposals in it."""
-    run = _load("proposals", threads=threads)
+    run = _load("proposals")
     anchors = _anchors()
 
     def propose(view: np.ndarray, min_score: float) -> list[Proposal]:
@@ -103,9 +104,9 @@ def load_proposals(*, threads: int | None = None) -> Callable[[np.ndarray, float
     return propose
 
 
-def load_mesh(*, threads: int | None = None) -> Callable[[np.ndarray], Mesh]:
+def load_mesh() -> Callable[[np.ndarray], Mesh]:
     """Returns a function from a view u8[192,192,3], RGB, of an upright face to a `Mesh`."""
-    run = _load("mesh", threads=threads)
+    run = _load("mesh")
 
     def look(view: np.ndarray) -> Mesh:
         out = run(view.astype(np.float32) / 255)
@@ -117,23 +118,36 @@ def load_mesh(*, threads: int | None = None) -> Callable[[np.ndarray], Mesh]:
     return look
 
 
-def _load(name: str, *, threads: int | None):
-    """Returns a function from f32[h,w,3] to a network's outputs by name; threads take turns."""
+def _load(name: str):
+    """Returns a function from f32[h,w,3] to a network's outputs by name.
+
+    It computes in the thread that calls it. Where several do at once, each has the network for
+    itself: they are so small that threads in them gain nothing.
+    """
     path = find_files()[name]
     from ai_edge_litert.interpreter import Interpreter
 
-    with _without_notes():
-        network = Interpreter(str(path), num_threads=threads or available_cpus())
-        network.allocate_tensors()
-    (entry,) = network.get_input_details()
-    exits = {detail["name"]: detail["index"] for detail in network.get_output_details()}
-    one_at_a_time = threading.Lock()
+    def make():
+        with _quiet, _without_notes():
+            network = Interpreter(str(path), num_threads=1)
+            network.allocate_tensors()
+        return network
+
+    idle = [make()]
+    (entry,) = idle[0].get_input_details()
+    exits = {detail["name"]: detail["index"] for detail in idle[0].get_output_details()}
 
     def run(image: np.ndarray) -> dict[str, np.ndarray]:
-        with one_at_a_time:
+        try:
+            network = idle.pop()
+        except IndexError:
+            network = make()
+        try:
             network.set_tensor(entry["index"], image[np.newaxis])
             network.invoke()
             return {name: network.get_tensor(index) for name, index in exits.items()}
+        finally:
+            idle.append(network)
 
     return run
 

@@ -16,6 +16,8 @@ from ran_tf.faces import blazeface_networks as networks
 from ran_tf.faces import views
 from ran_tf.faces.detect import DetectorConfig
 from ran_tf.faces.face import Face, without_doubles
+from ran_tf.faces.processes import available_cpus
+from ran_tf.images.in_order import in_order
 
 # The lowest score of what the mesh looks at.
 _MIN_PROPOSAL = 0.3
@@ -32,16 +34,22 @@ _SURE, _TURNED = 16.0, 3.0
 
 
 def create_search(config: DetectorConfig, *, threads: int | None = None):
-    """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face."""
-    propose = networks.load_proposals(threads=threads)
-    look = networks.load_mesh(threads=threads)
-    least = config.min_score
+    """Returns a function from (images u8[H,W,3] RGB, smallest sides in pixels) to lists of Face.
+
+    Each image is searched in one thread, and several at once; None is one for each core.
+    """
+    propose, look = networks.load_proposals(), networks.load_mesh()
+    threads = threads or available_cpus()
+
+    def search_one(asked) -> list[Face]:
+        image, min_side = asked
+        return _search_photo(
+            image, min_side, propose=propose, look=look, min_score=config.min_score
+        )
 
     def search(images, min_sides):
-        return [
-            _search_photo(image, min_side, propose=propose, look=look, min_score=least)
-            for image, min_side in zip(images, min_sides, strict=True)
-        ]
+        work = zip(images, min_sides, strict=True)
+        return list(in_order(search_one, work, threads=max(1, min(threads, len(images)))))
 
     return search
 

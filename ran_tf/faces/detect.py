@@ -93,7 +93,8 @@ def create_detector(config: DetectorConfig, *, threads: int | None = None) -> De
 
     Args:
       config: which one, and how it searches.
-      threads: of one search with retinaface, None for one a core; mtcnn runs on TensorFlow's own.
+      threads: of one call with blazeface and retinaface, None for one a core; mtcnn runs on
+        TensorFlow's own, yunet on OpenCV's.
 
     Returns:
       A function from a sequence of photos (u8[H,W,3], RGB, of any sizes) to a list of lists of
@@ -177,9 +178,9 @@ def _search_all(search, images, config: DetectorConfig) -> list[list[Face]]:
         y, x = (round(config.pad * side) for side in image.shape[:2])
         scales.append(scale)
         offsets.append((x, y))
-        prepared.append(
-            np.ascontiguousarray(cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE))
-        )
+        if x or y:
+            image = cv2.copyMakeBorder(image, y, y, x, x, cv2.BORDER_REPLICATE)
+        prepared.append(np.ascontiguousarray(image))
     min_sides = [
         config.min_face * min(image.shape[:2]) * scale
         for image, scale in zip(images, scales, strict=True)

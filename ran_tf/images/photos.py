@@ -14,6 +14,9 @@ from ran_tf.images import decoding
 # Images are held together until they have this many pixels: bounds the memory of a batch.
 MAX_HELD_PIXELS = 16_000_000
 
+# Of many files or frames: what of one group must be done in turn another computes beside.
+GROUPS_AT_ONCE = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Listing:

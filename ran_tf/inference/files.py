@@ -2,6 +2,7 @@
 
 import collections
 import glob
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from ran_tf.config import VideoConfig
 from ran_tf.images import decoding, photos
+from ran_tf.images.in_order import in_order
 from ran_tf.inference import video
 from ran_tf.inference.pictures import Pictures
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
@@ -75,7 +77,7 @@ def predict_files(
     batch_size: int = 32,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[dict]:
-    """Classifies images and videos; no more than a batch of them is held at once.
+    """Classifies images and videos; two batches of them are worked on at once.
 
     For rows in a file, and runs that go on after a kill, see `ran_tf.predict_to_file`.
 
@@ -150,11 +152,13 @@ def predict_each(
     if timeline is not None:
         check_timeline(timeline, align=align, paths=found)
     draw = None if annotate is None else Pictures(annotate, inputs=found, taken=taken)
-    batch: list[pathlib.Path] = []
-    for path in found:
-        if video.is_video(path):
-            yield from _predict_images(predictor, batch, align=align, draw=draw)
-            batch = []
+    for is_video, run in itertools.groupby(found, key=video.is_video):
+        if not is_video:
+            yield from _predict_images(
+                predictor, run, align=align, batch_size=batch_size, draw=draw
+            )
+            continue
+        for path in run:
             if align:
                 rows = predict_people(
                     *(predictor, path, config),
@@ -167,25 +171,25 @@ def predict_each(
                     predictor, path, every=config.every, batch_size=batch_size, draw=draw
                 )
             yield str(path), rows
-            continue
-        batch.append(path)
-        if len(batch) == batch_size:
-            yield from _predict_images(predictor, batch, align=align, draw=draw)
-            batch = []
-    yield from _predict_images(predictor, batch, align=align, draw=draw)
 
 
-def _predict_images(predictor, paths, *, align: bool, draw) -> Iterator[tuple[str, Iterable[dict]]]:
-    if not paths:
-        return
+def _predict_images(
+    predictor, paths: Iterator[pathlib.Path], *, align: bool, batch_size: int, draw
+) -> Iterator[tuple[str, Iterable[dict]]]:
     ask = predictor.faces if align else predictor
-    for path, answer in zip(paths, ask(paths, on_error="return"), strict=True):
-        row = {"path": str(path)}
-        if answer == []:
-            rows: Iterable[dict] = [row | {"error": f"{NO_FACE}; face crops need no --align"}]
-        else:
-            rows = _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
-        yield str(path), rows
+
+    def answer_all(batch):
+        return list(zip(batch, ask(batch, on_error="return"), strict=True))
+
+    batches = iter(lambda: list(itertools.islice(paths, batch_size)), [])
+    for answered in in_order(answer_all, batches, threads=photos.GROUPS_AT_ONCE):
+        for path, answer in answered:
+            row = {"path": str(path)}
+            if answer == []:
+                rows: Iterable[dict] = [row | {"error": f"{NO_FACE}; face crops need no --align"}]
+            else:
+                rows = _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
+            yield str(path), rows
 
 
 def _predict_crops(
@@ -193,17 +197,23 @@ def _predict_crops(
 ) -> Iterator[dict]:
     """Of a video whose frames are faces."""
     read = ((frame.seconds, frame.image) for frame in video.read_frames(path, every=every))
-    stream = photos.group(read, most=batch_size)
+
+    def answer_all(batch):
+        answers = predictor([image for _, image in batch], on_error="return")
+        return list(zip(batch, answers, strict=True))
+
+    stream = in_order(
+        answer_all, photos.group(read, most=batch_size), threads=photos.GROUPS_AT_ONCE
+    )
     while True:
         try:
-            batch = next(stream, None)
+            answered = next(stream, None)
         except (ImportError, OSError, ValueError) as problem:
             yield {"path": str(path), "error": getattr(problem, "strerror", None) or str(problem)}
             return
-        if batch is None:
+        if answered is None:
             return
-        answers = predictor([image for _, image in batch], on_error="return")
-        for (seconds, image), answer in zip(batch, answers, strict=True):
+        for (seconds, image), answer in answered:
             row = {"path": str(path), "seconds": round(seconds, 3)}
             yield from _face_rows(row, answer, labels=predictor.labels, image=image, draw=draw)
 

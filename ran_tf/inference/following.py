@@ -10,6 +10,7 @@ import numpy as np
 from ran_tf.checks import InvalidArgument
 from ran_tf.config import VideoConfig
 from ran_tf.images import photos
+from ran_tf.images.in_order import in_order
 from ran_tf.inference import appearance, camera, cuts, people, video
 from ran_tf.inference.prediction import Failure, FoundFace
 
@@ -77,21 +78,28 @@ def follow_people(
     if isinstance(source, bool) or not isinstance(source, (str, os.PathLike, int)):
         raise InvalidArgument("source", "the path of a video or the number of a camera", source)
     frames: Iterable[video.Frame]
+    threads = photos.GROUPS_AT_ONCE
     if isinstance(source, int):
         # What a camera shows is answered before it shows the next.
-        frames, batch_size = camera.read_camera(source, every=config.every), 1
+        frames, batch_size, threads = camera.read_camera(source, every=config.every), 1, 1
     else:
         frames = video.read_frames(source, every=config.every)
     known, describe = people.People(), describe or appearance.describe_faces
-    return _follow(predictor, frames, known, config, batch_size=batch_size, describe=describe)
 
-
-def _follow(predictor, frames, known, config: VideoConfig, *, batch_size: int, describe):
-    smoothed, cut_before = _Smoothed(config.smooth), cuts.Cuts()
-    stream = ((frame, frame.image) for frame in frames)
-    for batch in photos.group(stream, most=batch_size):
+    def answer_all(batch):
         answers = predictor.faces([image for _, image in batch], on_error="return")
-        for (frame, image), answer in zip(batch, answers, strict=True):
+        return list(zip(batch, answers, strict=True))
+
+    stream = ((frame, frame.image) for frame in frames)
+    batches = photos.group(stream, most=batch_size)
+    answered = in_order(answer_all, batches, threads=threads)
+    return _follow(answered, known, config, describe=describe)
+
+
+def _follow(answered, known, config: VideoConfig, *, describe):
+    smoothed, cut_before = _Smoothed(config.smooth), cuts.Cuts()
+    for batch in answered:
+        for (frame, image), answer in batch:
             cut = cut_before(image)
             if isinstance(answer, Failure):
                 missing = tuple(map(PersonInFrame, known.numbers))

@@ -1,6 +1,7 @@
 """From face crops, or photos, to named predictions, with a preset, an export or a training run."""
 
 import os
+import threading
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -14,7 +15,9 @@ from ran_tf.faces import align as face_align
 from ran_tf.faces import detect
 from ran_tf.faces.choose import choose_face
 from ran_tf.faces.face import Face
+from ran_tf.faces.processes import available_cpus
 from ran_tf.images.decoding import decode_image, read_image
+from ran_tf.images.in_order import in_order
 from ran_tf.images.photos import group
 from ran_tf.images.preparing import prepare_face
 from ran_tf.inference import following, runner
@@ -25,6 +28,8 @@ from ran_tf.regions import kinds
 Item = np.ndarray | bytes | str | os.PathLike
 
 ON_ERROR = ("raise", "return")
+# Photos that are decoded at once, each of up to 64 million pixels.
+_MOST_DECODERS = 4
 
 
 class Predictor:
@@ -95,6 +100,7 @@ class Predictor:
         self._align = align
         self._detector = detector
         self._detect: detect.Detect | None = None
+        self._loading = threading.Lock()
         if align:
             self._load_detector()
         Predictor._loaded_in = os.getpid()
@@ -267,17 +273,19 @@ class Predictor:
         """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""
 
         def usable():
-            for i, image in enumerate(images):
-                try:
-                    yield i, _to_array(image)
-                except (OSError, ValueError) as error:
-                    results.fail(i, error)
+            threads = max(1, min(available_cpus(), _MOST_DECODERS, len(images)))
+            for i, image in enumerate(in_order(_to_array_or_error, images, threads=threads)):
+                if isinstance(image, np.ndarray):
+                    yield i, image
+                else:
+                    results.fail(i, image)
 
         return map(dict, group(usable(), most=self._batch_size))
 
     def _load_detector(self) -> detect.Detect:
-        if self._detect is None:
-            self._detect = detect.create_detector(self._detector)
+        with self._loading:
+            if self._detect is None:
+                self._detect = detect.create_detector(self._detector)
         return self._detect
 
     def _chosen_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
@@ -356,6 +364,13 @@ class _Results:
             raise error
         else:
             raise ValueError(f"`{self.name}[{i}]`: {error}") from error
+
+
+def _to_array_or_error(image: Item) -> np.ndarray | OSError | ValueError:
+    try:
+        return _to_array(image)
+    except (OSError, ValueError) as error:
+        return error
 
 
 def _to_array(image: Item) -> np.ndarray:

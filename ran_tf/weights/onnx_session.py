@@ -38,6 +38,8 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
+    # Threads that wait by spinning take the processors from what else has work to do.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level

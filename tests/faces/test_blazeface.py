@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import threading
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
-from ran_tf.faces import DetectorConfig, create_detector
+from ran_tf.faces import DetectorConfig, create_detector, views
 from ran_tf.faces.face import order_landmarks
 from tests.faces.test_faces import ASTRONAUT, assert_finds
 
@@ -80,6 +81,24 @@ def test_smaller_ones_are_searched_beside_small_ones_only(astronaut):
     photo[250:950, 150:850] = large
     photo[20:220, 500:700] = 110
     assert len(detect([photo])[0]) == 1
+
+
+def test_photos_are_searched_in_threads_and_found_as_one_by_one(detect, astronaut):
+    photos = [astronaut, astronaut[:400], np.zeros_like(astronaut), astronaut[:, ::-1]] * 2
+    seen = set()
+
+    def watch(image, place, *, size, cut=views.cut):
+        seen.add(threading.get_ident())
+        return cut(image, place, size=size)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "cut", watch)
+        found = create_detector(DetectorConfig(name="blazeface"), threads=2)(photos)
+    assert len(seen) == 2 and threading.get_ident() not in seen
+    for faces, expected in zip(found, [detect([photo])[0] for photo in photos], strict=True):
+        assert [face.score for face in faces] == [face.score for face in expected]
+        for face, other in zip(faces, expected, strict=True):
+            np.testing.assert_array_equal(face.landmarks, other.landmarks)
 
 
 def test_missing_packages_are_named(monkeypatch):
