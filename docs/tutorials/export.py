@@ -95,6 +95,11 @@ assert labels[out["label"][0]] == found.prediction.label
 # Compare this number with the first one before you ship. If they differ by more than a few tenths
 # of a per cent, your app cuts, greys or resizes otherwise than training did.
 #
+# ## A browser
+#
+# `--format=web` writes a page that runs the network in your visitors' browsers, so that no photo
+# leaves their devices: see [Engines and formats](../guides/engines.md).
+#
 # [Export and serve](../guides/serve.md) has the protocols, batches, limits and probes of the
 # server, and says where exports were run and where not. What LiteRT's file does on a phone itself
 # was not measured here.

@@ -19,6 +19,7 @@ The graph holds constants, with batch normalisation folded into convolutions (se
 `format="onnx"` or "tflite" writes the signatures `images` and `regions` in float32 as
 EXPORT_DIR/<version>/model.onnx and regions.onnx, or model.tflite with both (the layout of Triton
 and OpenVINO Model Server), with labels, card and boxes in each file, and the first two in `assets`.
+`format="web"` writes model.onnx and a page that runs it in a browser, see `web_page`.
 
 Faces are resized as in training and evaluation, see `resampling`; a JPEG has the pixels that
 `images.decode_image` gives it.
@@ -39,7 +40,7 @@ import tensorflow as tf
 from ran_tf import backend, settings
 from ran_tf.checks import InvalidArgument, check_choice
 from ran_tf.exports import check as export_check
-from ran_tf.exports import portable, quantised, warmup
+from ran_tf.exports import portable, quantised, warmup, web_page
 from ran_tf.exports.signatures import FaceClassifier
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.safety import files
@@ -55,7 +56,7 @@ from ran_tf.weights.export_folder import (
 )
 from ran_tf.weights.records import BEST_WEIGHTS
 
-FORMATS = ("saved_model", "onnx", "tflite")
+FORMATS = ("saved_model", "onnx", "tflite", "web")
 
 # In a version: the checksum of the weights of the run that it was made of.
 _MADE_OF = "assets.extra/weights.sha256"
@@ -91,6 +92,7 @@ def export(
     quantize: str | None = None,
     calibration: Any = None,
     data_dir: str | None = None,
+    web_runtime: str | os.PathLike | None = None,
 ) -> Export:
     """Writes a network for serving: as EXPORT_DIR/<version>/, whole or not at all.
 
@@ -98,7 +100,8 @@ def export(
       model: `RegionAttentionNetwork`, or where a trained one is: a preset or a work directory.
       export_dir: made if absent.
       data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
-      version, check, dtype, format, quantize, calibration, data_dir: see `write_export`.
+      version, check, dtype, format, quantize, calibration, data_dir, web_runtime: see
+        `write_export`.
 
     Returns:
       `Export`: where it is, and how far it is from the model.
@@ -128,6 +131,7 @@ def export(
         quantize=quantize,
         calibration=calibration,
         data_dir=data_dir,
+        web_runtime=web_runtime,
     )
     if source is not None and source.kind == "workdir":
         files.write_text(written.path / _MADE_OF, files.sha256(source.path / BEST_WEIGHTS))
@@ -154,6 +158,7 @@ def write_export(
     quantize: str | None = None,
     calibration: Any = None,
     data_dir: str | None = None,
+    web_runtime: str | os.PathLike | None = None,
 ) -> Export:
     """Writes EXPORT_DIR/<version>/ with a card that is given, whole or not at all.
 
@@ -169,6 +174,8 @@ def write_export(
       calibration: of int8: a folder of face crops, a split of the dataset on the card, such as
         "train", or faces u8[n, H, W, 3]; 256 of them are used.
       data_dir: where that dataset is prepared; TFDS' default when None.
+      web_runtime: of "web": the folder of npm's `onnxruntime-web`; None is
+        node_modules/onnxruntime-web in the working directory.
 
     Raises:
       FileExistsError: if that version exists.
@@ -180,7 +187,11 @@ def write_export(
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
     check_choice("format", format, FORMATS)
-    faces = None
+    faces = runtime = None
+    if format == "web":
+        runtime = web_page.find_runtime(web_runtime)
+    elif web_runtime is not None:
+        raise InvalidArgument("web_runtime", f"absent with format {format!r}", str(web_runtime))
     _check_quantize(quantize, calibration, format=format)
     if format != "saved_model":
         _check_portable(format, dtype=dtype)
@@ -198,6 +209,8 @@ def write_export(
             )
             (partial / ASSETS).mkdir()
             _write_assets(partial / ASSETS, card=card)
+            if runtime is not None:
+                web_page.write(partial, card=card, runtime=runtime)
             if check and faces is not None:
                 changed = portable.share_changed(
                     partial, model=model, card=card, format=format, faces=faces

@@ -25,12 +25,12 @@ import numpy as np
 PROPOSAL_SIDE, MESH_SIDE = 256, 192
 
 # BlazeFace's anchors: cells along a side, and how many in each.
-_GRIDS = ((16, 2), (8, 6))
+GRIDS = ((16, 2), (8, 6))
 # Of what overlaps by so much the mean is taken, weighted by scores.
-_SAME = 0.3
+SAME = 0.3
 # Points of the mesh, in the order of `vocabulary.LANDMARKS`: corners of the eyes, of which the
 # middle is taken, the tip of the nose, corners of the mouth.
-_FIVE = ((33, 133), (362, 263), (4,), (61,), (291,))
+FIVE = ((33, 133), (362, 263), (4,), (61,), (291,))
 _FILES = {"proposals": "face_detection_back.tflite", "mesh": "face_landmark.tflite"}
 
 # Of standard error, which all threads share.
@@ -112,7 +112,7 @@ def load_mesh() -> Callable[[np.ndarray], Mesh]:
         out = run(view.astype(np.float32) / 255)
         points, odds = sorted(out.values(), key=lambda array: -array.size)
         outline = points.reshape(468, 3)[:, :2].astype(np.float64) - 0.5
-        five = np.stack([outline[list(some)].mean(axis=0) for some in _FIVE])
+        five = np.stack([outline[list(some)].mean(axis=0) for some in FIVE])
         return Mesh(log_odds=float(odds.ravel()[0]), landmarks=five, outline=outline)
 
     return look
@@ -128,7 +128,7 @@ def _load(name: str):
     from ai_edge_litert.interpreter import Interpreter
 
     def make():
-        with _quiet, _without_notes():
+        with _quiet, without_notes():
             network = Interpreter(str(path), num_threads=1)
             network.allocate_tensors()
         return network
@@ -153,7 +153,7 @@ def _load(name: str):
 
 
 @contextlib.contextmanager
-def _without_notes():
+def without_notes():
     """LiteRT's C++ code tells standard error that it is well, and no setting keeps it from that."""
     try:
         shown = os.dup(2)
@@ -176,7 +176,7 @@ def _without_notes():
 def _anchors() -> np.ndarray:
     """f64[896,2], x,y in 0..1: the middles of cells, row by row."""
     found = []
-    for cells, each in _GRIDS:
+    for cells, each in GRIDS:
         y, x = np.mgrid[:cells, :cells]
         middles = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
         found.append(np.repeat(middles, each, axis=0))
@@ -192,7 +192,7 @@ def _join(scores: np.ndarray, corners: np.ndarray, eyes: np.ndarray) -> list[Pro
         high = np.minimum(corners[rest, 1], corners[rest[0], 1])
         shared = np.maximum(high - low, 0).prod(axis=-1)
         areas = (corners[rest, 1] - corners[rest, 0]).prod(axis=-1)
-        same = shared > _SAME * (areas + areas[0] - shared)
+        same = shared > SAME * (areas + areas[0] - shared)
         same[0] = True
         group, weights = rest[same], scores[rest[same]]
         joined.append(

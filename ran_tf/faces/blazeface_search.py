@@ -20,17 +20,17 @@ from ran_tf.faces.processes import available_cpus
 from ran_tf.images.in_order import in_order
 
 # The lowest score of what the mesh looks at.
-_MIN_PROPOSAL = 0.3
+MIN_PROPOSAL = 0.3
 # The smallest face that BlazeFace finds, as a fraction of a window's side, and how much larger one
 # is that tells of others.
-_SMALLEST, _SMALL = 1 / 15, 2.0
+SMALLEST, SMALL = 1 / 15, 2.0
 # How far windows overlap, as a fraction of their side: the larger faces were seen in larger ones.
-_OVERLAP = 1 / 3
+OVERLAP = 1 / 3
 # What the mesh sees, as a multiple of a proposal's side, as in MediaPipe.
-_AROUND = 1.5
+AROUND = 1.5
 # Log odds above which there is no second look, and what another turn costs: four chances to be
 # taken for a face are more than one.
-_SURE, _TURNED = 16.0, 3.0
+SURE, TURNED = 16.0, 3.0
 
 
 def create_search(config: DetectorConfig, *, threads: int | None = None):
@@ -61,7 +61,7 @@ def _search_photo(image, min_side, *, propose, look, min_score) -> list[Face]:
         for centre in _window_centres(image.shape, side):
             place = views.Place(centre=centre, side=side)
             view = views.cut(image, place, size=networks.PROPOSAL_SIDE)
-            for proposal in propose(view, _MIN_PROPOSAL):
+            for proposal in propose(view, MIN_PROPOSAL):
                 corners, eyes = (
                     views.restore(points, place, size=networks.PROPOSAL_SIDE)
                     for points in (proposal.corners, proposal.eyes)
@@ -74,7 +74,7 @@ def _search_photo(image, min_side, *, propose, look, min_score) -> list[Face]:
         # The new ones first: of equal scores those from closer by.
         found = without_doubles(new + found)
         sizes = [max(face.box[2:] - face.box[:2]) for face in found]
-        if found and min(sizes) >= _SMALL * _SMALLEST * side:
+        if found and min(sizes) >= SMALL * SMALLEST * side:
             break
     return found
 
@@ -82,7 +82,7 @@ def _search_photo(image, min_side, *, propose, look, min_score) -> list[Face]:
 def _window_sides(shape, min_side: float) -> list[float]:
     """From the whole photo down to windows in which the smallest faces are large enough."""
     sides = [float(max(shape[:2]))]
-    while sides[-1] * _SMALLEST > min_side and sides[-1] > networks.PROPOSAL_SIDE:
+    while sides[-1] * SMALLEST > min_side and sides[-1] > networks.PROPOSAL_SIDE:
         sides.append(sides[-1] / 2)
     return sides
 
@@ -91,7 +91,7 @@ def _window_centres(shape, side: float) -> list[np.ndarray]:
     """x,y of windows that cover a photo, in equal steps."""
     along = []
     for length in (shape[1], shape[0]):
-        count = max(1, int(np.ceil((length - _OVERLAP * side) / (side - _OVERLAP * side) - 1e-9)))
+        count = max(1, int(np.ceil((length - OVERLAP * side) / (side - OVERLAP * side) - 1e-9)))
         edge = min(side, length) / 2
         along.append(np.linspace(edge, length - edge, count) - 0.5)
     return [np.array([x, y]) for y in along[1] for x in along[0]]
@@ -110,7 +110,7 @@ def _confirm(image, corners, eyes, *, look, min_score) -> Face | None:
     """A proposal, if it is a face."""
 
     def look_at(centre, side, angle) -> networks.Mesh:
-        place = views.Place(centre=centre, side=max(_AROUND * side, 4.0), angle=angle)
+        place = views.Place(centre=centre, side=max(AROUND * side, 4.0), angle=angle)
         mesh = look(views.cut(image, place, size=networks.MESH_SIDE))
         landmarks, outline = (
             views.restore(points, place, size=networks.MESH_SIDE)
@@ -121,11 +121,11 @@ def _confirm(image, corners, eyes, *, look, min_score) -> Face | None:
     centre, side, angle = corners.mean(axis=0), np.ptp(corners, axis=0).max(), _angle(eyes)
     mesh = look_at(centre, side, angle)
     odds = mesh.log_odds
-    if odds < _SURE:
+    if odds < SURE:
         for quarters in (1, 2, 3):
             other = look_at(centre, side, angle + quarters * np.pi / 2)
-            if other.log_odds - _TURNED > odds:
-                mesh, odds = other, other.log_odds - _TURNED
+            if other.log_odds - TURNED > odds:
+                mesh, odds = other, other.log_odds - TURNED
         low, high = mesh.outline.min(axis=0), mesh.outline.max(axis=0)
         mesh = look_at((low + high) / 2, (high - low).max(), _angle(mesh.landmarks[:2]))
         odds = min(odds, mesh.log_odds)

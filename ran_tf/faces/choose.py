@@ -13,10 +13,10 @@ CHOICES = ("largest", "centre")
 # A face may be less plausible than the best of its photo by so much. In the photos of
 # tests/fixtures/photo_faces.py, with MTCNN's lowest score at 0.5, a glass of wine has 0.15 less
 # than the best face beside it and a bulb 0.19; real faces have at most 0.085 less.
-_MARGIN = 0.1
+MARGIN = 0.1
 # How far landmarks may lie from those of a frontal face, as a fraction of their spread: below the
 # first all is well, at the second they are no face's. Those of a man in profile lie 0.38 away.
-_NEAR, _FAR = 0.5, 0.8
+NEAR, FAR = 0.5, 0.8
 
 
 def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "largest") -> Face:
@@ -41,7 +41,7 @@ def choose_face(faces: Sequence[Face], *, shape: Sequence[int], rule: str = "lar
     if not faces:
         raise ValueError(f"`faces` must hold at least one face. Received: faces={faces!r}")
     likely = [plausibility(face) for face in faces]
-    faces = [face for face, one in zip(faces, likely, strict=True) if one >= max(likely) - _MARGIN]
+    faces = [face for face, one in zip(faces, likely, strict=True) if one >= max(likely) - MARGIN]
     if rule == "largest":
         return max(faces, key=lambda face: face.area)
     y0, x0, y1, x1 = np.stack([face.box for face in faces]).T
@@ -57,4 +57,4 @@ def plausibility(face: Face) -> float:
     matrix = similarity(TEMPLATE, face.landmarks.astype(np.float64))
     expected = TEMPLATE @ matrix[:, :2].T + matrix[:, 2]
     off = np.sqrt(np.mean((face.landmarks - expected) ** 2)) / spread
-    return face.score * float(np.clip((_FAR - off) / (_FAR - _NEAR), 0, 1))
+    return face.score * float(np.clip((FAR - off) / (FAR - NEAR), 0, 1))

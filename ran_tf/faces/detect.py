@@ -12,7 +12,7 @@ from ran_tf.settings import Checked, setting
 
 # So many faces less than twice as large as the smallest that is searched are a crowd, in which
 # smaller ones are searched, too, by this factor.
-_CROWD, _FINER = 3, 0.3
+CROWD, FINER = 3, 0.3
 # The lowest scores where none is given, from the table of docs/guides/detectors.md.
 _MIN_SCORES = {"yunet": 0.7}
 _MIN_SCORE = 0.9
@@ -133,14 +133,14 @@ def tell_of_crowd(faces: Sequence[Face], *, shape: Sequence[int], config: Detect
 
     Where the smallest faces found are about as small as was searched, smaller ones may be there.
     """
-    least = config.min_face * _FINER * min(shape[:2])
+    least = config.min_face * FINER * min(shape[:2])
     if not _is_crowd(faces, least):
         return ""
     return f"a crowd: faces below {least:.0f} pixels were not searched (min_face)"
 
 
 def _is_crowd(faces: Sequence[Face], least: float) -> bool:
-    return sum(max(face.box[2:] - face.box[:2]) < 2 * least for face in faces) >= _CROWD
+    return sum(max(face.box[2:] - face.box[:2]) < 2 * least for face in faces) >= CROWD
 
 
 def detect_each(detect: Detect, photos: Sequence[np.ndarray]) -> Sequence[list[Face] | Exception]:
@@ -217,7 +217,7 @@ def _search_crowds(search, images, min_sides) -> list[list[Face]]:
         if _is_crowd(faces, least)
     ]
     if crowds:
-        finer = search([images[i] for i in crowds], [min_sides[i] * _FINER for i in crowds])
+        finer = search([images[i] for i in crowds], [min_sides[i] * FINER for i in crowds])
         for i, faces in zip(crowds, finer, strict=True):
             # The two searches shrink the photo by different steps: what one misses the other finds.
             new = [f for f in faces if all(overlap(f, old) < 0.3 for old in found[i])]

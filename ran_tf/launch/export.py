@@ -1,7 +1,7 @@
 """Exports a model for serving.
 
     python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \\
-        [--dtype=POLICY] [--format=saved_model|onnx|tflite] \\
+        [--dtype=POLICY] [--format=saved_model|onnx|tflite|web] \\
         [--quantize=int8|float16 [--calibration=FOLDER|SPLIT [--data_dir=DIR]]]
     python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR \\
         [--workdir=DIR|--model=PRESET [--dtype=POLICY]]
@@ -23,6 +23,7 @@ _RELOADED = {
     "saved_model": "reloaded without Keras",
     "onnx": "in ONNX Runtime",
     "tflite": "in LiteRT",
+    "web": "in ONNX Runtime",
 }
 
 
@@ -45,15 +46,24 @@ def define_flags() -> None:
         "format",
         "saved_model",
         list(_RELOADED),
-        'onnx and tflite are float32 and need the extra "export".',
+        "onnx, tflite and web (a page that runs it in a browser) are float32 and need the extra "
+        '"export".',
     )
     flags.DEFINE_enum(
-        "quantize", None, ["int8", "float16"], "Smaller files of onnx and tflite; int8 is faster."
+        "quantize",
+        None,
+        ["int8", "float16"],
+        "Smaller files of onnx, tflite and web; int8 is faster.",
     )
     flags.DEFINE_string(
         "calibration", None, "Of int8: a folder of face crops, or a split of the model's dataset."
     )
     flags.DEFINE_string("data_dir", None, "Where that dataset is prepared.")
+    flags.DEFINE_string(
+        "web_runtime",
+        None,
+        "Of web: the folder of npm's onnxruntime-web; by default node_modules/onnxruntime-web.",
+    )
 
 
 def main() -> None:
@@ -62,7 +72,9 @@ def main() -> None:
     if values.check is None and source is None:
         raise ValueError("--workdir or --model must say what is exported. Received: neither")
     if values.check is None:
-        options = command.chosen("version", "dtype", "format", "quantize", "calibration")
+        options = command.chosen(
+            "version", "dtype", "format", "quantize", "calibration", "web_runtime"
+        )
         export(source, values.export_dir, data_dir=values.data_dir, **options)
         return
     import ran_tf
@@ -79,6 +91,8 @@ def export(
 
     written = ran_tf.export(source, export_dir, format=format, **options)
     _say(written, how=_RELOADED[format])
+    if format == "web":
+        terminal.say(f"look at it: python -m http.server --directory {written.path}")
     if written.policy != "float32":
         terminal.say(
             f"it computes in {written.policy}: exports in float32 (--dtype=float32, onnx, tflite) "
