@@ -183,14 +183,16 @@ def _commands() -> str:
         for name in new:
             delattr(flags.FLAGS, name)
         parts += [f"## {path.stem}", _plain(module.__doc__)]
+        # All of a run's settings are on a page of their own; a few are rows here.
+        shared = settings if settings <= set(found) else set()
         rows = [
             f"| `--{name}` | {_default(flag)} | {_cell(flag.help)} |"
             for name, flag in sorted(found.items())
-            if name not in settings
+            if name not in shared
         ]
         if rows:
             parts.append("\n".join(["| Flag | Default | What it is |", "|---|---|---|", *rows]))
-        if settings & set(found):
+        if shared:
             parts.append("It also takes every setting of [a run](../settings.md).")
     return "\n\n".join([*parts, ""])
 
@@ -214,7 +216,7 @@ def _plain(doc: str) -> str:
         else:
             head, _, rest = paragraph.partition(":\n    ")
             code = f":\n\n```text\n{textwrap.dedent(f'    {rest}')}\n```" if rest else ""
-            paragraphs.append(re.sub(r"(?<!`)(--\w+(?:=\S*\w)?)", r"`\1`", head) + code)
+            paragraphs.append(re.sub(r"(?<!`)(--\w+(?:=\S*[\w-])?)", r"`\1`", head) + code)
     return "\n\n".join(paragraphs)
 
 

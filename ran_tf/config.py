@@ -74,7 +74,7 @@ class DataConfig(Checked):
     )
     target: str = setting(
         "label",
-        "What the classifier learns: the label, or the votes of a crowd where there are some.",
+        "What the classifier learns: the label, or the annotators' votes where there are some.",
         choices=vocabulary.TARGETS,
     )
     train_split: str = setting("train", "TFDS split to train on.")
@@ -100,21 +100,23 @@ class AugmentConfig(Checked):
     scale: float = setting(0.1, "Largest relative change of scale.", high=0.9)
     shift: float = setting(0.05, "Largest shift, fraction of the side.", high=1.0)
     erase: float = setting(
-        0.25, "Probability of each of two occluders, turned rectangles and ellipses.", high=1.0
+        0.25, "Probability of each of two plain occluders: turned rectangles, ellipses.", high=1.0
     )
     erase_max: float = setting(
-        0.4, "Their largest side, fraction of the face's side.", low=0.01, high=1.0
+        0.4, "Largest side of these occluders, fraction of the face's side.", low=0.01, high=1.0
     )
     cover: float = setting(
         0.0,
         "Probability of a drawn occluder: mask, glasses, hand, hair, hat, phone and others.",
         high=1.0,
     )
-    cover_drawings: int = setting(2048, "Such drawings, made when a run begins.", low=1, high=65536)
+    cover_drawings: int = setting(
+        2048, "Number of drawn occluders; they are drawn when a run begins.", low=1, high=65536
+    )
     degrade: float = setting(0.0, "Probability of blur and noise.", high=1.0)
     spoil: float = setting(
         0.0,
-        "Probability of a flaw as photos have them: JPEG, few pixels, fog, light, movement, noise.",
+        "Probability of a flaw that photos have: JPEG, few pixels, fog, light, movement, noise.",
         high=1.0,
     )
     light: float = setting(
@@ -122,7 +124,7 @@ class AugmentConfig(Checked):
     )
     augmentations: tuple[str, ...] = setting(
         (),
-        "Registered augmentations that come after these: NAME or NAME:AMOUNT.",
+        "Registered augmentations, which come last: NAME or NAME:AMOUNT.",
         choices=registry.AUGMENTATIONS,
         open=True,
     )
@@ -153,8 +155,8 @@ class ObjectiveConfig(Checked):
     )
     visibility_loss: str = setting(
         "kl",
-        "That loss: kl, the divergence from visibility^4; own, that from the network's own weights "
-        "times visibility^4; rank, the more visible must weigh more.",
+        "Kind of that loss: kl, divergence from visibility^4; own, divergence from the network's "
+        "own weights times visibility^4; rank, the more visible region must weigh more.",
         choices=vocabulary.VISIBILITY_LOSSES,
     )
     label_smoothing: float = setting(
@@ -172,7 +174,7 @@ class ObjectiveConfig(Checked):
     )
     losses: tuple[str, ...] = setting(
         (),
-        "Registered losses that are added to these: NAME or NAME:WEIGHT.",
+        "Registered losses that are added to the loss: NAME or NAME:WEIGHT.",
         choices=registry.LOSSES,
         open=True,
     )
@@ -360,6 +362,6 @@ class VideoConfig(Checked):
     every: float = setting(1.0, "Seconds between frames of a video; 0: all.")
     smooth: float = setting(
         0.5,
-        "With --align, seconds over which a person's probabilities in a video are averaged, "
-        "older ones counting exponentially less; 0: none.",
+        "Time constant of the moving average of a person's probabilities in a video, "
+        "seconds; needs --align; 0: no average.",
     )

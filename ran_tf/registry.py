@@ -162,7 +162,7 @@ DETECTORS = Registry(
 
 
 def register_backbone(name: str, build: Callable | None = None) -> Any:
-    """Registers a backbone of one's own; also a decorator.
+    """Registers a backbone of your own. Also a decorator.
 
     Args:
       name: for `RegionAttentionNetwork(backbone=...)` and `--backbone`.
@@ -186,7 +186,7 @@ def register_backbone(name: str, build: Callable | None = None) -> Any:
 
 
 def register_attention(name: str, layer: Callable | None = None) -> Any:
-    """Registers an attention over regions of one's own; also a decorator.
+    """Registers an attention over regions of your own. Also a decorator.
 
     A network has it twice, each time with weights of its own: over the features of the regions, and
     (with relation-attention) over the pairs of a region's features and the whole face's.
@@ -215,7 +215,7 @@ def register_attention(name: str, layer: Callable | None = None) -> Any:
 
 
 def register_augmentation(name: str, function: Callable | None = None) -> Any:
-    """Registers an augmentation of one's own; also a decorator.
+    """Registers an augmentation of your own. Also a decorator.
 
     `AugmentConfig(augmentations=("NAME:AMOUNT",))`, or `--augmentations=NAME:AMOUNT`, then applies
     it after the package's own.
@@ -267,7 +267,7 @@ def register_loss(name: str, function: Callable | None = None) -> Any:
 
 
 def register_optimizer(name: str, make: Callable | None = None) -> Any:
-    """Registers an update rule of one's own; also a decorator.
+    """Registers an update rule of your own. Also a decorator.
 
     Args:
       name: for `OptimizerConfig(name=...)` and `--optimizer`.
@@ -289,7 +289,7 @@ def register_optimizer(name: str, make: Callable | None = None) -> Any:
 
 
 def register_detector(name: str, make: Callable | None = None) -> Any:
-    """Registers a detector of faces of one's own; also a decorator.
+    """Registers a detector of faces of your own. Also a decorator.
 
     `Predictor(..., align=True, detector="NAME")`, or `--detector=NAME` of `align`, `predict` and
     `demo`, then finds faces with it.

@@ -126,10 +126,10 @@ def load_dataset(
         "synthetic_faces" are prepared on first use; others by `ran_tf.prepare`.
       data_dir: TFDS directory; TFDS' default when None.
       image_size: side of a whole face in pixels, or (height, width).
-      regions: "fixed", "random", "landmarks", a name that is registered, or a whole
-        `RegionConfig`.
-      num_regions: the whole face included; 6 when None. 1 is the whole-face baseline.
-      batch_size: faces.
+      regions: "fixed", "grid", "random", "landmarks", a registered name, or a `RegionConfig`.
+      num_regions: number of regions with the whole face; 6 when None. 1 is the whole-face
+        baseline.
+      batch_size: faces of a batch.
       target: "label", or "votes" where the dataset has some.
       train_split, validation_split, test_split: TFDS split expressions, such as "train[:90%]".
       balanced: draw each class equally often in training.
@@ -144,7 +144,7 @@ def load_dataset(
       pose_45 bool[b]; y f32[b, n], votes or one-hot. A split that the dataset lacks is None.
 
     Raises:
-      FileNotFoundError: if the dataset is not prepared; it says how.
+      FileNotFoundError: if the dataset is not prepared; the message has the command.
       ValueError: for an unknown dataset, split, target or kind of regions.
 
     Example:

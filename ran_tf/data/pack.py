@@ -23,15 +23,15 @@ def pack(
     splits: Sequence[str] = (),
     image_size: int | tuple[int, int] | None = None,
 ) -> str:
-    """Writes a prepared dataset as plain files, to train on where there is no TensorFlow.
+    """Writes a prepared dataset as plain files, for training on a machine without TensorFlow.
 
     Args:
       dataset: a TFDS name, perhaps with a config after a slash.
-      out: folder to write, which must not hold packed faces yet; made if absent.
+      out: folder to write; made if absent. It must not hold packed faces.
       data_dir: TFDS directory; TFDS' default when None.
-      splits: names of those to write; all when empty.
-      image_size: side in pixels to bring faces to, or (height, width); their own when None, which
-        must be the same for all.
+      splits: names of the splits to write; all when empty.
+      image_size: size that faces are resized to: a side in pixels, or (height, width). None keeps
+        the faces as they are; then all must have one size.
 
     Returns:
       One line that says what was written.

@@ -224,7 +224,7 @@ def _read_split(
 ) -> dict[str, np.ndarray]:
     with _refused(path):
         if files.sha256(path) != sha256:
-            raise ValueError("it has not the checksum that faces.json says")
+            raise ValueError("its checksum is not the one in faces.json")
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
             _check_members(archive, members, faces=faces, classes=classes)

@@ -28,17 +28,17 @@ def prepare(
     data_dir: str | None = None,
     landmarks: str | None = None,
 ) -> str:
-    """Builds a dataset unless it is built; waits where another process is building it.
+    """Builds a dataset, if it is not built yet. Waits if another process is building it.
 
     Args:
-      dataset: a name in `tfds_builders.DATASETS`, or of a TFDS builder of yours whose module is
-        imported, perhaps with a config after a slash.
-      manual_dir: folder of the raw files, for datasets that need any.
+      dataset: a name in `tfds_builders.DATASETS`, or the name of your own TFDS builder, whose
+        module is imported. A config may follow after a slash.
+      manual_dir: folder of the raw files, for datasets that need some.
       data_dir: TFDS directory to build in; TFDS' default when None.
       landmarks: CSV of five landmarks a face, as `ran_tf.launch.align` writes it.
 
     Returns:
-      One line that says what stands where.
+      One line with the faces of each split, and the folder of the dataset.
 
     Raises:
       ValueError: no such dataset or config, raw files that are not as published, landmarks that

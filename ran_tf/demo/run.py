@@ -23,26 +23,26 @@ def run_demo(
     max_megabytes: float = 10.0,
     on_message: Callable[[str], None] = print,
 ) -> None:
-    """Serves a page on which one drops a photo, sees where a network looks, and covers parts.
+    """Serves a page: drop a photo, see where a network looks, and cover parts of the face.
 
-    Returns never: Ctrl-C (in a notebook: interrupt) ends it as a KeyboardInterrupt. Needs the extra
-    `demo`.
+    This function does not return. Ctrl-C (in a notebook: interrupt) ends it with a
+    KeyboardInterrupt. Needs the extra `demo`.
 
     Args:
       model: any source that `ran_tf.Predictor` takes.
-      baseline: another of the same labels, shown beside it; "" for none. None takes the packaged
-        whole-face network where its labels are those of `model`.
-      detector: finds the faces, its name or a `ran_tf.DetectorConfig`.
-      engine: what computes the answers, see `ran_tf.Predictor`.
-      host: address to serve on; "0.0.0.0" lets everybody in.
-      port: to serve on.
-      allowed_hosts: names that the page answers to besides that of `host`, such as a proxy's.
+      baseline: another model with the same labels, shown beside it; "" for none. None is the
+        packaged whole-face network, if its labels are those of `model`.
+      detector: name of the detector of faces, or a `ran_tf.DetectorConfig`.
+      engine: "auto", "onnx" or "keras", see `ran_tf.Predictor`.
+      host: address to listen on; "0.0.0.0" lets everybody in.
+      port: port to listen on.
+      allowed_hosts: further names of the page, besides that of `host`, such as a proxy's.
       max_megabytes: largest upload, MiB.
-      on_message: told where the page is, and whether others can reach it.
+      on_message: called with the address of the page, and whether others can reach it.
 
     Raises:
-      FileNotFoundError, ValueError: for a model or baseline that cannot be, or names that are none.
-      OSError: if the port cannot be had.
+      FileNotFoundError, ValueError: for a model or baseline that cannot be used, or a wrong name.
+      OSError: if the port is taken.
       RuntimeError: without Gradio, or when the page's server ends.
 
     Example:

@@ -33,16 +33,16 @@ def ablate(
 ) -> dict:
     """Trains the rows of the paper's ablation table, one seed of each after another.
 
-    Called again, it goes on: a finished run is only looked at. The table is written after each run.
+    The same call goes on after a stop: finished runs are kept. The table is written after each run.
 
     Args:
       config: the run that rows change.
       out: folder of ablation.json and ablation.md; the work directory of a run is ROW/seed-N there.
-      rows: names of rows; all when None.
-      seeds: what every row is trained with; that of `config` when None.
-      init_weights: what every row starts from.
-      hooks: of each run, see `ran_tf.train`.
-      command: what the table says was run.
+      rows: names of the rows to train; all when None.
+      seeds: seeds of every row; that of `config` when None.
+      init_weights: preset, work directory or .weights.h5 file that every row starts from.
+      hooks: callbacks of each run, see `ran_tf.train`.
+      command: command that the table names.
 
     Returns:
       The contents of ablation.json: {"command", "dataset", "train_split", "train_faces",

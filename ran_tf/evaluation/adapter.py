@@ -13,13 +13,12 @@ from ran_tf.weights.card import ModelCard, check_labels
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """What `ran_tf.evaluate` and `ran_tf.robustness` need of a model that is not ours.
+    """A model of others, for `ran_tf.evaluate` and `ran_tf.robustness`.
 
     Attributes:
-      name: what a report calls it.
-      labels: the classes of its probabilities, in its order and in the words of the dataset:
-        "happiness" of FERPlus, where it says "happy". Classes of the dataset that it lacks are
-        never predicted.
+      name: its name in reports.
+      labels: the classes of its probabilities, in its order, in the words of the dataset: if it
+        says "happy", write FERPlus' "happiness". It never predicts a class that is not here.
       predict: takes faces u8[b, h, w, 3], RGB, and returns probabilities f32[b, len(labels)].
       dataset: TFDS name of the faces that it is tried on.
       image_size: (height, width) of a face in pixels.

@@ -52,17 +52,19 @@ def calibrate(
     dataset: str | None = None,
     data_dir: str | None = None,
 ) -> float:
-    """Divides a network's logits by the temperature that fits held-out faces, in its weights.
+    """Fits a network's probabilities to held-out faces, by a temperature in its weights.
+
+    The logits are divided by the temperature. No answer changes its class.
 
     Args:
-      model: a network with a card, such as `ran_tf.from_preset` gives; its classifier is scaled,
-        and its card says by how much in all.
-      data: faces that it was not trained on, as `ran_tf.evaluate` takes them; not those of the test
+      model: a network with a card, such as `ran_tf.from_preset` gives. Its classifier is scaled,
+        and its card holds the product of all temperatures.
+      data: faces that it was not trained on, as `ran_tf.evaluate` takes them. Do not take the test
         split, which would no longer test anything.
-      dataset, data_dir: of a split expression.
+      dataset, data_dir: dataset and folder of a split expression.
 
     Returns:
-      The temperature; above 1 where the network was too sure.
+      The temperature. It is above 1 if the network was too sure.
 
     Raises:
       InvalidArgument: for a network without a card.

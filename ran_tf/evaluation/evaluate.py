@@ -37,8 +37,8 @@ def evaluate(
 ) -> Report:
     """Evaluates a model on faces, by subset.
 
-    A network sees faces as `data` gives them, as in `fit`. Of the other models their card says how
-    faces are brought to size and colour, and which regions they have; they are read again for it.
+    A network sees faces as `data` gives them, as in `fit`. For every other model the faces are read
+    again, and its card says their size, their colour and the regions.
 
     Args:
       model: a `RegionAttentionNetwork`, a `Predictor`, an `Adapter` of another model, or where one
@@ -48,16 +48,16 @@ def evaluate(
         the dataset that the model was trained on; or batches (x, y): x a dict of image
         u8[b, H, W, 3], boxes f32[b, k, 4] and, where known, mask bool[b, k], occlusion i64[b],
         pose_30 and pose_45 bool[b]; y f32[b, n] or i64[b].
-      baseline: another model, to compare with on the same faces.
+      baseline: another model, which is compared on the same faces.
       flip_average: average probabilities over each face and its mirror image.
-      dataset: TFDS name for a split expression; None is that of the model's card.
-      data_dir: TFDS directory for a split expression; TFDS' default when None.
-      batch_size: faces at a time for a split expression, over all workers.
-      strategy: tf.distribute strategy of several workers, which all call this with a split
-        expression and share the faces out; each gets the whole report.
-      on_faces: told after each batch the model's name, its faces, and how many there are in all if
-        that is known.
-      command: what the report says was run.
+      dataset: TFDS name of a split expression; that of the model's card when None.
+      data_dir: TFDS directory of a split expression; TFDS' default when None.
+      batch_size: faces at a time of a split expression, over all workers.
+      strategy: tf.distribute strategy of several workers. All call this with a split expression and
+        share the faces; each gets the whole report.
+      on_faces: called after each batch with the model's name, the number of its faces, and the
+        number of all faces, or None if that is not known.
+      command: command that the report names.
 
     Returns:
       A `Report`.

@@ -44,22 +44,22 @@ def save_to_preset(
     report: Report | str | os.PathLike | None = None,
     backbone_origin: str | None = None,
 ) -> dict:
-    """Writes a network as a preset; it appears whole or not at all.
+    """Writes a network as a preset. The folder appears complete or not at all.
 
     `ran_tf.from_preset`, `ran_tf.Predictor` and the commands take it by its path.
 
     Args:
-      model: `RegionAttentionNetwork`, or the work directory of a training run, for what it keeps.
+      model: `RegionAttentionNetwork`, or the work directory of a training run.
       path: folder to write.
-      data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
+      data: dataset that it was trained on, see `ran_tf.load_dataset`; that of its card when None.
       overwrite: replace what is there.
       measure: faces on which the rounding of the weights is measured, as `ran_tf.evaluate` takes
-        them; None is none.
-      calibration: held-out faces that its probabilities are fitted to (`ran_tf.calibrate`); None:
-        they stay as they are. The network itself stays as it is.
-      dataset, data_dir: of a split expression in `measure` and `calibration`.
-      report: of this network, from `ran_tf.evaluate`, or its report.json: for the README.
-      backbone_origin: whose weights training started from, and their terms: for the README.
+        them; not measured when None.
+      calibration: held-out faces that the probabilities of the preset are fitted to
+        (`ran_tf.calibrate`); not fitted when None. `model` itself does not change.
+      dataset, data_dir: dataset and folder of a split expression in `measure` and `calibration`.
+      report: for the README, the report of this network by `ran_tf.evaluate`, or its report.json.
+      backbone_origin: for the README, the weights that training started from, and their terms.
 
     Returns:
       The contents of known_output.json.

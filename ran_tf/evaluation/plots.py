@@ -8,8 +8,7 @@ from matplotlib import colors, ticker
 from matplotlib.figure import Figure
 
 from ran_tf import vocabulary
-
-DPI = 150
+from ran_tf.inference.figure_style import BLUE, FIRST, GREY, INK, SECOND, VERMILION, styled
 
 REGION_WEIGHTS, ATTENTION, DISAGREEMENTS = (
     "region_weights.png",
@@ -36,8 +35,8 @@ _DARK = 0.55
 
 # Of the sheet of faces.
 _COLUMNS = 6
-_RIGHT, _WRONG = "#1b7837", "#b2182b"
-_WHOLE, _CROP = "#1f5fa8", "#c2571a"
+# A sign beside the colour.
+_RIGHT, _WRONG = ("\N{CHECK MARK}", BLUE), ("\N{BALLOT X}", VERMILION)
 
 
 def makers(
@@ -83,6 +82,7 @@ def makers(
     return made
 
 
+@styled
 def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], title: str) -> Figure:
     """Confusion matrices side by side.
 
@@ -92,8 +92,9 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
       title: what the faces are.
     """
     n = len(labels)
-    side = 0.62 * n + 1.2
-    figure = Figure(figsize=(side * len(panels) + 0.9, side + 0.9), layout="constrained")
+    matrix, names = 0.62 * n, 1.2
+    width = names + (matrix + 0.3) * len(panels) + 1.1
+    figure = Figure(figsize=(width, matrix + names + 0.6), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (name, confusion) in zip(axes, panels.items(), strict=True):
         confusion = np.asarray(confusion)
@@ -109,11 +110,11 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
                     ha="center",
                     va="center",
                     fontsize=7.5,
-                    color="white" if shares[row, column] > _DARK else "#222222",
+                    color="white" if shares[row, column] > _DARK else INK,
                 )
         right = np.trace(confusion) / confusion.sum()
         prefix = f"{name}: " if len(panels) > 1 else ""
-        axis.set_title(f"{prefix}{right:.2%} of {confusion.sum():,} right", fontsize=10)
+        axis.set_title(f"{prefix}{right:.2%} of {confusion.sum():,} right")
         axis.set_xticks(range(n), labels, rotation=40, ha="right", rotation_mode="anchor")
         axis.set_yticks(range(n), labels)
         axis.set_xlabel("predicted")
@@ -124,10 +125,11 @@ def confusion_figure(panels: dict[str, Sequence], *, labels: Sequence[str], titl
     )
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
-    figure.suptitle(title, fontsize=12, fontweight="bold")
+    figure.suptitle(title)
     return figure
 
 
+@styled
 def region_figure(
     weights: dict[str, Sequence[float] | None], *, names: Sequence[str], counts: dict[str, int]
 ) -> Figure:
@@ -157,12 +159,12 @@ def region_figure(
             ha="center",
             va="center",
             fontsize=9,
-            color="white" if extreme > 0.65 else "#222222",
+            color="white" if extreme > 0.65 else INK,
         )
     axis.set_xticks(range(columns), names, rotation=30, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(rows), [f"{kind} ({counts[kind]:,})" for kind in kinds])
     axis.set_ylabel("occlusion or pose (faces)")
-    axis.set_title("Mean share of each region in the prediction, %", fontsize=11)
+    axis.set_title("Mean share of each region in the prediction, %")
     _plain(axis, rows=rows, columns=columns)
     bar = figure.colorbar(image, ax=axis, aspect=15)
     bar.ax.set_ylim(bottom=max(0, equal - span))  # no share is negative
@@ -171,6 +173,7 @@ def region_figure(
     return figure
 
 
+@styled
 def attention_figure(panels: dict[str, dict]) -> Figure:
     """How mu of the whole face and of the best crop are distributed, and their difference.
 
@@ -181,29 +184,28 @@ def attention_figure(panels: dict[str, dict]) -> Figure:
     grid = figure.subplots(len(panels), 2, squeeze=False, sharex="col")
     for (left, right), (name, mu) in zip(grid, panels.items(), strict=True):
         for key, label, colour in (
-            ("whole_face", "whole face", _WHOLE),
-            ("best_crop", "best crop", _CROP),
+            ("whole_face", "whole face", FIRST),
+            ("best_crop", "best crop", SECOND),
         ):
             part = mu[key]
             left.stairs(part["faces"], part["edges"], fill=True, color=colour, alpha=0.45)
             left.axvline(
                 part["mean"], color=colour, lw=1.5, label=f"{label}, mean {part['mean']:.3f}"
             )
-        left.set_title(f"{name}: attention", fontsize=10)
+        left.set_title(f"{name}: attention")
         left.set_ylabel("faces")
-        left.legend(frameon=False, fontsize=8)
+        left.legend()
         difference, share = mu["difference"], mu["above_margin"]["all"]["share"]
-        right.stairs(difference["faces"], difference["edges"], fill=True, color="#777777")
-        right.axvline(mu["margin"], color=_WRONG, lw=1.5, label=f"margin {mu['margin']}")
-        right.set_title(f"{name}: {share:.1%} of faces beyond the margin", fontsize=10)
-        right.legend(frameon=False, fontsize=8)
-        for axis in (left, right):
-            axis.spines[["top", "right"]].set_visible(False)
+        right.stairs(difference["faces"], difference["edges"], fill=True, color=GREY)
+        right.axvline(mu["margin"], color=VERMILION, lw=1.5, label=f"margin {mu['margin']}")
+        right.set_title(f"{name}: {share:.1%} of faces beyond the margin")
+        right.legend()
     grid[-1, 0].set_xlabel("mu")
-    grid[-1, 1].set_xlabel("mu of the best crop less mu of the whole face")
+    grid[-1, 1].set_xlabel("mu of the best crop minus mu of the whole face")
     return figure
 
 
+@styled
 def contact_sheet(disagreements: Sequence[dict], faces: dict[str, np.ndarray]) -> Figure:
     """The faces on which model and baseline differ most, with what both say and the truth.
 
@@ -222,17 +224,18 @@ def contact_sheet(disagreements: Sequence[dict], faces: dict[str, np.ndarray]) -
         axis.set_title(f"{face['truth']}", fontsize=9, fontweight="bold", pad=3)
         for i, name in enumerate(("model", "baseline")):
             said = face[name]
+            sign, colour = _RIGHT if said["label"] == face["truth"] else _WRONG
             axis.text(
                 0.5,
                 -0.06 - 0.13 * i,
-                f"{name}: {said['label']} {said['probability']:.0%}",
+                f"{sign} {name}: {said['label']} {said['probability']:.0%}",
                 transform=axis.transAxes,
                 ha="center",
                 va="top",
                 fontsize=7.5,
-                color=_RIGHT if said["label"] == face["truth"] else _WRONG,
+                color=colour,
             )
-    figure.suptitle("Largest disagreements: above each face the truth", fontsize=11)
+    figure.suptitle("Largest disagreements: above each face the truth")
     return figure
 
 

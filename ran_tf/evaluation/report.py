@@ -138,9 +138,7 @@ def write_report(
         figures = {name: make() for name, make in makers.items()}
         for name, figure in figures.items():
             with files.atomic_path(out / name) as partial:
-                figure.savefig(
-                    partial, format="png", dpi=plots.DPI, bbox_inches="tight", pad_inches=0.15
-                )
+                figure.savefig(partial, format="png", bbox_inches="tight", pad_inches=0.15)
     for name in plots.NAMES:
         if name not in figures:
             (out / name).unlink(missing_ok=True)

@@ -77,9 +77,9 @@ class Report(Shown):
 
     Attributes:
       numbers: the dictionary of report.json, see `ran_tf.evaluation.report.build_report`.
-      model: the model and what it said of every face.
-      baseline: the same of what it is compared with, or None.
-      find_faces: gives faces u8[h, w, 3] by id, to be shown.
+      model: the model and its answers for every face.
+      baseline: the same of the model that it is compared with, or None.
+      find_faces: gives the faces u8[h, w, 3] of some ids, for figures.
 
     Example:
       >>> data = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:32]")
@@ -102,7 +102,7 @@ class Report(Shown):
 
     @functools.cached_property
     def subsets(self) -> dict[str, Subset]:
-        """By the names of `ran_tf.vocabulary.SUBSETS`: all, occlusion, pose_30, pose_45."""
+        """The results by subset: all, occlusion, pose_30, pose_45."""
         return {
             name: Subset(**{**row, "confusion": np.asarray(row["confusion"])})
             for name, row in self.numbers["subsets"].items()
@@ -110,15 +110,15 @@ class Report(Shown):
 
     @functools.cached_property
     def differences(self) -> dict[str, Difference] | None:
-        """From the baseline, by subset; None without one."""
+        """Model minus baseline, by subset; None without a baseline."""
         rows = self.numbers.get("differences")
         return rows and {name: Difference(**row) for name, row in rows.items()}
 
     def compare(self, other: "Report") -> "Report":
-        """This report with another as its baseline: paired differences on the same faces.
+        """This report with another one as its baseline: paired differences on the same faces.
 
         Raises:
-          ValueError: if the other is of other faces, another truth, or not flip-averaged alike.
+          ValueError: if the reports have different faces, labels or `flip_average`.
         """
         numbers = self.numbers
         check_choice(
@@ -135,18 +135,18 @@ class Report(Shown):
         )
 
     def plot(self, name: str = "confusion", *, subset: str = "all") -> figure.Figure:
-        """A figure.
+        """Draws a figure of the report.
 
         Args:
           name: "confusion", "region_weights" (by occlusion and pose), "attention" (self-attention
             of whole face and best crop), or "disagreements" with a baseline.
-          subset: whose confusion.
+          subset: subset of the confusion matrix.
 
         Returns:
           A `matplotlib.figure.Figure`.
 
         Raises:
-          ValueError: for a figure that there is none of, such as the region weights of a
+          ValueError: for a figure that this report does not have, such as the region weights of a
             whole-face model.
         """
         file = f"confusion_{subset}.png" if name == "confusion" else f"{name}.png"
@@ -154,17 +154,17 @@ class Report(Shown):
         if file not in makers:
             known = ", ".join(name.removesuffix(".png") for name in makers)
             raise ValueError(
-                f"`name` must be a figure of this report ({known}; a confusion's `subset` apart). "
+                f"`name` must be a figure of this report ({known}; confusion takes a `subset`). "
                 f"Received: name={name!r}, subset={subset!r}"
             )
         return makers[file]()
 
     def save(self, out: str | os.PathLike) -> None:
-        """Writes report.json, report.md and the figures; each appears whole.
+        """Writes report.json, report.md and the figures. Each file appears complete.
 
         Args:
-          out: folder, made if absent; figures of an earlier report in it that this one has no use
-            for are removed.
+          out: folder, made if absent. Figures of an earlier report that this one does not have are
+            removed.
         """
         report.write_report(self.numbers, out, find_faces=self.find_faces)
 

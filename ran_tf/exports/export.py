@@ -94,17 +94,17 @@ def export(
     data_dir: str | None = None,
     web_runtime: str | os.PathLike | None = None,
 ) -> Export:
-    """Writes a network for serving: as EXPORT_DIR/<version>/, whole or not at all.
+    """Writes a network for serving as EXPORT_DIR/<version>/, complete or not at all.
 
     Args:
-      model: `RegionAttentionNetwork`, or where a trained one is: a preset or a work directory.
-      export_dir: made if absent.
-      data: what it was trained on, see `ran_tf.load_dataset`; None is what its card says.
+      model: `RegionAttentionNetwork`, or a preset or work directory of one.
+      export_dir: folder of the versions; made if absent.
+      data: dataset that it was trained on, see `ran_tf.load_dataset`; that of its card when None.
       version, check, dtype, format, quantize, calibration, data_dir, web_runtime: see
         `write_export`.
 
     Returns:
-      `Export`: where it is, and how far it is from the model.
+      `Export`: its folder, and its largest difference from the model.
 
     Raises:
       FileExistsError: if that version exists.
@@ -165,7 +165,7 @@ def write_export(
     Args:
       model: `RegionAttentionNetwork` with its weights.
       card: what is needed to use it.
-      export_dir: made if absent.
+      export_dir: folder of the versions; made if absent.
       version: folder name; None is one more than the largest there, 1 at first.
       check: reload it in a process without Keras and compare, before it appears under its name.
       dtype: policy that the export computes in, such as "mixed_bfloat16"; None is the model's.
@@ -233,14 +233,14 @@ def check_export(
     data: Any = None,
     dtype: str | None = None,
 ) -> Export:
-    """Reloads an export in a process without Keras and compares.
+    """Reloads an export in a process without Keras, and compares its answers.
 
     Args:
       directory: EXPORT_DIR (its newest version) or one version in it.
-      model: that it was made of, or where that is, as in `ran_tf.export`. None: the signatures of
-        the export are compared with each other.
+      model: the exported network, or its preset or work directory. When None, the signatures of the
+        export are compared with each other.
       data: as in `ran_tf.export`.
-      dtype: policy that it was made in, if not the model's.
+      dtype: policy of the export, if it is not the model's.
 
     Returns:
       `Export`.

@@ -20,7 +20,7 @@ _MIN_SCORE = 0.9
 
 @dataclasses.dataclass(frozen=True)
 class DetectorConfig(Checked):
-    """How faces are searched.
+    """Settings of the search for faces.
 
     Example:
       >>> ran_tf.DetectorConfig(min_face=0.5).max_side
@@ -54,7 +54,7 @@ class DetectorConfig(Checked):
     max_side: int = setting(
         1600, "Larger photos are searched at this size, and cut from the original.", low=32
     )
-    retry_mirrored: bool = setting(False, "Search photos without a face once more in the mirror.")
+    retry_mirrored: bool = setting(False, "Search the mirror image of photos without a face, too.")
     turned: bool = setting(
         False, "Search photos without a face turned by 90, 180 and 270 degrees, too."
     )

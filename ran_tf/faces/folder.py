@@ -66,18 +66,18 @@ def align_folder(
 ) -> Summary:
     """Aligns every photo below a folder, or finds its landmarks.
 
-    Everything in `output_dir` appears whole or not at all. What is finished is kept in a journal
-    there; called again, with the same settings, only the rest is done, and photos that could not be
-    read, or crashed their process, are tried again.
+    Every file in `output_dir` appears complete or not at all. A journal there keeps what is done.
+    The same call goes on after a stop: it does the rest, and tries photos again that could not be
+    read or crashed their process.
 
     Args:
-      input_dir: searched in depth for images, see `photos.find_files`.
-      output_dir: gets the faces in the same sub-folders, `landmarks.csv`, `report.csv` and, unless
-        only landmarks are found, `framing.json`.
-      config: what is made of a photo.
-      processes: 1 works in this process, which a crash ends; more start that many, of one thread
-        each: a photo that crashes its process is skipped, with the status "crashed".
-      progress: called with the number of finished photos and of all.
+      input_dir: folder of photos, searched in depth, see `photos.find_files`.
+      output_dir: folder for the faces, in the same sub-folders, and for `landmarks.csv`,
+        `report.csv` and `framing.json` (not with `landmarks_only`).
+      config: settings of the faces.
+      processes: number of processes, of one thread each. A photo that crashes one is skipped, with
+        the status "crashed". 1 works in this process, which a crash ends.
+      progress: called with the number of finished photos and of all photos.
 
     Returns:
       A `Summary`.
@@ -195,9 +195,9 @@ def _check_faces_apart(seen: dict[str, str]) -> None:
         other = seen.get(_FACE_OF.sub("", name)) if _FACE_OF.search(name) else None
         if other is not None:
             raise ValueError(
-                "`input_dir` must not hold a photo that is called as a face of another would be "
-                "with --many_faces=all: rename one or, if an earlier run wrote it, move what that "
-                f"wrote to another folder. Received: {other}, {path}"
+                "`input_dir` must not hold a photo with the name of another photo's face, as "
+                "--many_faces=all writes it: rename one. If an earlier run wrote it, move the "
+                f"faces of that run to another folder. Received: {other}, {path}"
             )
 
 

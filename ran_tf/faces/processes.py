@@ -73,10 +73,10 @@ def run_in_processes(
                 yield [lost(items[0], ending)]
                 if deaths == _MAX_DEATHS:
                     raise RuntimeError(
-                        f"a worker process died at each of {_MAX_DEATHS} items in a row, which is "
-                        "hardly for the items: what it wrote above may say why; look for memory, "
-                        "or reinstall what finds faces; processes=1 works without any. What is "
-                        f"done is kept. Received: {items[0]!r}, {ending}"
+                        f"a worker process died at each of {_MAX_DEATHS} items in a row, so the "
+                        "items are hardly the cause. Its output above may say why. Is there enough "
+                        "memory? Does the detector need a new installation? processes=1 starts no "
+                        f"process. What is done is kept. Received: {items[0]!r}, {ending}"
                     )
     finally:
         for worker in workers:

@@ -22,7 +22,7 @@ _JPEG_QUALITY = 95
 
 @dataclasses.dataclass(frozen=True)
 class AlignConfig(Checked):
-    """What is made of a folder of photos.
+    """Settings of the alignment of a folder of photos.
 
     Example:
       >>> ran_tf.AlignConfig(size=112, format="jpg").detector.name
@@ -31,34 +31,34 @@ class AlignConfig(Checked):
 
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     landmarks_only: bool = setting(
-        False, "Write no images, only landmarks.csv, in 0..1 of the whole photos."
+        False, "Write landmarks.csv alone, in 0..1 of the whole photos, and no images."
     )
     size: int = setting(224, "Side of the faces, pixels.", low=8)
     margin: float = setting(
         0.0,
-        "Added on every side of a square from fringe to chin, as a fraction of its side: 0.15 "
-        "shows the whole head, -0.05 with --drop=0.07 cuts like FERPlus.",
+        "Space on every side of a square from fringe to chin, as a fraction of its side. 0.15 "
+        "shows the whole head; -0.05 with --drop=0.07 cuts like FERPlus.",
         low=-0.4,
         high=4.0,
     )
     drop: float = setting(
         0.0,
-        "How far below that square the face is cut, as a fraction of its side.",
+        "Shift of that square downwards, as a fraction of its side.",
         low=-1.0,
         high=1.0,
     )
-    choose: str = setting("largest", "Which of many faces is taken.", choices=CHOICES)
+    choose: str = setting("largest", "Which face of a photo is taken.", choices=CHOICES)
     no_face: str = setting(
         "skip",
-        "Skip photos without a face, or keep their centre square with landmarks nan.",
+        "Photos without a face: skip them, or keep their centre square with landmarks nan.",
         choices=("skip", "keep"),
     )
     many_faces: str = setting(
         "choose",
-        "Choose one of many faces, skip such photos, or write all faces (NAME_face0, ...).",
+        "Photos with many faces: choose one, skip the photo, or write all (NAME_face0, ...).",
         choices=("choose", "skip", "all"),
     )
-    format: str = setting("png", "Of the written faces.", choices=("png", "jpg"))
+    format: str = setting("png", "Kind of file of the faces.", choices=("png", "jpg"))
 
     def __post_init__(self):
         super().__post_init__()

@@ -9,34 +9,34 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ran_tf.checks import check_whole
+from ran_tf.inference.figure_style import BLUE, INK, VERMILION, rgb
 from ran_tf.inference.prediction import Prediction
 
 # Outlines of the regions that counted most and least.
-HIGHEST = (214, 39, 40)
-LOWEST = (31, 119, 180)
+HIGHEST, LOWEST = rgb(VERMILION), rgb(BLUE)
 
-_PAPER, _INK = (255, 255, 255), (34, 34, 34)
+_PAPER, _INK = (255, 255, 255), rgb(INK)
 _COLUMNS = 8
 # Sides relative to the side of a tile.
 _GAP, _OUTLINE, _CAPTION, _TITLE = 0.12, 0.04, 0.16, 0.22
 
 
 def annotate_face(face: np.ndarray, prediction: Prediction, *, tile: int = 112) -> np.ndarray:
-    """Draws a face, its label and probability, and its regions, each over its weight.
+    """Draws a face with its label and probability, and each region above its weight.
 
-    The region of the largest weight is outlined in red, that of the smallest in blue; neither where
-    all weights are equal. A whole-face model has no regions to show.
+    The region of the largest weight is outlined in red, that of the smallest in blue. Equal weights
+    have no outlines. A whole-face model has no regions to draw.
 
     Args:
       face: u8[H, W, 3], RGB: the pixels that the model saw.
-      prediction: what it said.
+      prediction: the answer of the model.
       tile: side of the square that a region is fitted into, pixels. All else grows with it.
 
     Returns:
-      u8[h, w, 3], RGB: on white, eight regions a row.
+      u8[h, w, 3], RGB, on white, with eight regions a row.
 
     Raises:
-      ValueError: if `face` is no such array, or `tile` is below 16.
+      ValueError: if `face` has another shape or dtype, or `tile` is below 16.
 
     Example:
       >>> prediction = ran_tf.Prediction(

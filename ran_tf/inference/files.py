@@ -77,21 +77,21 @@ def predict_files(
     batch_size: int = 32,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[dict]:
-    """Classifies images and videos; two batches of them are worked on at once.
+    """Classifies images and videos, two batches of them at the same time.
 
-    For rows in a file, and runs that go on after a kill, see `ran_tf.predict_to_file`.
+    `ran_tf.predict_to_file` writes the rows to a file, and goes on after a stop.
 
     Args:
       predictor: a `ran_tf.Predictor`.
-      paths: of files, such as `find_files` finds.
-      align: the images are photos, of which all faces are found.
-      every: seconds between frames of a video.
+      paths: files, as `find_files` finds them.
+      align: find all faces of each photo; else the images are face crops.
+      every: seconds between frames of a video; 0 is every frame.
       smooth: with `align`, seconds over which the probabilities of a person in a video are
         averaged, see `Predictor.video`.
       annotate: folder for annotated pictures; with `align`, of a video for an annotated video.
       timeline: with `align`, a file (.png, .svg or .pdf) for the figure of `plot_timeline`, of the
         one video among the paths.
-      batch_size: files or frames at once.
+      batch_size: files or frames at a time.
       on_progress: called after each file.
 
     Yields:
@@ -102,8 +102,8 @@ def predict_files(
 
       With `align`, a video has for each frame a row for each person who was seen by then: "person"
       (the same number throughout, from 1) in place of "face", and "smoothed" beside
-      "probabilities". Who is not seen has {"path", "seconds", "person"} alone, a frame before
-      anybody {"path", "seconds"}.
+      "probabilities". A person who is not seen has {"path", "seconds", "person"} alone. A
+      frame before anybody was seen has {"path", "seconds"}.
 
     Raises:
       ValueError: for a setting out of range; if `timeline` is asked for and there is not one video,

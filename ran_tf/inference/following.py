@@ -20,8 +20,8 @@ class PersonInFrame:
     """A person in one frame of a video, seen or not.
 
     Attributes:
-      person: the same number throughout, from 1 in the order of appearance.
-      face: None if they are not seen.
+      person: number of the person, the same in all frames, from 1 in the order of appearance.
+      face: the face in this frame; None if the person is not seen.
       smoothed: f32[n], the probabilities of `face` and of those before it, see
         `Predictor.video`; None if they are not seen.
 
@@ -42,8 +42,8 @@ class VideoFrame:
     Attributes:
       seconds: since the first frame.
       image: u8[H, W, 3], RGB, upright.
-      people: all who were seen in it or before, in the order of their numbers.
-      error: why no faces were searched in it; else None.
+      people: all people who were seen in it or before, in the order of their numbers.
+      error: why no faces could be searched in it; else None.
 
     Example:
       >>> image = np.zeros((48, 64, 3), np.uint8)

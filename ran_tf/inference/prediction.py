@@ -12,7 +12,7 @@ class Prediction:
     Attributes:
       label: the most probable class.
       probabilities: f32[n], in the order of `Predictor.labels`.
-      weights: f32[k], how much each region counted; they sum to 1.
+      weights: f32[k], the share of each region in the answer; they sum to 1.
       boxes: f32[k, 4], the regions: `y0, x0, y1, x1` in 0..1, region 0 the whole face.
 
     Example:
@@ -39,10 +39,10 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What stands in a prediction's place where an image cannot be used.
+    """Takes the place of a prediction if an image cannot be used.
 
     Attributes:
-      error: why, for people.
+      error: the reason, as text.
 
     Example:
       >>> ran_tf.Failure(error="not an image")
@@ -57,11 +57,11 @@ class FoundFace:
     """A face that was found in a photo, and what a model says about it.
 
     Attributes:
-      prediction: of `image`.
+      prediction: the answer of the model for `image`.
       box: f32[4], y0, x0, y1, x1 in pixels of the photo.
       score: the detector's confidence, 0..1.
-      image: u8[s, s, 3], the face cut out of the photo, upright: its regions are those of
-        `prediction.boxes`.
+      image: u8[s, s, 3], the face, cut out of the photo and upright; `prediction.boxes` refer to
+        it.
       landmarks: f32[5, 2], x, y in pixels of the photo: the eyes, the nose and the mouth's corners,
         from left to right.
 

@@ -35,22 +35,22 @@ _MOST_DECODERS = 4
 class Predictor:
     """Classifies face crops, or the faces of photos.
 
-    Pickled, it is its arguments: it is loaded again where it is first used. After a fork it must be
-    loaded again by hand, since the engines' threads do not survive one.
+    A pickle holds the arguments alone; the model is loaded again at first use. After a fork make a
+    new `Predictor`, because the threads of the engines do not survive a fork.
 
     Args:
       name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
         EXPORT_DIR/<version>, a file of ONNX in it, or the work directory of a training run (the
         weights it keeps); see `ran_tf.weights.sources`.
-      align: the images of a call are photos: of each the largest face, among those that are
-        plausible (`ran_tf.faces.choose_face`), is turned upright and cut out as the faces that the
-        model was trained on. False: they are face crops.
-      detector: that finds faces: a name ("blazeface", "mtcnn", "retinaface", "yunet", or what
-        `register_detector` knows), or a `DetectorConfig` with more of how it searches.
-      batch_size: faces that the model sees at once.
-      engine: what computes: "onnx" is ONNX Runtime, which answers files of ONNX and presets of the
-        packaged designs and imports neither TensorFlow nor Keras; "keras" is TensorFlow and Keras.
-        "auto" is "onnx" where that can be.
+      align: whether a call takes photos. The largest plausible face of each photo
+        (`ran_tf.faces.choose_face`) is turned upright and cut out as the training faces were.
+        False: a call takes face crops.
+      detector: detector of faces: "blazeface", "mtcnn", "retinaface", "yunet" or a name of
+        `register_detector`, or a `DetectorConfig` with all its settings.
+      batch_size: faces that the model sees at a time.
+      engine: "onnx" is ONNX Runtime. It runs ONNX files and presets of the packaged designs, and
+        imports neither TensorFlow nor Keras. "keras" is TensorFlow and Keras. "auto" takes "onnx"
+        where it can.
 
     Attributes:
       card: `ran_tf.weights.card.ModelCard`.
@@ -204,13 +204,13 @@ class Predictor:
         Args:
           photos: as `images` of a call.
           on_error: likewise.
-          most: faces of a photo, of which the largest are taken; None is all.
+          most: largest number of faces of a photo; the largest faces are taken. None is all.
 
         Returns:
           For each photo its faces, the largest first; an empty list where none is found.
 
         Raises:
-          OSError, ValueError: as a call does, but for a photo without a face.
+          OSError, ValueError: as a call does; not for a photo without a face.
         """
         self._check_not_forked()
         results = _Results("photos", photos, on_error=on_error)
@@ -241,16 +241,16 @@ class Predictor:
     ) -> Iterator[VideoFrame]:
         """Finds, follows and classifies the people of a video, whatever `align` is.
 
-        Frames are read while you ask for them: an hour takes no more memory than a minute.
+        Frames are read as you ask for them, so an hour takes no more memory than a minute.
 
         Args:
           source: a video file, which needs the extra `video`; or the number of a camera, from 0.
           every: seconds between frames; 0 is every frame.
-          smooth: seconds over which the probabilities of a person are averaged: what was said
-            before keeps a share of exp(-t / smooth) after t seconds; 0 averages nothing.
+          smooth: time constant of the moving average of a person's probabilities, seconds. After t
+            seconds the old average keeps a share of exp(-t / smooth). 0: no average.
 
         Yields:
-          `VideoFrame`, one for each frame that was taken, with a face or without.
+          A `VideoFrame` for each frame that was taken, with or without a face.
 
         Raises:
           ImportError: without the extra `video`.

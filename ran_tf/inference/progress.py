@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """What is done of a run over many files.
+    """Progress of a run over many files.
 
     Attributes:
-      photos: files that are done, photos and videos, those of earlier runs too.
-      total: files of the run.
-      faces: that were classified.
-      failed: files that have an error, such as photos without a face.
-      resumed: files that earlier runs did.
-      seconds: since this run began.
+      photos: finished files, photos and videos, with those of earlier runs.
+      total: all files of the run.
+      faces: classified faces.
+      failed: files with an error, such as photos without a face.
+      resumed: files that earlier runs finished.
+      seconds: time since this run began.
 
     Example:
       >>> run = ran_tf.Progress(
@@ -34,12 +34,12 @@ class Progress:
 
     @property
     def photos_per_second(self) -> float:
-        """Of this run."""
+        """Speed of this run."""
         return (self.photos - self.resumed) / max(self.seconds, 1e-9)
 
     @property
     def seconds_left(self) -> float | None:
-        """At this run's speed; None before its first file."""
+        """Time left at this speed; None before the first file."""
         rate = self.photos_per_second
         return (self.total - self.photos) / rate if rate else None
 
@@ -48,7 +48,7 @@ class Counter:
     """Counts files as they are done.
 
     Args:
-      total: files of the run.
+      total: all files of the run.
       on_progress: called after each file.
     """
 

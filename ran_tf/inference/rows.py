@@ -25,8 +25,8 @@ def predict_rows(
 
     Args:
       predictor: a `ran_tf.Predictor`.
-      images: as those of its call.
-      align: they are photos, of which all faces are found.
+      images: as a call of it takes them.
+      align: find all faces of each photo; else the images are face crops.
 
     Returns:
       For each image a list of rows, one a face: {"label", "probability", "heaviest_region",

@@ -11,23 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator, PercentFormatter
 
+from ran_tf.inference import figure_style as style
 from ran_tf.inference.following import VideoFrame
 from ran_tf.inference.prediction import FoundFace
 
 # Endings of the files that it is written to.
 SUFFIXES = (".png", ".svg", ".pdf")
-DPI = 150
 
 # By the first letters of a class, which datasets end differently; then others.
 _COLOURS = {
-    "neu": "#8c8c8c",
-    "hap": "#e69f00",
-    "sur": "#cc79a7",
-    "sad": "#0072b2",
-    "ang": "#d1352b",
-    "dis": "#2e8b57",
-    "fea": "#7b4fa3",
-    "con": "#8b5a2b",
+    "neu": style.GREY,
+    "hap": style.ORANGE,
+    "sur": style.PURPLE,
+    "sad": style.BLUE,
+    "ang": style.VERMILION,
+    "dis": style.GREEN,
+    "fea": style.SKY,
+    "con": style.INK,
 }
 _OTHERS = ("#17becf", "#bcbd22", "#1f2a44", "#ff9896", "#98df8a", "#c5b0d5")
 
@@ -68,6 +68,7 @@ class Timeline:
                 track.see(frame.seconds, raw=raw, smoothed=person.smoothed)
                 track.show(frame.seconds, image=frame.image, face=person.face)
 
+    @style.styled
     def figure(self, *, title: str = "") -> Figure:
         """Draws what was added.
 
@@ -83,9 +84,9 @@ class Timeline:
             for i in range(len(self._labels))
             if any(np.nanmax(track.smoothed()[:, i]) >= _LEAST for track in shown.values())
         ]
-        colours = _colours_of(self._labels)
+        colours = colours_of(self._labels)
         heights = [_FACES_HEIGHT, _PLOT_HEIGHT] * len(shown)
-        figure = Figure(figsize=(_WIDTH, sum(heights) + 1.0), dpi=DPI)
+        figure = Figure(figsize=(_WIDTH, sum(heights) + 1.0))
         figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0)
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)
         end = max(self._seconds, 1e-3)
@@ -103,15 +104,13 @@ class Timeline:
         left_out = len(self._people) - len(shown)
         more = f"; {left_out} seen more briefly not shown" if left_out else ""
         heading = f"{title}{more}".removeprefix("; ")
-        figure.suptitle(heading, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        figure.suptitle(heading, x=0.01, ha="left")
         handles = [Line2D([], [], color=colours[i], lw=2.2, label=self._labels[i]) for i in drawn]
-        faint = Line2D([], [], color="#444444", lw=0.9, alpha=0.5, label="one frame alone")
+        faint = Line2D([], [], color=style.INK, lw=0.9, alpha=0.5, label="one frame alone")
         figure.legend(
             handles=[*handles, faint],
             loc="outside lower center",
             ncols=1 + len(handles),
-            frameon=False,
-            fontsize=9,
         )
         return figure
 
@@ -125,9 +124,9 @@ def plot_timeline(
     not seen, the background is grey.
 
     Args:
-      frames: from `Predictor.video`; they are read to the end, and their images not kept.
+      frames: from `Predictor.video`. They are read to the end, and their images are not kept.
       labels: class names, `Predictor.labels`.
-      title: above the figure.
+      title: title of the figure.
 
     Returns:
       A Matplotlib figure: `figure.savefig("timeline.png")`.
@@ -234,9 +233,7 @@ def _draw_lines(axis, track: _Track, *, drawn, colours, end: float) -> None:
     axis.set_ylim(-0.02, 1.02)
     axis.set_yticks([0, 0.5, 1])
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.grid(axis="y", color="#dddddd", lw=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y")
 
 
 def _spans(times, missing, *, end: float) -> list[tuple[float, float]]:
@@ -265,7 +262,7 @@ def _cut(image: np.ndarray, box: np.ndarray) -> np.ndarray:
     )
 
 
-def _colours_of(labels: Sequence[str]) -> list[str]:
+def colours_of(labels: Sequence[str]) -> list[str]:
     others = itertools.cycle(_OTHERS)
     return [_COLOURS.get(label[:3].lower()) or next(others) for label in labels]
 

@@ -36,23 +36,23 @@ def predict_to_file(
 ) -> Progress:
     """Classifies images and videos into a file of rows.
 
-    `out` appears when it is whole. Until then what is done is kept in `OUT.journal` beside it.
+    `out` appears when it is complete. Until then `OUT.journal` beside it keeps what is done.
 
     Args:
       predictor: a `ran_tf.Predictor`.
-      paths: of files, such as `find_files` finds.
-      out: the file. It must not be there yet: nothing is written over.
-      form: "csv", "json" or "parquet" (extra `parquet`); None is what `out` ends with.
-      resume: go on with a run that was stopped: what it did is not done again, failures neither.
-        Begins where there is none, and does nothing where `out` is there.
+      paths: files, as `find_files` finds them.
+      out: file to write. It must not exist: nothing is written over.
+      form: "csv", "json" or "parquet" (extra `parquet`); the ending of `out` when None.
+      resume: go on with a run that was stopped. Finished files, also failed ones, are not done
+        again. Starts a run if there is none, and does nothing if `out` exists.
       align, every, smooth, annotate, timeline, batch_size: see `predict_files`.
       on_progress: called after each file.
 
     Returns:
-      What was done; `total` is 0 if `out` was there.
+      A `Progress`; its `total` is 0 if `out` existed.
 
     Raises:
-      FileExistsError: `out` is there, or a stopped run of it, and `resume` is False.
+      FileExistsError: `out` or a stopped run of it exists, and `resume` is False.
       RuntimeError: PyArrow is needed and not installed.
       ValueError: for another ending, or if the stopped run had other settings.
 

@@ -1,10 +1,11 @@
 """python -m ran_tf.launch.ablate --flagfile=RECIPE --epochs=1 --out=DIR [--rows=self,random]
 
-Trains the rows of the paper's ablation table equally and briefly: the same faces (a quarter of the
-training split unless the recipe or --train_split says otherwise), start, augmentation and epochs;
-attention, loss and regions differ. With --seeds=0,1,2 each row is trained so many times: runs this
-short vary by points. Writes ablation.json and ablation.md after every run, whose work directory is
-OUT/ROW/seed-N. Started again, it goes on: finished runs are kept.
+Trains the rows of the paper's ablation table briefly, and all alike. The faces, the start, the
+augmentation and the epochs are the same; attention, loss and regions differ. The faces are a
+quarter of the training split unless the recipe or --train_split says otherwise. With --seeds=0,1,2
+each row is trained three times, because runs this short vary by points. Writes ablation.json and
+ablation.md after every run. A run's work directory is OUT/ROW/seed-N. The same command goes on
+after a stop: finished runs are kept.
 """
 
 import pathlib
@@ -19,16 +20,18 @@ _PART = "train[:25%]"
 
 def define_flags() -> None:
     """Defines this command's flags."""
-    flags.DEFINE_string("out", None, "Directory of the table and its runs.", required=True)
-    flags.DEFINE_list("rows", None, "Only these rows, by name; all when absent.")
-    flags.DEFINE_list("seeds", None, "Train every row with each of these; --seed when absent.")
+    flags.DEFINE_string("out", None, "Folder for the table and its runs.", required=True)
+    flags.DEFINE_list("rows", None, "Names of the rows to train; all when absent.")
+    flags.DEFINE_list("seeds", None, "Seeds of every row, such as 0,1,2; --seed when absent.")
     flags.DEFINE_string(
         "init_weights", None, "A preset, work directory or .weights.h5 file that rows start from."
     )
     # So that every recipe of `train` is one of this command.
-    flags.DEFINE_string("workdir", None, "Not used: recipes set it; runs are in --out.")
-    flags.DEFINE_bool("evaluate", False, "Not used: recipes set it; no test split is looked at.")
-    flags.DEFINE_bool("export", False, "Not used: recipes set it; nothing is exported.")
+    flags.DEFINE_string("workdir", None, "Not used, because recipes set it: runs are in --out.")
+    flags.DEFINE_bool(
+        "evaluate", False, "Not used, because recipes set it: no test split is evaluated."
+    )
+    flags.DEFINE_bool("export", False, "Not used, because recipes set it: nothing is exported.")
     launch_flags.define_training_flags()
     # So that --help lists them.
     flags.adopt_module_key_flags(launch_flags)

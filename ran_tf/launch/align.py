@@ -1,4 +1,4 @@
-"""From raw photos to aligned faces with landmarks.
+"""Finds the faces of photos, turns them upright, and cuts them out.
 
     python -m ran_tf.launch.align --input_dir=photos --output_dir=faces
 
@@ -8,21 +8,21 @@ Writes below --output_dir:
         left_eye, right_eye, nose, left_mouth, right_mouth; left is the left of the image;
     report.csv: path (of the photo, below --input_dir), status (ok, no_face, many_faces,
         unreadable, crashed), faces (found), written, note;
-    framing.json: --margin and --drop, which a dataset that `prepare` makes of this folder keeps, so
-        that a network that is trained on it cuts photos likewise;
-    align_journal.jsonl: what is done. After a kill, run the same command again to go on.
+    framing.json: --margin and --drop. `prepare` keeps them with the dataset, so that a network that
+        is trained on it cuts photos in the same way;
+    align_journal.jsonl: what is done. After a kill, the same command goes on.
 
-Landmarks of a dataset that has none, whose images are already faces. FERPlus:
+With --landmarks_only it finds the landmarks of a dataset whose images are faces already, such as
+FERPlus:
 
     python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
         --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored
 
-landmarks.csv then has the column id (the file's stem) and the ten numbers, in 0..1 of the whole
-photo, turned as its EXIF data say, with a row for every photo that could be read: nan where no face
+landmarks.csv then has a row for every photo that could be read: the column id (the file's stem) and
+the ten numbers, in 0..1 of the whole photo, turned as its EXIF data say. They are nan where no face
 was found.
 
-docs/guides/detectors.md compares the detectors. --turned searches photos without a face lying on
-either side and on their head, too.
+docs/guides/detectors.md compares the detectors.
 """
 
 import os
@@ -42,12 +42,12 @@ from ran_tf.launch import flags as launch_flags
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string("input_dir", None, "Folder of photos, searched in depth.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for what is made.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for the faces and tables.", required=True)
     flags.DEFINE_integer(
         "processes",
         available_cpus(),
-        "Processes, of one thread each; a photo that crashes one is listed and skipped. 1 starts "
-        "none, which is faster for a few hundred photos.",
+        "Number of processes, of one thread each. A photo that crashes one is listed and skipped. "
+        "1 starts no process, which is faster for a few hundred photos.",
         lower_bound=1,
     )
     launch_flags.define_training_flags(AlignConfig)

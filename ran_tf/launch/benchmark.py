@@ -1,11 +1,11 @@
 """python -m ran_tf.launch.benchmark --suite=step|input|crop|serve --out=FILE.json [flags]
 
-Measures speed and memory of one part on this machine, prints a table and writes JSON. For figures
-worth keeping, leave the machine alone meanwhile.
+Measures speed and memory of one part on this machine, prints a table and writes JSON. Run nothing
+else on the machine meanwhile.
 
-    step    the training step; lists in --num_regions, --batch_size and --dtype give a row each
-    input   faces a second and core, cached and not; waiting of a step
-    crop    cutting regions out, kernel and gathers, as a share of the step
+    step    the training step; a row for each value of --num_regions, --batch_size and --dtype
+    input   faces a second and core, cached and not; time that a step waits for faces
+    crop    cutting out the regions, by kernel and by gathers, and its share of the step
     serve   the exported SavedModel, beside ONNX Runtime and OpenVINO where installed
 """
 
@@ -22,9 +22,11 @@ from ran_tf.safety import files
 
 def define_flags() -> None:
     """Flags of all suites; one that is not given takes the suite's own default."""
-    flags.DEFINE_enum("suite", None, list(plans.SUITES), "What is measured.", required=True)
+    flags.DEFINE_enum("suite", None, list(plans.SUITES), "Part that is measured.", required=True)
     flags.DEFINE_string("out", None, "JSON file that is written.", required=True)
-    flags.DEFINE_integer("inter_op_threads", 0, "Operators at a time; 0: TensorFlow's choice.")
+    flags.DEFINE_integer(
+        "inter_op_threads", 0, "Operators that run at the same time; 0: TensorFlow's choice."
+    )
     for setting in plans.all_settings().values():
         launch_flags.define(setting)
     # So that --help lists them.

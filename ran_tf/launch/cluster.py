@@ -78,7 +78,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "wait_for_workers",
         600.0,
-        "Seconds until the other workers of TF_CONFIG must be there.",
+        "Longest wait for the other workers of TF_CONFIG, seconds.",
         lower_bound=1.0,
     )
 

@@ -141,7 +141,7 @@ def define_engine_flag() -> None:
         "engine",
         "auto",
         list(vocabulary.ENGINES),
-        "What computes: onnx (ONNX Runtime, starts in a second), keras (TensorFlow), or auto: onnx "
+        "Engine: onnx (ONNX Runtime, starts in a second), keras (TensorFlow), or auto: onnx "
         "where it can.",
     )
 

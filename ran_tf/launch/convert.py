@@ -1,4 +1,4 @@
-"""Converts weights of other houses into ours.
+"""Converts weights of other projects into a file for `train --init_weights`.
 
     python -m ran_tf.launch.convert --source=faceres.json --format=faceres_tfjs \\
         --faces=ferplus/FER2013Train --size=161 --out=mobilenet_v1.weights.h5
@@ -17,44 +17,44 @@ from ran_tf.weights.convert import FORMATS
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("source", None, "The file to convert.", required=True)
+    flags.DEFINE_string("source", None, "File to convert.", required=True)
     flags.DEFINE_enum("format", None, sorted(FORMATS), "Its format.", required=True)
-    flags.DEFINE_string("out", None, "Where to write, *.weights.h5.", required=True)
+    flags.DEFINE_string("out", None, "File to write, *.weights.h5.", required=True)
     flags.DEFINE_enum(
         "attention",
         None,
         list(registry.ATTENTIONS),
-        "Of a network (ran_torch); nothing in the file tells. Absent: as the released code with "
-        "such a head, softmax with relation-attention and sigmoid without.",
+        "Attention of a ran_torch network; the file does not say. When absent that of the released "
+        "code: softmax with relation-attention, sigmoid without.",
     )
     flags.DEFINE_enum(
         "preprocessing",
         None,
         vocabulary.PREPROCESSINGS,
-        "Of the pixels that --source was trained on. Absent: the format's own, which is unit (RGB "
-        "in 0..1) for ran_torch and ms1m_torch.",
+        "Pixels that --source was trained on. When absent those of the format: unit (RGB in 0..1) "
+        "for ran_torch and ms1m_torch.",
     )
     flags.DEFINE_bool(
         "allow_partial",
         False,
-        "Report tensors that are unknown, and variables that have none, instead of stopping.",
+        "Report unknown tensors, and variables without a tensor, and go on.",
     )
     flags.DEFINE_string(
         "faces",
         None,
-        "A folder of face images (searched in depth), such as a training set. Batch normalisations "
-        "that were folded get their statistics: do this before training.",
+        "Folder of face images (searched in depth), such as a training set. Folded batch "
+        "normalisations get the statistics of these faces. Do this before training.",
     )
     flags.DEFINE_integer(
         "num_faces",
         512,
-        "How many of --faces to measure, spread evenly over the sorted file names.",
+        "Number of --faces that are measured, spread evenly over the sorted file names.",
         lower_bound=1,
     )
     flags.DEFINE_integer(
         "size",
         128,
-        "Side in pixels that --faces are resized to: that of the training to come.",
+        "Side that --faces are resized to, pixels: that of the training that follows.",
         lower_bound=32,
     )
 

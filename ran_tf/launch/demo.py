@@ -1,11 +1,12 @@
 """python -m ran_tf.launch.demo [--model=PRESET|EXPORT_DIR|WORKDIR] [--port=7860]
 
-A page on this machine: drop a photo or use the camera, see the expression of a face and what each
-region counted, and cover parts of it. Needs the extra `demo`: pip install "ran_tf[demo]".
+Opens a page on this machine. Drop a photo or use the camera. The page shows the expression of a
+face and the weight of each region, and lets you cover parts of the face. Needs the extra `demo`:
+pip install "ran_tf[demo]".
 
-The page is for this machine only, unless --host says otherwise. Browsers give the camera to pages
-of their own machine and to https, not to plain http from elsewhere. Behind a proxy, --allowed_hosts
-names the page as browsers see it, and the proxy hands on their Host or X-Forwarded-Host.
+Only this machine can open the page, unless --host says otherwise. Browsers give the camera to pages
+of their own machine and of https, not of plain http from elsewhere. Behind a proxy, --allowed_hosts
+gives the name of the page in browsers, and the proxy passes on their Host or X-Forwarded-Host.
 """
 
 import signal
@@ -20,24 +21,28 @@ from ran_tf.launch import flags as launch_flags
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("model", "ran_faceres_ferplus", "Preset, export or workdir of a run.")
+    flags.DEFINE_string(
+        "model", "ran_faceres_ferplus", "A preset, an export or the work directory of a run."
+    )
     flags.DEFINE_string(
         "baseline",
         None,
-        "Another to show beside it; empty for none. When absent the packaged whole-face network, "
-        "if it has the labels of --model.",
+        "Another model, shown beside it; empty for none. When absent, the packaged whole-face "
+        "network, if it has the labels of --model.",
     )
     launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
-    flags.DEFINE_string("host", "127.0.0.1", "Address to serve on; 0.0.0.0 lets everybody in.")
-    flags.DEFINE_integer("port", 7860, "Port to serve on.", lower_bound=1, upper_bound=65535)
+    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets everybody in.")
+    flags.DEFINE_integer("port", 7860, "Port to listen on.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_list(
         "allowed_hosts",
         [],
-        "Names that the page answers to besides that of --host, such as a proxy's: others are "
-        "refused, because a hostile page can let its own name point here.",
+        "Further names of the page, besides that of --host, such as a proxy's. Requests by other "
+        "names are refused, because a hostile page can let its own name point here.",
     )
-    flags.DEFINE_float("max_megabytes", 10.0, "Largest upload.", lower_bound=0.1, upper_bound=256)
+    flags.DEFINE_float(
+        "max_megabytes", 10.0, "Largest upload, MB.", lower_bound=0.1, upper_bound=256
+    )
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """python -m ran_tf.launch.evaluate --workdir=DIR|--model=EXPORT_DIR|PRESET --out=DIR
 
-Evaluates a model on a split of its dataset, in one pass: report.json, report.md and figures by
-subset of the faces. With --baseline, a second model on the same faces and the differences. Where
-TF_CONFIG names several workers, the same command runs on each and they share the faces out.
+Evaluates a model on a split of its dataset, in one pass. Writes report.json, report.md and figures,
+by subset of the faces. With --baseline it evaluates a second model on the same faces and compares.
+Where TF_CONFIG names several workers, run the same command on each: they share the faces.
 """
 
 import os
@@ -25,7 +25,9 @@ def define_flags() -> None:
     flags.DEFINE_string("split", "test", "TFDS split: test or validation.")
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
-    flags.DEFINE_bool("flip_average", False, "Average over each face and its mirror image.")
+    flags.DEFINE_bool(
+        "flip_average", False, "Average the probabilities of each face and its mirror image."
+    )
     flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
     cluster.define_flags()

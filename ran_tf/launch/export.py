@@ -8,8 +8,8 @@
 
 Writes a preset, or the weights that a training run keeps, as EXPORT_DIR/<version>/: a SavedModel
 for TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
-reloaded in a fresh process without Keras and compared with the model. `--check` does that again
-with an export that is there; without its model, its signatures are compared with each other.
+reloaded in a fresh process without Keras and compared with the model. `--check` does this again
+with a finished export. Without --model or --workdir it compares the signatures with each other.
 """
 
 import os
@@ -32,10 +32,10 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Directory of a training run.")
     flags.DEFINE_string("model", None, "Name, folder, file or URL of a preset.")
     flags.mark_flags_as_mutual_exclusive(["workdir", "model"])
-    flags.DEFINE_string("export_dir", None, "Where versions are written.")
-    flags.DEFINE_string("check", None, "Export to check; nothing is written.")
+    flags.DEFINE_string("export_dir", None, "Folder for the versions.")
+    flags.DEFINE_string("check", None, "Export to check. Nothing is written.")
     flags.mark_flags_as_mutual_exclusive(["export_dir", "check"], required=True)
-    flags.DEFINE_integer("version", None, "Folder name; by default the next free integer.")
+    flags.DEFINE_integer("version", None, "Number of the version; the next free one when absent.")
     flags.DEFINE_enum(
         "dtype",
         None,

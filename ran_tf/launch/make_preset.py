@@ -1,8 +1,9 @@
 """python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR [--report=FILE]
 
 Packs the weights that a training run keeps as a preset: float16 weights, card, a known output and a
-README. It is loaded again and compared on --split before it appears. To ship one with the package,
-write it to ran_tf/presets/NAME. Its model.safetensors alone can be loaded, too: as URL#sha256=HEX.
+README. Before it appears it is loaded again and compared on --split. The file model.safetensors
+alone can be loaded, too, as URL#sha256=HEX. To ship a preset with the package, write it to
+ran_tf/presets/NAME.
 """
 
 from absl import flags
@@ -19,12 +20,16 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "calibration",
         None,
-        "TFDS split that probabilities are fitted to by a temperature, such as validation.",
+        "TFDS split that a temperature of the probabilities is fitted to, such as validation.",
     )
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the run when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
     flags.DEFINE_string("report", None, "report.json of the run, for the numbers in README.md.")
-    flags.DEFINE_string("backbone_origin", None, "Whose weights training started from, and terms.")
+    flags.DEFINE_string(
+        "backbone_origin",
+        None,
+        "For README.md: the weights that training started from, and their terms.",
+    )
 
 
 def main() -> None:

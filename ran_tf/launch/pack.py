@@ -1,11 +1,11 @@
 """python -m ran_tf.launch.pack --dataset=ferplus --out=FACES [--data_dir=DIR]
 
 Writes a dataset that `prepare` has built as plain files, for a machine that has Keras and JAX but
-neither TensorFlow nor TFDS. There
+neither TensorFlow nor TFDS. There the command
 
     python -m ran_tf.launch.train --backend=jax --data_dir=FACES --flagfile=... --workdir=DIR
 
-trains on the same faces in the same order, and the run can go on here, and there again.
+trains on the same faces in the same order. A run can go on on either machine.
 """
 
 from absl import flags
@@ -21,7 +21,10 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "Folder to write.", required=True)
     flags.DEFINE_list("splits", [], "Splits to write; all when absent.")
     flags.DEFINE_integer(
-        "image_size", None, "Side to bring faces to; their own when absent.", lower_bound=1
+        "image_size",
+        None,
+        "Side that faces are resized to, pixels; their own when absent.",
+        lower_bound=1,
     )
 
 

@@ -1,12 +1,15 @@
 """python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--csv=FILE] PATH...
 
-Classifies face crops, or with --align the faces of photos: image files, folders (searched in
-depth), globs, and videos, of which one frame is taken each --every seconds and people are followed.
-Shows a table, or with --csv=FILE, --json=FILE or --parquet=FILE writes all probabilities, weights
-and boxes to a file, which appears when it is whole; --csv=- and --json=- print them. --resume goes
-on with a file that was stopped. --annotate=DIR writes a picture of each face with its regions and
-their weights, and with --align of a video one that shows its people; --timeline=FILE.png draws them
-over time. What cannot be read is listed and does not stop the others; the exit status is then 1.
+Classifies face crops, or with --align the faces of photos. PATH is an image, a folder (searched in
+depth), a glob or a video. A video gives one frame every --every seconds; with --align its people
+are followed.
+
+Prints a table. --csv=FILE, --json=FILE and --parquet=FILE write all probabilities, weights and
+boxes to a file instead, which appears when it is complete; --csv=- and --json=- print them.
+--resume goes on with a file of a run that was stopped. --annotate=DIR writes a picture of each face
+with its regions and their weights, and of each video, with --align, one with its people drawn in.
+--timeline=FILE.png draws a video's people over time. A file that cannot be read is listed, and the
+others go on; the exit status is then 1.
 """
 
 import pathlib
@@ -27,22 +30,28 @@ _PRINT = "-"
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
-    flags.DEFINE_bool("align", False, "The images are photos: find all their faces first.")
+    flags.DEFINE_string(
+        "model", None, "A preset, an export or the work directory of a run.", required=True
+    )
+    flags.DEFINE_bool(
+        "align", False, "Find all faces of each photo first; else the images are face crops."
+    )
     launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
     launch_flags.define_training_flags(VideoConfig)
     flags.adopt_module_key_flags(launch_flags)  # so that --help lists them
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
-    flags.DEFINE_string("csv", None, "File for all numbers as CSV; - prints them.")
-    flags.DEFINE_string("json", None, "File for all numbers as JSON; - prints them.")
-    flags.DEFINE_string("parquet", None, "File for all numbers as Parquet (extra `parquet`).")
+    flags.DEFINE_string("csv", None, "CSV file for all numbers; - prints them.")
+    flags.DEFINE_string("json", None, "JSON file for all numbers; - prints them.")
+    flags.DEFINE_string("parquet", None, "Parquet file for all numbers (extra `parquet`).")
     flags.DEFINE_bool("resume", False, "Go on with the file of a run that was stopped.")
     flags.DEFINE_string(
         "annotate", None, "Folder for pictures of faces and their regions, and annotated videos."
     )
     flags.DEFINE_string(
-        "timeline", None, "File (.png, .svg, .pdf) for a figure of a video's people, with --align."
+        "timeline",
+        None,
+        "Figure file (.png, .svg, .pdf) of a video's people over time; needs --align.",
     )
 
 

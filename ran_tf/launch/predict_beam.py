@@ -4,10 +4,10 @@
         --model=PRESET|EXPORT_DIR|WORKDIR [--runner=DirectRunner] [-- OPTIONS OF BEAM...]
 
 Needs the extra `beam`: pip install "ran_tf[beam]". Writes OUTPUT-00000-of-....parquet, with the
-columns of `ran_tf.launch.predict`, and OUTPUT-failures-....parquet: path, and why there is no
-answer. Both appear when all is done; a run that was stopped before begins anew. What stands behind
-`--` goes to Beam, for instance -- --direct_num_workers=4 --direct_running_mode=multi_processing, or
---project and --region of Dataflow.
+columns of `ran_tf.launch.predict`, and OUTPUT-failures-....parquet with each path that has no
+answer, and why. Both appear when all is done. A run that was stopped starts from the beginning.
+Arguments after `--` go to Beam, for example -- --direct_num_workers=4
+--direct_running_mode=multi_processing, or --project and --region of Dataflow.
 """
 
 import importlib.util
@@ -22,13 +22,23 @@ from ran_tf.launch import flags as launch_flags
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("input", None, "Pattern of the photos; ** is any depth.", required=True)
-    flags.DEFINE_string("output", None, "How files that are written begin.", required=True)
-    flags.DEFINE_string("model", None, "Preset, export or workdir of a run.", required=True)
-    flags.DEFINE_bool("align", True, "The images are photos: find all their faces first.")
+    flags.DEFINE_string(
+        "input", None, "Pattern of the photos; ** matches any depth of folders.", required=True
+    )
+    flags.DEFINE_string(
+        "output", None, "Beginning of the names of the written files.", required=True
+    )
+    flags.DEFINE_string(
+        "model", None, "A preset, an export or the work directory of a run.", required=True
+    )
+    flags.DEFINE_bool(
+        "align", True, "Find all faces of each photo first; else the images are face crops."
+    )
     launch_flags.define_training_flags(DetectorConfig)
-    flags.DEFINE_integer("batch_size", 32, "Photos, and faces, at once.", lower_bound=1)
-    flags.DEFINE_string("runner", "DirectRunner", "Beam's name of what runs it.")
+    flags.DEFINE_integer("batch_size", 32, "Photos at a time, and faces at a time.", lower_bound=1)
+    flags.DEFINE_string(
+        "runner", "DirectRunner", "Beam's name of the runner, such as DataflowRunner."
+    )
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -1,11 +1,11 @@
 """python -m ran_tf.launch.prepare --dataset=ferplus --manual_dir=DIR [--data_dir=DIR]
 
 Builds a dataset of `tfds_builders`, once. `--dataset=ferplus/votes` names one of its configs.
-What each dataset wants in `--manual_dir` is in its README; `synthetic_faces` wants nothing. How
-`ran_tf.launch.align` cut the faces is kept with the dataset (the framing.json in `--manual_dir`, or
-beside the landmarks).
+The README of each dataset says what `--manual_dir` must hold; `synthetic_faces` needs nothing. The
+dataset remembers how `ran_tf.launch.align` cut the faces (framing.json in `--manual_dir`, or beside
+the landmarks).
 
-`--landmarks=FILE.csv` gives landmarks to a dataset that has none; find them first:
+`--landmarks=FILE.csv` gives landmarks to a dataset that has none. Find them first:
 
     python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
         --landmarks_only --detector=mtcnn --pad=0.25 --min_face=0.5 --retry_mirrored

@@ -1,7 +1,8 @@
 """python -m ran_tf.launch.robustness --model=PRESET|EXPORT_DIR|WORKDIR [--baseline=...] --out=DIR
 
-Accuracy under occluders and degradations, some of which training never shows: robustness.json,
-robustness.md and a plot. One pass over the split for each condition, so --limit saves time.
+Measures accuracy under occluders and degradations, some of which training never shows. Writes
+robustness.json, robustness.md and a plot. Each condition is one pass over the split, so --limit
+saves time.
 """
 
 import pathlib
@@ -17,8 +18,10 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "A preset, export or run.", required=True)
     flags.DEFINE_string("baseline", None, "A preset, export or run to compare with.")
     flags.DEFINE_string("split", "validation", "TFDS split: validation or test.")
-    flags.DEFINE_integer("limit", None, "Only so many faces of the split.", lower_bound=1)
-    flags.DEFINE_list("kinds", None, "Only these kinds, by name; all when absent.")
+    flags.DEFINE_integer(
+        "limit", None, "Number of faces of the split; all when absent.", lower_bound=1
+    )
+    flags.DEFINE_list("kinds", None, "Names of the kinds to try; all when absent.")
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
     flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)

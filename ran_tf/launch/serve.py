@@ -3,10 +3,10 @@
     python -m ran_tf.launch.serve --model_dir=EXPORT_DIR [--rest_port=8501] [--grpc_port=8500]
 
 Needs the extra `serve`: pip install "ran_tf[serve]". POST /v1/photos:predict takes photos, finds
-their faces and says what they express; --nophotos takes crops alone. The server listens on this
-machine alone, knows neither users nor encryption, loads the newest version once, and does not batch
-requests: for many crops use TensorFlow Serving on the same folder. On SIGTERM it answers what it
-has begun.
+their faces and gives their expressions. With --nophotos the server takes crops only. It listens on
+this machine only, and has neither users nor encryption. It loads the newest version once. It does
+not batch requests: for many crops use TensorFlow Serving on the same folder. On SIGTERM it answers
+the requests that it has begun.
 """
 
 from absl import flags
@@ -17,20 +17,30 @@ from ran_tf.launch import flags as launch_flags
 
 
 def define_flags() -> None:
-    flags.DEFINE_string("model_dir", None, "EXPORT_DIR or one version in it.", required=True)
-    flags.DEFINE_string("model_name", "ran", "What clients call the model.")
+    flags.DEFINE_string(
+        "model_dir", None, "Folder of an export, or of one version in it.", required=True
+    )
+    flags.DEFINE_string("model_name", "ran", "Name of the model in requests.")
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
-    flags.DEFINE_integer("rest_port", 8501, "0 is any that is free.", 0, 65535)
-    flags.DEFINE_integer("grpc_port", 8500, "0 is any that is free; -1 is no gRPC.", -1, 65535)
-    flags.DEFINE_integer("parallel", 2, "Requests that are worked on at once; others wait.", 1)
-    flags.DEFINE_integer("max_request_mib", 64, "Longer requests are refused.", 1, 1024)
-    flags.DEFINE_integer("max_batch", 128, "Requests with more crops are refused.", 1)
-    flags.DEFINE_bool("photos", True, "Take photos, too.")
+    flags.DEFINE_integer("rest_port", 8501, "Port of REST; 0: any free one.", 0, 65535)
+    flags.DEFINE_integer(
+        "grpc_port", 8500, "Port of gRPC; 0: any free one; -1: no gRPC.", -1, 65535
+    )
+    flags.DEFINE_integer(
+        "parallel", 2, "Requests that are answered at the same time; others wait.", 1
+    )
+    flags.DEFINE_integer("max_request_mib", 64, "Largest request, MiB.", 1, 1024)
+    flags.DEFINE_integer("max_batch", 128, "Most crops of a request.", 1)
+    flags.DEFINE_bool("photos", True, "Take whole photos, not crops alone.")
     launch_flags.define_training_flags(DetectorConfig)
-    flags.DEFINE_integer("max_photos", 16, "Requests with more photos are refused.", 1)
-    flags.DEFINE_float("max_megapixels", 33.6, "Of a photo; larger ones are refused.", 0.001, 67.1)
-    flags.DEFINE_integer("max_faces", 64, "Of a photo: so many, the largest, are answered.", 1)
-    flags.DEFINE_float("max_seconds", 60, "After which no further photo is begun.", 0.001)
+    flags.DEFINE_integer("max_photos", 16, "Most photos of a request.", 1)
+    flags.DEFINE_float("max_megapixels", 33.6, "Largest photo, million pixels.", 0.001, 67.1)
+    flags.DEFINE_integer(
+        "max_faces", 64, "Most faces of a photo that are answered for: the largest.", 1
+    )
+    flags.DEFINE_float(
+        "max_seconds", 60, "Seconds of a request, after which no further photo is begun.", 0.001
+    )
 
 
 def main() -> None:

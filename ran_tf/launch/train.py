@@ -1,8 +1,8 @@
 """python -m ran_tf.launch.train --flagfile=launch/quickstart.flags [--workdir=DIR]
 
-Trains a network; started again with the same workdir, it goes on where it stopped. SIGTERM and
-Ctrl-C end it with a checkpoint (see `stop`). A recipe may ask for evaluation of the test split and
-an export at the end. Where TF_CONFIG names several workers, the same command runs on each of them.
+Trains a network. The same command goes on with a run that was stopped. SIGTERM and Ctrl-C end a run
+with a checkpoint. With --evaluate and --export, which a recipe may set, it then evaluates the test
+split and exports the network. Where TF_CONFIG names several workers, run the same command on each.
 """
 
 import dataclasses
@@ -31,21 +31,24 @@ def define_flags() -> None:
         "init_weights", None, "A preset, work directory or .weights.h5 file to start from."
     )
     flags.DEFINE_float(
-        "checkpoint_seconds", 300.0, "Between checkpoints inside an epoch.", lower_bound=0.0
+        "checkpoint_seconds", 300.0, "Seconds between checkpoints inside an epoch.", lower_bound=0.0
     )
     flags.DEFINE_float(
         "crop_margin",
         None,
-        "How the faces were cut out of photos, as --margin of align; for a dataset that says none.",
+        "How the faces were cut out of photos: --margin of align. For a dataset that does not say.",
     )
-    flags.DEFINE_float("crop_drop", None, "Likewise, as --drop of align.")
-    flags.DEFINE_bool("evaluate", False, "Afterwards evaluate the test split.")
-    flags.DEFINE_bool("export", False, "Afterwards write a SavedModel.")
+    flags.DEFINE_float("crop_drop", None, "The same: --drop of align.")
+    flags.DEFINE_bool("evaluate", False, "Evaluate the test split at the end.")
+    flags.DEFINE_bool("export", False, "Write a SavedModel at the end.")
     flags.DEFINE_integer(
         "restarts", 0, "How often to start again after a crash or a lost worker.", lower_bound=0
     )
     flags.DEFINE_enum(
-        "backend", "tensorflow", ["tensorflow", "jax"], "Of Keras, which trains; jax: one process."
+        "backend",
+        "tensorflow",
+        ["tensorflow", "jax"],
+        "Backend of Keras that trains; jax runs in one process.",
     )
     cluster.define_flags()
     launch_flags.define_training_flags()

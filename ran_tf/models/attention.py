@@ -152,8 +152,8 @@ class SelfAttention(layers.Layer):
 class RelationAttention(SelfAttention):
     """The weight of each region beside the face: `nu_i = sigmoid([F_i : F_m] . q1 + c1)`.
 
-    The layer of `SelfAttention`, of pairs; arguments and call are the same. It has a class of its
-    own because Keras' weights files name layers by their classes.
+    It is the layer of `SelfAttention` for pairs, with the same arguments and call. It has a class
+    of its own because Keras' weights files name layers by their classes.
 
     Example:
       >>> attention = ran_tf.RelationAttention("softmax")

@@ -74,20 +74,21 @@ def visibility_loss(
 ) -> Tensor:
     """Draws the weights of regions to those that are seen, on faces of which something is covered.
 
-    The paper hopes that attention finds these; here it is told.
+    The paper hopes that attention finds these regions. This loss teaches it.
 
     Args:
       weights: f32[b, k], those of `RegionAttentionNetwork`, which sum to 1.
       covered: f32[b, k] in 0..1, the share of each region that something covers.
-      kind: "kl": the divergence of the weights from visibility^4, which is brought to sum 1;
-        visibility is 1 - covered. "own": that from the weights themselves times visibility^4,
-        through which no gradient goes: what the network finds a region worth stays, and a covered
-        one loses. "rank": of two regions the more visible (by a tenth) must weigh
-        more by 0.02: the mean over such pairs of `max(0, 0.02 - (w_more - w_less))`.
+      kind: "kl" is the divergence of the weights from visibility^4, normalised to sum 1, where
+        visibility is 1 - covered. "own" is the divergence from the weights themselves times
+        visibility^4, without a gradient through this target: covered regions lose weight, and the
+        others keep their proportions. "rank": if one of two regions is more visible by a tenth, it
+        must weigh more by 0.02. It is the mean over such pairs of
+        `max(0, 0.02 - (w_more - w_less))`.
       mask: bool[b, k] or None; False regions do not count.
 
     Returns:
-      f32[b]; 0 for a face of which nothing is covered, or everything.
+      f32[b]; 0 for a face that is not covered at all, or covered wholly.
 
     Raises:
       ValueError: for another kind.

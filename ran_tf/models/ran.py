@@ -23,16 +23,16 @@ from ran_tf.regions.boxes import WHOLE_FACE
 
 @keras.saving.register_keras_serializable("ran_tf")
 class RegionAttentionNetwork(keras.Model):
-    """Face and regions in, logits and region weights out.
+    """A network from a face and its regions to logits and region weights.
 
-    Regions are cut out on the device, folded into the batch, sent through one shared backbone and
-    weighed by self-attention (`mu`) and relation-attention (`nu`). With one region it is the plain
-    whole-face classifier of the same backbone: the baseline.
+    Regions are cut out on the device, folded into the batch, and sent through one shared backbone.
+    Self-attention (`mu`) and relation-attention (`nu`) weigh them. With one region this is the
+    plain whole-face classifier of the same backbone: the baseline.
 
     Args:
       backbone: name of a backbone, see `ran_tf.models.backbones.build_backbone`.
       num_classes: number of expressions.
-      attention: "sigmoid" (paper), "softmax" (released code), or what `register_attention` knows.
+      attention: "sigmoid" (paper), "softmax" (released code), or a registered name.
       relation: False is the ablation without relation-attention: the classifier reads `F_m`.
       size: (height, width) of a region in pixels; of the whole face with `trunk="shared"`.
       trunk: "full": the whole backbone sees every region, as in the paper. "shared": its early

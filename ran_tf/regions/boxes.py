@@ -59,11 +59,12 @@ def fixed_boxes(k: int = 6, *, variant: str = "paper") -> np.ndarray:
 
 
 def grid_boxes(k: int = 15) -> np.ndarray:
-    """The paper's six regions, and n x n squares of half the face's side: small enough to leave
-    something out.
+    """The paper's six regions, and n x n squares of half the face's side.
+
+    These squares are small enough to leave out what is covered.
 
     Args:
-      k: 6 + n^2 with n from 2 on, such as 10 or 15; 1 is the whole face alone.
+      k: 6 + n^2 with n of at least 2, such as 10 or 15; 1 is the whole face alone.
 
     Returns:
       f32[k, 4], `y0, x0, y1, x1` in 0..1; the squares row by row.
@@ -111,7 +112,7 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
 
     Args:
       k: number of regions, the whole face included.
-      seed: equal seeds give equal boxes; None gives others every time.
+      seed: equal seeds give equal boxes. None gives other boxes every time.
 
     Returns:
       f32[k, 4], `y0, x0, y1, x1` in 0..1.

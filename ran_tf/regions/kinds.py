@@ -37,7 +37,7 @@ def register_regions(
     follows: bool = False,
     names: Callable[[int], tuple[str, ...]] | None = None,
 ) -> Any:
-    """Registers a kind of regions of one's own; also a decorator.
+    """Registers a kind of regions of your own. Also a decorator.
 
     `RegionConfig(kind="NAME", k=...)`, or `--regions=NAME --num_regions=K`, then uses it in
     training, evaluation and serving.

@@ -36,28 +36,28 @@ def serve(
     max_seconds: float = 60.0,
     on_message: Callable[[str], None] = print,
 ) -> None:
-    """Answers requests with an export until it is told to stop, by SIGTERM or Ctrl-C.
+    """Serves an export until SIGTERM or Ctrl-C.
 
-    It answers what it has begun, and returns. Needs the extra `serve`.
+    It then answers the requests that it has begun, and returns. Needs the extra `serve`.
 
     Args:
-      model_dir: an export, whose newest version is served, or one version in it.
-      model_name: what clients call it.
+      model_dir: folder of an export, whose newest version is served, or of one version in it.
+      model_name: name of the model in requests.
       host: address to listen on.
-      rest_port, grpc_port: 0 is any that is free; `grpc_port` -1 is no gRPC.
-      parallel: requests that are worked on at once; others wait.
-      max_request_mib: of a request; longer ones are refused.
-      max_batch: crops of a request.
-      photos: take whole photos, too.
-      detector: finds the faces of photos, its name or a `ran_tf.DetectorConfig`.
-      max_photos, max_megapixels: photos of a request, and pixels of one, in millions.
-      max_faces: of a photo: so many, the largest, are answered.
-      max_seconds: after which no further photo of a request is begun.
-      on_message: told each address when it answers.
+      rest_port, grpc_port: ports; 0 is any free one. `grpc_port=-1` is no gRPC.
+      parallel: requests that are answered at the same time; others wait.
+      max_request_mib: largest request, MiB.
+      max_batch: most crops of a request.
+      photos: take whole photos, not crops alone.
+      detector: name of the detector of faces, or a `ran_tf.DetectorConfig`.
+      max_photos, max_megapixels: most photos of a request, and largest photo, million pixels.
+      max_faces: most faces of a photo that are answered for: the largest.
+      max_seconds: seconds of a request, after which no further photo is begun.
+      on_message: called with each address when the server answers there.
 
     Raises:
       FileNotFoundError: if there is no export.
-      OSError: if a port cannot be had.
+      OSError: if a port is taken.
       RuntimeError: without the extra.
 
     Example:

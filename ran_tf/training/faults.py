@@ -45,8 +45,8 @@ def writing_explained(what: str, folder: str | os.PathLike):
             raise
         raise OSError(
             f"{what} could not be written in {os.fspath(folder)} ({_first_line(error)}"
-            f"{_free(folder)}). What was there before is whole: make room, or writable what is "
-            "not, and run the same command again."
+            f"{_free(folder)}). Older files are whole. Make room, or make it writable, and run "
+            "the same command again."
         ) from error
 
 

@@ -74,7 +74,7 @@ def _check_preprocessing(model, arguments: Mapping[str, Any], *, source: str) ->
     theirs = arguments.get("preprocessing", ours)
     if theirs != ours:
         raise ValueError(
-            f"`init_weights` was trained with preprocessing={theirs!r}: make the model so "
+            f"`init_weights` was trained with preprocessing={theirs!r}: give the model the same "
             f"(--preprocessing={theirs}). Received: init_weights={source!r}, preprocessing={ours!r}"
         )
 

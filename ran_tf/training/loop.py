@@ -55,24 +55,24 @@ def train(
     framing: Framing | None = None,
     tested: bool = False,
 ) -> TrainedRun:
-    """Trains a network, or goes on where `workdir` stopped.
+    """Trains a network, or goes on with the run in `workdir`.
 
     Runs on the backend of Keras, TensorFlow or JAX. The drawn "synthetic_faces" are prepared on
     first use; other datasets by `ran_tf.prepare`.
 
     Args:
-      config: the run.
+      config: settings of the run.
       workdir: directory of the run; made if absent.
-      strategy: on TensorFlow, MirroredStrategy over all local devices when None.
-      init_weights: a preset, work directory or .weights.h5 file to start from; not read when a run
-        is resumed.
-      hooks: progress callbacks; a line for every epoch and message when None.
-      checkpoint_seconds: between checkpoints inside an epoch (0: after every step); every epoch
-        ends with one.
-      framing: how the training faces were cut out of photos, for the card; None is what the dataset
-        says, or else the network that the run starts from.
-      tested: whether the run is evaluated on the test split afterwards: then no face of it may be
-        trained on.
+      strategy: tf.distribute strategy, on TensorFlow; all devices of the machine when None.
+      init_weights: a preset, work directory or .weights.h5 file to start from. It is not read when
+        a run is resumed.
+      hooks: callbacks; a line is printed for every epoch and message when None.
+      checkpoint_seconds: seconds between checkpoints inside an epoch (0: after every step). Every
+        epoch ends with one.
+      framing: how the training faces were cut out of photos, for the card. None is that of the
+        dataset, or else of the network that the run starts from.
+      tested: whether the run is evaluated on the test split later. Training on its faces is then
+        refused.
 
     Returns:
       `TrainedRun`: the weights of the epoch that is kept, and its metrics.

@@ -23,14 +23,15 @@ from ran_tf.weights.card import ModelCard
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear of a run, and whether it shall stop; all do nothing by default.
+    """Callbacks of a run. All do nothing by default.
 
     Attributes:
-      on_start: called once, when the work directory is ours and fits the run.
+      on_start: called once, when the work directory is locked and fits the run.
       on_step: called after every step with a `StepReport`: epoch, step, means so far, speed.
       on_epoch: called after every epoch with its row of metrics.csv.
-      on_message: called with what people should know: that the run was resumed, and from where.
-      stop: asked after every step; true ends the run with a checkpoint, and `loop.Stopped`.
+      on_message: called with messages for people, such as from where the run was resumed.
+      stop: called after every step. If it returns true, the run ends with a checkpoint and
+        `loop.Stopped`.
 
     Example:
       >>> losses = []

@@ -40,27 +40,28 @@ def from_preset(
     labels: Sequence[str] | None = None,
     dtype: str = "float32",
 ) -> "RegionAttentionNetwork":
-    """A trained network, perhaps with other classes.
+    """Loads a trained network, as it is or with other classes.
 
-    Its `card` says what faces it was trained on: `ran_tf.Predictor(source)` heeds that, who calls
-    the network does it by hand. With other classes, `labels` tell which of them it knows; without,
-    the classifier of as many classes stays, and that of another number is new.
+    Its `card` says what faces it was trained on. `ran_tf.Predictor(source)` prepares faces as the
+    card says; if you call the network itself, prepare them yourself. With `labels`, the network
+    keeps what it knows of classes of the same name. Without, it keeps its classifier if the number
+    of classes is the same, and gets a new one if not.
 
     Args:
       source: name of a preset that comes with the package, see `ran_tf.presets`; the folder of one,
         its model.safetensors, or the URL#sha256=HEX of that; `hf://ORG/NAME` of Hugging Face or
         `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of Kaggle (extra `hub`).
-      num_classes: of the network; None is the preset's.
-      labels: names of its classes, in index order. What the classifier knows of a name that the
-        preset has too is taken over, others begin at random.
-      dtype: policy of the network.
+      num_classes: number of classes; that of the preset when None.
+      labels: names of the classes, in index order. A class that the preset has, too, keeps its
+        weights. Other classes begin at random.
+      dtype: precision policy of the network.
 
     Returns:
-      A `RegionAttentionNetwork` in evaluation's weights, ready for `compile` and `fit`. Its `card`
-      names `labels`; it is None where the names of new classes are not known.
+      A `RegionAttentionNetwork`, ready for `compile` and `fit`. Its `card` has `labels`. It is None
+      if the names of new classes are not known.
 
     Raises:
-      ValueError: if there is no such preset, it is damaged, or the classes cannot be.
+      ValueError: for an unknown or damaged preset, or classes that are not possible.
       OSError: for a URL that cannot be read, or a hub that does not have it.
       RuntimeError: for a hub without its client.
 
@@ -104,7 +105,7 @@ def presets() -> dict[str, str]:
     """The presets that come with the package.
 
     Returns:
-      A line on each, by the name that `from_preset` takes.
+      A line about each, by the name that `from_preset` takes.
 
     Example:
       >>> ran_tf.presets()["face_faceres_ferplus"]
@@ -119,12 +120,12 @@ def presets() -> dict[str, str]:
 
 
 def upload_preset(address: str, folder: str | os.PathLike) -> None:
-    """Puts a preset where models are kept; the hub's client asks who you are.
+    """Uploads a preset to Hugging Face or Kaggle. The hub's client asks who you are.
 
     Args:
       address: `hf://ORG/NAME` of Hugging Face, or `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of
-        Kaggle; made there if it is new, else it gets a new version.
-      folder: as `ran_tf.save_to_preset` writes it.
+        Kaggle. A new model is made there; a known one gets a new version.
+      folder: folder of the preset, as `ran_tf.save_to_preset` writes it.
 
     Raises:
       FileNotFoundError, ValueError: for a folder that is no whole preset, or another address.

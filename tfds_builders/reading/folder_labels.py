@@ -73,7 +73,7 @@ def read_labels(
     wanted = ", or ".join(f"{n[0]}..{n[-1]}" for n in (*release.numbers, *release.other_numbers))
     raise ValueError(
         f"{every[0].parent}: the folders of {release.title}'s classes must be numbered {wanted}, "
-        "alike in every split, or be named by class: which class is which cannot be told else. "
+        "alike in every split, or be named by class: nothing else says which class is which. "
         f"Received: {', '.join(f'{split} {numbers}' for split, numbers in found.items())}"
     )
 

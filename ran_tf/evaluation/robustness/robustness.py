@@ -51,24 +51,24 @@ def robustness(
     on_faces: Callable[[str, int, float | None], None] = lambda name, count, total: None,
     command: str = "ran_tf.robustness",
 ) -> RobustnessReport:
-    """Tries a model on faces that are covered, degraded and turned, each in the same way for all.
+    """Evaluates a model on faces that are covered, degraded and turned.
 
-    The faces go through it once for each condition.
+    The model sees all faces once for each condition. All models see the same changed faces.
 
     Args:
       model, data, baseline, dataset, data_dir, batch_size, on_faces: as in `ran_tf.evaluate`.
-      limit: only so many faces of a split.
-      kinds: of `corruptions.KINDS`; all when None.
-      command: what the report says was run.
+      limit: number of faces of a split; all when None.
+      kinds: names of conditions in `corruptions.KINDS`; all when None.
+      command: command that the report names.
 
     Returns:
       A `RobustnessReport`.
 
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
-      DamagedDatasetError: for a dataset that is not whole.
-      ValueError: for models whose labels are not those of the dataset, unknown kinds, or a limit of
-        what is no plain split.
+      DamagedDatasetError: for a damaged file of the dataset.
+      ValueError: for models whose labels are not those of the dataset, unknown kinds, or a `limit`
+        of faces that are not a plain split.
 
     Example:
       >>> report = ran_tf.robustness("ran_faceres_shared_ferplus", dataset="synthetic_faces",
@@ -117,7 +117,7 @@ def _limited(data: Any, limit: int, *, card, name: str, data_dir: str | None) ->
         return data
     if not isinstance(data, str) or not data.isidentifier():
         raise ValueError(
-            "`limit` goes with the plain name of a split, such as 'test'. "
+            "`limit` needs the plain name of a split, such as 'test'. "
             f"Received: limit={limit}, split={data!r}"
         )
     return f"{data}[:{limit}]"

@@ -6,8 +6,9 @@ import pathlib
 
 from matplotlib.figure import Figure
 
-from ran_tf.evaluation import markdown, plots
+from ran_tf.evaluation import markdown
 from ran_tf.evaluation.robustness import trials
+from ran_tf.inference.figure_style import FIRST, SECOND, styled
 from ran_tf.safety import files
 from ran_tf.safety.escaping import for_markdown
 
@@ -32,7 +33,7 @@ def write(report: dict, out: str | os.PathLike) -> None:
     """
     out = pathlib.Path(out).expanduser()
     with files.atomic_path(out / PLOT) as partial:
-        curve_figure(report).savefig(partial, format="png", dpi=plots.DPI)
+        curve_figure(report).savefig(partial, format="png")
     files.write_text(out / MARKDOWN, render(report))
     files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
@@ -133,11 +134,12 @@ def _against_baseline(report: dict, section: str, name: str, *, measure: str) ->
     ]
 
 
+@styled
 def curve_figure(report: dict) -> Figure:
     """Accuracy against the covered share, with Wilson's intervals as bands."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
-    for role, colour in (("model", "#1f5fa8"), ("baseline", "#c2571a")):
+    for role, colour in (("model", FIRST), ("baseline", SECOND)):
         if role not in report:
             continue
         points = {0: report[role]["conditions"][trials.CLEAN]} | {
@@ -157,12 +159,9 @@ def curve_figure(report: dict) -> Figure:
         )
     axis.set_xlabel("face covered by a rectangle, %")
     axis.set_ylabel("accuracy, %")
-    axis.set_title(
-        f"{report['dataset']}, {report['split']}, {report['faces']:,} faces", fontsize=10
-    )
-    axis.grid(color="#dddddd", linewidth=0.8)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="lower left")
+    axis.set_title(f"{report['dataset']}, {report['split']}, {report['faces']:,} faces")
+    axis.grid()
+    axis.legend(loc="lower left")
     return figure
 
 

@@ -25,18 +25,18 @@ def convert_weights(
     num_faces: int = 512,
     size: int | tuple[int, int] = 128,
 ) -> Converted:
-    """Converts a file; what comes of it starts a training run (`init_weights`).
+    """Converts weights of other projects into a file for `init_weights` of `ran_tf.train`.
 
     Args:
-      source: the file to convert.
-      out: where to write, *.weights.h5.
-      format: of `source`: "faceres_tfjs", "ms1m_torch" or "ran_torch".
+      source: file to convert.
+      out: file to write, *.weights.h5.
+      format: format of `source`: "faceres_tfjs", "ms1m_torch" or "ran_torch".
       attention, preprocessing, allow_partial: see `ran_tf.weights.convert.convert`.
-      faces: a folder of face images (searched in depth), such as a training set. Batch
-        normalisations that were folded get their statistics: do this before training.
-      num_faces: how many of them to measure, spread evenly over the sorted file names.
-      size: side in pixels, or (height, width), that they are resized to: that of the training to
-        come.
+      faces: folder of face images (searched in depth), such as a training set. Folded batch
+        normalisations get the statistics of these faces. Do this before training.
+      num_faces: number of faces that are measured, spread evenly over the sorted file names.
+      size: size that they are resized to, a side in pixels or (height, width): that of the training
+        that follows.
 
     Returns:
       The network, the arguments that it has, and what was left out.
