@@ -3,9 +3,9 @@
     python -m venv fer && fer/bin/pip install fer
     python -m experiments.photos_per_second --photos=photos --fer=fer/bin/python
 
-`photos` is a folder with photos of tests/fixtures/photo_faces.py. They are repeated with longer sides
-of 480 to 1,280 pixels, drawn with seed 0, until there are 1,000, in a folder that is deleted. Each
-program has its own process and loads once; they take turns, while the others wait.
+`photos` is a folder with photos of tests/fixtures/photo_faces.py. They are repeated with longer
+sides of 480 to 1,280 pixels, drawn with seed 0, until there are 1,000, in a folder that is deleted.
+Each program has its own process and loads once; they take turns, while the others wait.
 """
 
 import argparse
@@ -169,8 +169,6 @@ def compare_one(workers, path) -> None:
 
 
 def main() -> None:
-    import skimage.data  # which fer's Python need not have
-
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=pathlib.Path)
     parser.add_argument("--fer", help="Python that has fer.")
@@ -179,6 +177,8 @@ def main() -> None:
     if asked.worker:
         work(asked.worker)
         return
+    import skimage.data  # which fer's Python need not have
+
     ours, old = (Worker(sys.executable, name) for name in list(WORKERS)[:2])
     others = [Worker(asked.fer, "fer")] if asked.fer else []
     with tempfile.TemporaryDirectory() as folder:

@@ -6,38 +6,53 @@ TensorFlow then fuses with the activation that follows.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import convert_to_constants
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 # What may stand between a constant or a convolution and its reader without changing values.
 _TRANSPARENT = ("Identity", "Cast", "ReadVariableOp")
 
 
-def freeze(function: tf.function):
+def freeze(function: Callable, spec: tf.TensorSpec, *, variables: Sequence):
     """A function of constants alone.
 
     Args:
-      function: with an input signature, returns a dict of tensors.
+      function: of one tensor, returns a dict of tensors.
+      spec: of the tensor.
+      variables: of Keras, all that it reads.
 
     Returns:
-      A callable that takes the same tensors and returns the same dict, to rounding.
+      A concrete function that takes the same tensor and returns the same dict, to rounding.
     """
-    concrete = function.get_concrete_function()
-    frozen = convert_to_constants.convert_variables_to_constants_v2(
-        concrete, lower_control_flow=False
-    )
-    graph_def = fold_batch_norm(frozen.graph.as_graph_def())
-    outputs = tf.nest.pack_sequence_as(
-        concrete.structured_outputs, [tensor.name for tensor in frozen.outputs]
-    )
-    inputs = [tensor.name for tensor in frozen.inputs]
-    graph_def = _keep(graph_def, [*inputs, *(tensor.name for tensor in frozen.outputs)])
-    imported = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=""), [])
-    find = imported.graph.as_graph_element
-    return imported.prune([find(name) for name in inputs], tf.nest.map_structure(find, outputs))
+
+    values = [(variable, variable.numpy()) for variable in variables]
+
+    # Constants as it is traced: to replace variables in a graph takes as long as to make it thrice.
+    def with_constants(argument):
+        with keras.StatelessScope(state_mapping=values):
+            return function(argument)
+
+    traced = tf.function(with_constants, input_signature=[spec], autograph=False)
+    concrete = traced.get_concrete_function()
+    graph, outputs = concrete.graph, [tensor.name for tensor in concrete.outputs]
+    source = graph.inputs[0].name
+    graph_def = _keep(fold_batch_norm(graph.as_graph_def()), [source, *outputs])
+
+    def folded(argument):
+        others = {inner.name: tf.constant(outer.numpy()) for outer, inner in graph.captures}
+        made = tf.graph_util.import_graph_def(
+            graph_def, input_map={source: argument, **others}, return_elements=outputs, name=""
+        )
+        return tf.nest.pack_sequence_as(concrete.structured_outputs, made)
+
+    frozen = tf.function(folded, input_signature=[spec], autograph=False).get_concrete_function()
+    # The runtime forgets branches of `tf.cond` with the graph that they were traced in.
+    frozen.traced = concrete
+    return frozen
 
 
 def _keep(graph_def, names: list[str]):

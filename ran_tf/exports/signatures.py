@@ -46,7 +46,9 @@ class FaceClassifier(tf.Module):
         regions_spec = tf.TensorSpec([None, *shape], tf.float32, name="regions")
         # Constants instead of variables: nothing of Keras enters the SavedModel. One for all
         # signatures, so that the weights are stored once.
-        frozen = freeze.freeze(_trace(_make_classify_regions(model, boxes), regions_spec))
+        frozen = freeze.freeze(
+            _make_classify_regions(model, boxes), regions_spec, variables=model.variables
+        )
 
         def classify(faces):
             regions = cut_regions(faces, card=card, shape=shape)

@@ -54,7 +54,6 @@ def _convert(classifier, prepare: Callable[[Any], None]) -> bytes:
 
 
 def _freeze(classifier, name: str):
-    function = tf.function(
-        classifier.signature(name), input_signature=[classifier.specs[name]], autograph=False
+    return freeze.freeze(
+        classifier.signature(name), classifier.specs[name], variables=classifier.model.variables
     )
-    return freeze.freeze(function)
