@@ -49,16 +49,6 @@ def require_tensorflow() -> None:
         )
 
 
-def require_keras_3() -> None:
-    """Raises RuntimeError where `tf.keras`, which mtcnn's networks are made of, is Keras 2."""
-    value = os.environ.get("TF_USE_LEGACY_KERAS", "")
-    if value.lower() in ("1", "true"):
-        raise RuntimeError(
-            "the environment variable TF_USE_LEGACY_KERAS must be 0 before TensorFlow is imported. "
-            f"Received: TF_USE_LEGACY_KERAS={value}"
-        )
-
-
 def _origin() -> str:
     if os.environ.get("KERAS_BACKEND"):
         return "the environment variable KERAS_BACKEND"

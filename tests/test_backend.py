@@ -11,7 +11,6 @@ from PIL import Image
 import ran_tf
 from ran_tf.config import TrainConfig
 from ran_tf.exports import export
-from ran_tf.faces import detect
 from ran_tf.inference import runner
 from ran_tf.training.tensorflow_engine import TensorFlowEngine
 from ran_tf.weights import export_folder
@@ -94,9 +93,3 @@ def test_another_backend_and_graphs_are_told(name, tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND")
     with pytest.raises(RuntimeError, match="Received: backend 'jax', from .*keras.json"):
         NEEDS_TENSORFLOW[name](tmp_path)
-
-
-def test_keras_2_is_told(monkeypatch):
-    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
-    with pytest.raises(RuntimeError, match="Received: TF_USE_LEGACY_KERAS=1"):
-        detect.create_detector(detect.DetectorConfig(name="mtcnn"))

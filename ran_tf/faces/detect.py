@@ -93,8 +93,8 @@ def create_detector(config: DetectorConfig, *, threads: int | None = None) -> De
 
     Args:
       config: which one, and how it searches.
-      threads: of one call with blazeface and retinaface, None for one a core; mtcnn runs on
-        TensorFlow's own, yunet on OpenCV's.
+      threads: of one call with blazeface, mtcnn and retinaface, None for one a core; yunet runs on
+        OpenCV's.
 
     Returns:
       A function from a sequence of photos (u8[H,W,3], RGB, of any sizes) to a list of lists of

@@ -136,12 +136,6 @@ def start_worker(
     if make is not None:
         registry.DETECTORS.register(config.detector.name, make)
     cv2.setNumThreads(1)
-    if config.detector.name == "mtcnn":
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.set_visible_devices([], "GPU")
     global _process
     _process = create_processor(config, input_dir=input_dir, output_dir=output_dir, threads=1)
 
