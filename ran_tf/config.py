@@ -113,6 +113,9 @@ class AugmentConfig(Checked):
     cover_drawings: int = setting(
         2048, "Number of drawn occluders; they are drawn when a run begins.", low=1, high=65536
     )
+    cover_without: tuple[str, ...] = setting(
+        (), "Kinds of drawn occluders to leave out, such as mask,hand.", choices=vocabulary.COVERS
+    )
     degrade: float = setting(0.0, "Probability of blur and noise.", high=1.0)
     spoil: float = setting(
         0.0,
@@ -271,7 +274,8 @@ class ModelConfig(Checked):
     )
     region_map: tuple[int, int] | None = setting(
         None,
-        "Side of a region's feature map in a shared trunk; the face's when absent.",
+        "Side of a region's feature map in a shared trunk, where regions are cut out of the whole "
+        "face's; the same when absent.",
         size=True,
     )
     dropout: float = setting(
@@ -311,6 +315,12 @@ class TrainConfig(Checked):
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     epochs: int = setting(10, "Passes over the training split.", low=1, high=MAX_COUNT)
     batch_size: int = setting(64, "Global batch, faces.", low=1, high=MAX_COUNT)
+    teacher: tuple[str, ...] = setting(
+        (),
+        "Trained networks whose answers to faces that nothing covers become a share of the "
+        "targets.",
+    )
+    teacher_share: float = setting(0.5, "That share.", low=0.0, high=1.0)
     freeze: str = setting(
         "", 'Last backbone layer that keeps its weights and statistics; "": all are trained.'
     )

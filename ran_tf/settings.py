@@ -56,7 +56,7 @@ class Setting:
             return
         if isinstance(self.choices, Registry) and not self.open:
             self.choices.check(value, argument=self.path)
-        elif self.choices is not None and not self.open:
+        elif self.choices is not None and not self.open and self.kind is not tuple:
             check_choice(self.path, value, self.choices)
         elif self.kind == "size":
             check_size(self.path, value, low=int(self.low or 1))
@@ -65,6 +65,8 @@ class Setting:
                 raise InvalidArgument(self.path, "a tuple", value)
             for item in value:
                 self._check_one(self.item, item)
+                if self.choices is not None and not self.open:
+                    check_choice(self.path, item, self.choices)
         else:
             self._check_one(self.kind, value)
 

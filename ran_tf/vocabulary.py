@@ -56,6 +56,24 @@ REGION_VARIANTS = {"paper": (1, 6), "released": (1, 6, 8)}
 # Regions of a grid, those of the paper included, to squares in a row.
 GRID_SIZES = {1: 0, **{6 + n * n: n for n in range(2, 9)}}
 TARGETS = ("votes", "label")
+# Kinds of occluders that training draws, see `augment.drawings`.
+COVERS = (
+    "mask",
+    "sunglasses",
+    "glasses",
+    "mask and glasses",
+    "hand",
+    "two hands",
+    "hair",
+    "hat",
+    "scarf",
+    "phone",
+    "cup",
+    "microphone",
+    "bar",
+    "other face",
+)
+
 VISIBILITY_LOSSES = ("kl", "own", "rank")
 SCHEDULES = ("cosine", "step", "constant")
 # Which epoch's weights a run leaves.
@@ -65,9 +83,6 @@ DTYPES = ("float32", "mixed_bfloat16")
 
 # What computes a network's answers: ONNX Runtime, or Keras on TensorFlow.
 ENGINES = ("auto", "onnx", "keras")
-
-# In what a file of ONNX or LiteRT may be stored in place of float32.
-QUANTISED = ("int8", "float16")
 
 # How a dataset frames its faces where nothing with it says so, as `margin` and `drop` of
 # `faces.align.align_face`: a photo cut like this looks like the faces that a model was trained on.

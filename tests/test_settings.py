@@ -27,7 +27,7 @@ REGISTRIES = [
 ]
 SETTINGS = {s.path: s for s in settings_of(TrainConfig)}
 # Of settings that may be any text: a folder, a split, a layer, which are known later.
-TEXTS = {"data.name", "data.data_dir", "data.train_split", "freeze", "model.split"}
+TEXTS = {"data.name", "data.data_dir", "data.train_split", "freeze", "model.split", "teacher"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,25 +38,30 @@ def of_objective(config: ObjectiveConfig, *, seed: int) -> dict[str, np.ndarray]
     """
     if not config.augment.cover:
         return {}
-    return draw_bank(config.augment.cover_drawings, seed=seed).arrays()
+    augment = config.augment
+    return draw_bank(augment.cover_drawings, seed=seed, without=augment.cover_without).arrays()
 
 
 @functools.lru_cache(maxsize=2)
-def draw_bank(count: int, *, seed: int) -> Bank:
+def draw_bank(count: int, *, seed: int, without: tuple[str, ...] = ()) -> Bank:
     """Draws a bank; the same again for the same arguments, and kept.
 
     Args:
       count: number of drawings.
-      seed: drawing i depends on it and on i alone.
+      seed: drawing i depends on it, on i and on `without` alone.
+      without: kinds that are left out.
 
     Raises:
-      InvalidArgument: for a bank that memory does not hold, or a seed that is none.
+      InvalidArgument: for a bank that memory does not hold, a seed that is none, or one without
+        any kind.
     """
     # OpenCV: a run without occluders needs none.
     from ran_tf.augment import drawings, sheet
 
-    names = list(drawings.KINDS)
-    shares = np.array([kind.share for kind in drawings.KINDS.values()])
+    names = [name for name in drawings.KINDS if name not in without]
+    if not names:
+        raise InvalidArgument("cover_without", "fewer kinds than there are", list(without))
+    shares = np.array([drawings.KINDS[name].share for name in names])
     try:
         pixels = np.empty((count, sheet.SIDE, sheet.SIDE, 4), np.uint8)
     except (MemoryError, ValueError) as error:

@@ -1,7 +1,8 @@
 """Drawn occluders on training faces, and how much of every region they cover.
 
 A pure function of faces, of a bank (`ran_tf.augment.bank`) and of named draws, in Keras ops. A
-drawing sits where such things sit on a face, moves as the face was moved, and wanders a little.
+drawing sits where such things sit on a face (by its landmarks, where they are known), moves as the
+face was moved, and wanders a little.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,16 @@ from keras import ops
 from ran_tf import vocabulary
 from ran_tf.augment.draws import signed
 
+# Where drawings have `vocabulary.LANDMARKS`, x and y: eyes and mouth are medians of FERPlus.
+USUAL_LANDMARKS = np.array(
+    [(0.32, 0.38), (0.69, 0.38), (0.505, 0.58), (0.36, 0.775), (0.65, 0.775)], np.float32
+)
 # How far a drawing reaches beyond the face on all sides, fraction of the face's side.
 MARGIN = 0.25
 # Largest relative change of a drawing's size, and of its brightness.
 _RESIZE, _GAIN = 0.15, 0.3
+# Mean squared distance of landmarks from their middle, below which they are in one place.
+_SPREAD = 1e-3
 # Colours differ by less than this in a face that is grey, of 255.
 _GREY = 3.0
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -23,7 +30,16 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _SKIN = 128.0
 
 
-def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shift=None) -> dict:
+def cover(
+    image,
+    draw: Callable,
+    *,
+    bank: dict,
+    chance: float,
+    matrix=None,
+    shift=None,
+    landmarks=None,
+) -> dict:
     """Lays a drawing of the bank over some faces.
 
     Args:
@@ -35,6 +51,8 @@ def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shif
       matrix, shift: f32[b, 2, 2] and f32[b, 2], how the face was moved: from a place on it, x and y
         about its centre in pixels, to that on its source, which is `matrix place + shift sides`;
         None: not at all.
+      landmarks: f32[b, 5, 2] of the source, x and y in 0..1, NaN where unknown: drawings are moved,
+        turned and resized to fit them. Of a face with fewer than two, or None: the usual places.
 
     Returns:
       dict: image f32[b, H, W, C], opacity f32[b, H, W] in 0..1 of what covers the face.
@@ -42,7 +60,10 @@ def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shif
     count, side = bank["pixels"].shape[:2]
     which = ops.minimum(ops.cast(draw("which") * count, "int32"), count - 1)
     facts = ops.take(ops.convert_to_tensor(bank["facts"]), which, axis=0)
-    x, y = _places(image.shape[1:3], draw, facts=facts, side=side, matrix=matrix, shift=shift)
+    x, y = _source_places(image.shape[1:3], matrix=matrix, shift=shift)
+    if landmarks is not None:
+        x, y = _usual_places(x, y, landmarks)
+    x, y = _sheet_places(x, y, draw, facts=facts, side=side)
     painted = _sample(bank["pixels"], which, x, y, side=side)
     there = ops.cast(draw("chance") < chance, "float32")[:, None, None, None]
     opacity = painted[..., 3:] / 255.0 * there
@@ -52,8 +73,8 @@ def cover(image, draw: Callable, *, bank: dict, chance: float, matrix=None, shif
     return {"image": image * (1.0 - opacity) + colour, "opacity": opacity[..., 0]}
 
 
-def _places(sides, draw: Callable, *, facts, side: int, matrix, shift):
-    """Where each pixel of the face lies on its drawing's sheet, in pixels: x, y f32[b, H, W]."""
+def _source_places(sides, *, matrix, shift):
+    """Where each pixel of the face lies on its source, in fractions of it: x, y f32[b, H, W]."""
     height, width = sides
     y = (ops.arange(height, dtype="float32") - (height - 1) / 2.0)[None, :, None]
     x = (ops.arange(width, dtype="float32") - (width - 1) / 2.0)[None, None, :]
@@ -61,14 +82,48 @@ def _places(sides, draw: Callable, *, facts, side: int, matrix, shift):
         m = [[matrix[:, i, j, None, None] for j in range(2)] for i in range(2)]
         x, y = m[0][0] * x + m[0][1] * y, m[1][0] * x + m[1][1] * y
         x, y = x + shift[:, 0, None, None] * width, y + shift[:, 1, None, None] * height
+    return x / width + 0.5, y / height + 0.5
+
+
+def _usual_places(x, y, landmarks):
+    """The same places on a face with the usual landmarks: of all similarities the best, by squares.
+
+    With places as complex numbers and means taken off, that is `usual = s place`, where
+    `s = sum(usual conj(own)) / sum |own|^2` over the known landmarks.
+    """
+    known = ops.all(ops.isfinite(landmarks), axis=-1)
+    count = ops.sum(ops.cast(known, "float32"), axis=1)
+    share = ops.cast(known, "float32") / ops.maximum(count, 1.0)[:, None]
+    own = ops.where(known[..., None], landmarks, 0.0)
+    usual = ops.zeros_like(own) + USUAL_LANDMARKS
+    own_mean, usual_mean = (ops.einsum("bl,blc->bc", share, points) for points in (own, usual))
+    from_mean = (own - own_mean[:, None]) * share[..., None]
+    usual = usual - usual_mean[:, None]
+    spread = ops.sum(from_mean * (own - own_mean[:, None]), axis=(1, 2))
+    real = ops.sum(from_mean * usual, axis=(1, 2))
+    imaginary = ops.sum(
+        from_mean[..., 0] * usual[..., 1] - from_mean[..., 1] * usual[..., 0], axis=1
+    )
+    enough = ((count > 1.0) & (spread > _SPREAD))[:, None, None]
+    real, imaginary = (
+        (part / ops.maximum(spread, _SPREAD))[:, None, None] for part in (real, imaginary)
+    )
+    from_x, from_y = x - own_mean[:, 0, None, None], y - own_mean[:, 1, None, None]
+    fitted_x = real * from_x - imaginary * from_y + usual_mean[:, 0, None, None]
+    fitted_y = imaginary * from_x + real * from_y + usual_mean[:, 1, None, None]
+    return ops.where(enough, fitted_x, x), ops.where(enough, fitted_y, y)
+
+
+def _sheet_places(x, y, draw: Callable, *, facts, side: int):
+    """Where places on a face lie on its drawing's sheet, in pixels: x, y f32[b, H, W]."""
     centre_x, centre_y, wander_x, wander_y, turn = (facts[:, i, None, None] for i in range(5))
 
     def drawn(name):
         return signed(draw(name))[:, None, None]
 
     # From the point that the drawing turns about, in fractions of the face.
-    x = x / width + 0.5 - centre_x - drawn("shift_x") * wander_x
-    y = y / height + 0.5 - centre_y - drawn("shift_y") * wander_y
+    x = x - centre_x - drawn("shift_x") * wander_x
+    y = y - centre_y - drawn("shift_y") * wander_y
     angle, size = drawn("angle") * turn, 1.0 + drawn("size") * _RESIZE
     cos, sin = ops.cos(angle) / size, ops.sin(angle) / size
     x, y = cos * x + sin * y + centre_x, cos * y - sin * x + centre_y

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ran_tf.augment.cover import USUAL_LANDMARKS
 from ran_tf.augment.sheet import (
     Sheet,
     any_colour,
@@ -22,8 +23,9 @@ from ran_tf.augment.sheet import (
     stroke,
 )
 
-# Usual places on a face that fills its square, x and y: medians of FERPlus.
-_LEFT_EYE, _RIGHT_EYE, _MOUTH = np.array([(0.32, 0.38), (0.69, 0.38), (0.5, 0.775)])
+# Places on a face that fills its square, x and y.
+_LEFT_EYE, _RIGHT_EYE = USUAL_LANDMARKS[:2].astype(np.float64)
+_MOUTH = np.array([0.5, USUAL_LANDMARKS[3, 1]], np.float64)
 
 # The colour of skin is a face's own, times what is painted over this.
 SKIN = 128.0

@@ -20,7 +20,14 @@ _OCCLUDERS = 2
 
 
 def augment(
-    image, boxes, draw: Callable, *, config: AugmentConfig, follows=None, bank: dict | None = None
+    image,
+    boxes,
+    draw: Callable,
+    *,
+    config: AugmentConfig,
+    follows=None,
+    landmarks=None,
+    bank: dict | None = None,
 ):
     """Flips, turns, scales, shifts, relights, covers and degrades faces.
 
@@ -30,6 +37,7 @@ def augment(
       draw: gives f32[b], uniform in 0..1, for a name, see `draws.make_draw`.
       config: how strongly.
       follows: bool[b, k], regions that move with the face (those round landmarks); None: none.
+      landmarks: f32[b, 5, 2], x and y in 0..1, NaN where unknown, for `config.cover`; None: usual.
       bank: of `bank.of_objective`, for `config.cover`.
 
     Returns:
@@ -60,6 +68,7 @@ def augment(
             chance=config.cover,
             matrix=matrix,
             shift=shift,
+            landmarks=landmarks,
         )
         image, opacity = done["image"], cover.both(opacity, done["opacity"])
     if config.degrade:

@@ -140,8 +140,9 @@ def load_dataset(
       `Data`: labels, and train, validation and test as `tf.data.Dataset` of (x, y) for
       `RegionAttentionNetwork.fit`: x a dict of image u8[b, H, W, 3], boxes f32[b, k, 4], mask
       bool[b, k] and occlusion i64[b], in training key i32[b] (what augmentation draws its numbers
-      from), in the others face i64[b], votes f32[b, n] (zeros where there are none), pose_30 and
-      pose_45 bool[b]; y f32[b, n], votes or one-hot. A split that the dataset lacks is None.
+      from) and landmarks f32[b, 5, 2] (NaN where unknown), in the others face i64[b], votes
+      f32[b, n] (zeros where there are none), pose_30 and pose_45 bool[b]; y
+      f32[b, n], votes or one-hot. A split that the dataset lacks is None.
 
     Raises:
       FileNotFoundError: if the dataset is not prepared; the message has the command.

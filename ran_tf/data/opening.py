@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ran_tf.config import DataConfig
 from ran_tf.data import packed, packed_batches
 from ran_tf.data.dataset import Dataset
+from ran_tf.data.lesson import Lesson
 from ran_tf.data.share import WHOLE, Share
 
 
@@ -18,6 +19,7 @@ class TrainingData(Protocol):
 
     size: int
     steps_per_epoch: int
+    lesson: Lesson | None
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +57,7 @@ def training_data(
     data: DataConfig, dataset: Dataset, *, batch_size: int, seed: int
 ) -> TrainingData:
     """Batches of the training split; the order is a function of seed and epoch."""
-    asked = {"batch_size": batch_size, "seed": seed}
+    asked: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
     if isinstance(dataset, packed.Dataset):
         return packed_batches.TrainingData(data, dataset, **asked)
     from ran_tf.data import pipeline, prepared

@@ -9,6 +9,7 @@ from ran_tf import vocabulary
 from ran_tf.augment import draws
 from ran_tf.config import DataConfig
 from ran_tf.data import order, packed
+from ran_tf.data.lesson import Lesson
 from ran_tf.data.share import WHOLE, Share
 from ran_tf.images import resampling
 from ran_tf.regions import kinds
@@ -59,6 +60,7 @@ class TrainingData:
             )
         self._data, self._seed, self._batch_size = data, seed, batch_size
         self._classes = len(dataset.labels)
+        self.lesson: Lesson | None = None
         self.steps_per_epoch = -(-self.size // batch_size)
         marks = "vote_marks" if data.target == "votes" else "label_marks"
         self._faces = dataset.read(
@@ -79,6 +81,8 @@ class TrainingData:
             faces = {name: array[numbers[places]] for name, array in self._faces.items()}
             keys = draws.face_keys(self._seed, epoch * self.size + places)
             made = _shown(faces, keys, data=self._data, classes=self._classes)
+            if self.lesson is not None:
+                made["labels"] = self.lesson.mixed(made["labels"], numbers[places])
             return {**made, "occlusion": faces["occlusion"], "key": keys}
 
         return Batches(
@@ -110,7 +114,8 @@ def eval_batches(
         faces = {name: array[places] for name, array in found.items()}
         keys = draws.face_keys(order.EVALUATION_SEED, places)
         made = _shown(faces, keys, data=data, classes=classes)
-        made.pop("follows", None)
+        for name in ("follows", "landmarks"):
+            made.pop(name, None)
         return {
             **made,
             **{name: faces[name] for name in ("label", "votes", "id", *_CONDITIONS)},
@@ -121,10 +126,11 @@ def eval_batches(
 
 
 def _shown(faces: dict, keys: np.ndarray, *, data: DataConfig, classes: int) -> dict:
-    """Image, labels, boxes, mask and perhaps follows of some faces."""
+    """Image, labels, landmarks, boxes, mask and perhaps follows of some faces."""
     count = len(keys)
     nowhere = np.full((count, len(vocabulary.LANDMARKS), 2), np.nan, np.float32)
-    boxes, mask = kinds.make_regions(data.regions, faces.get("landmarks", nowhere), keys)
+    landmarks = faces.get("landmarks", nowhere)
+    boxes, mask = kinds.make_regions(data.regions, landmarks, keys)
     made = {
         "image": _to_size(faces["image"], size=data.image_size),
         "labels": (
@@ -132,6 +138,7 @@ def _shown(faces: dict, keys: np.ndarray, *, data: DataConfig, classes: int) -> 
             if data.target == "votes"
             else np.eye(classes, dtype=np.float32)[faces["label"]]
         ),
+        "landmarks": landmarks,
         "boxes": boxes,
         "mask": mask,
     }

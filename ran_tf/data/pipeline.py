@@ -1,10 +1,11 @@
 """From a prepared TFDS dataset to batches.
 
 A training batch is a dict {"image" u8[b,H,W,3], "boxes" f32[b,k,4], "mask" bool[b,k], "labels"
-f32[b,n], "occlusion" i64[b], "key" i32[b]}, with landmark regions "follows" bool[b,k]; of `key` the
-numbers of augmentation are drawn on the device (see `augment.draws`). An evaluation batch has, in
-place of "key": "label" i64[b], "face" i64[b] (its place in the split), "id" string[b], "votes"
-f32[b,n] (zeros where there are none), "pose_30" and "pose_45" bool[b].
+f32[b,n], "landmarks" f32[b,5,2], "occlusion" i64[b], "key" i32[b]}, with landmark regions "follows"
+bool[b,k]; of `key` the numbers of augmentation are drawn on the device (see `augment.draws`). An
+evaluation batch has, in place of "key" and "landmarks": "label" i64[b], "face" i64[b] (its place in
+the split), "id" string[b], "votes" f32[b,n] (zeros where there are none), "pose_30" and "pose_45"
+bool[b].
 """
 
 import functools
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from ran_tf.config import DataConfig
 from ran_tf.data import ops, order, prepared, reader, store
+from ran_tf.data.lesson import Lesson
 from ran_tf.data.share import WHOLE, Share
 from ran_tf.weights.card import ModelCard
 
@@ -27,6 +29,10 @@ class TrainingData:
       dataset: from `prepared.open_dataset`.
       batch_size: global batch; the last batch of an epoch may be smaller.
       seed: of order, augmentation and random regions.
+
+    Attributes:
+      lesson: what others say of the faces, a share of the targets of epochs asked for after it was
+        set; None: labels alone.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class TrainingData:
                 f"`train_split` holds no faces. Received: train_split={data.train_split!r}"
             )
         self._dataset = dataset
+        self.lesson: Lesson | None = None
         self.steps_per_epoch = -(-self.size // batch_size)
 
     @functools.cached_property
@@ -95,7 +102,9 @@ class TrainingData:
         faces = self._faces
         # By batches and not by faces: calling a function costs more than what it does here.
         return batches.map(
-            lambda positions, numbers: self._finish(positions, faces.fetch(numbers)),
+            lambda positions, numbers: self._finish(
+                positions, self._taught(faces.fetch(numbers), numbers)
+            ),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         ).prefetch(2)
@@ -105,6 +114,13 @@ class TrainingData:
             self._faces.labels, balanced=self._data.balanced, seed=self._seed, epoch=epoch
         )
 
+    def _taught(self, faces, numbers):
+        if self.lesson is None:
+            return faces
+        labels = faces["labels"]
+        mixed = tf.numpy_function(self.lesson.mixed, [labels, numbers], tf.float32, stateful=False)
+        return {**faces, "labels": tf.ensure_shape(mixed, labels.shape)}
+
     def _finish(self, positions, faces):
         """Adds random numbers and regions."""
         batch = {name: faces[name] for name in ("image", "labels", "landmarks", "occlusion")}
@@ -113,8 +129,7 @@ class TrainingData:
 
 
 def _with_regions(batch, *, regions):
-    landmarks = batch.pop("landmarks")
-    return {**batch, **ops.batch_regions(landmarks, batch["key"], regions=regions)}
+    return {**batch, **ops.batch_regions(batch["landmarks"], batch["key"], regions=regions)}
 
 
 def eval_batches(
@@ -136,12 +151,13 @@ def eval_batches(
     """
     dataset.size(split)
     decoder = dataset.decoder(data)
+    unwanted = ("key", "follows", "landmarks")
 
     def finish(positions, records):
         batch = decoder.evaluation(records)
         batch |= {"key": ops.face_keys(positions, seed=order.EVALUATION_SEED), "face": positions}
         batch = _with_regions(batch, regions=data.regions)
-        return {name: value for name, value in batch.items() if name not in ("key", "follows")}
+        return {name: value for name, value in batch.items() if name not in unwanted}
 
     records = reader.records(dataset.builder, split)
     return (

@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -27,26 +26,19 @@ def example_faces(count: int = 8) -> np.ndarray:
 
 
 def model_outputs(model, card: ModelCard, *, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """What the plain network says of faces u8[b, H, W, 3]: probabilities, label, weights, boxes."""
-    return plain_network(model, card)(faces)
-
-
-def plain_network(model, card: ModelCard) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """`model_outputs` as a function of faces, for batch after batch.
+    """What the plain network says of faces, u8[b, H, W, 3]: probabilities, label, weights, boxes.
 
     Nothing is frozen or folded, and regions are cut by the network itself.
     """
-    boxes = kinds.serving_boxes(card.regions)[np.newaxis]
-    spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
+    boxes = np.repeat(kinds.serving_boxes(card.regions)[np.newaxis], len(faces), axis=0)
 
-    @tf.function(autograph=False, input_signature=[spec])
+    @tf.function(autograph=False)
     def classify(images):
-        tiled = tf.tile(tf.constant(boxes), [tf.shape(images)[0], 1, 1])
         prepared = signatures.prepare_faces(images, card=card)
-        outputs = model({"image": prepared, "boxes": tiled}, training=False)
-        return {**signatures.outputs_of(outputs), "boxes": tiled}
+        outputs = model({"image": prepared, "boxes": tf.constant(boxes)}, training=False)
+        return {**signatures.outputs_of(outputs), "boxes": tf.constant(boxes)}
 
-    return lambda faces: {name: value.numpy() for name, value in classify(faces).items()}
+    return {name: value.numpy() for name, value in classify(tf.constant(faces)).items()}
 
 
 def compare_with_model(version_dir: pathlib.Path, *, model, card: ModelCard) -> float:

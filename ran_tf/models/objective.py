@@ -21,7 +21,8 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None
     Args:
       inputs: image u8[b, H, W, 3], boxes f32[b, k, 4], mask bool[b, k] (optional), key i32[b] (see
         `augment.draws`; equal keys give equal results), follows bool[b, k] where regions move with
-        the face, occlusion i64[b] where a list says what covers faces.
+        the face, occlusion i64[b] where a list says what covers faces, landmarks f32[b, 5, 2]
+        where drawn occluders shall sit by them.
       targets: f32[b, n].
       config: the objective.
       bank: of `augment.bank.of_objective`, tensors or arrays; may be left out without
@@ -51,6 +52,7 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None
         draw,
         config=config.augment,
         follows=inputs.get("follows"),
+        landmarks=inputs.get("landmarks"),
         bank=bank,
     )
     mask = inputs.get("mask")

@@ -40,7 +40,7 @@ class RegionAttentionNetwork(keras.Model):
         map; region 0 is then the whole face, whatever its box. Weights fit either way.
       split: name of the last early layer of a shared trunk; None is the backbone's own default.
       region_map: (height, width) of a region's feature map in a shared trunk; None is that of the
-        whole face. Another size resizes the whole face's map too.
+        whole face, which always keeps its own. Smaller maps make many regions cheap.
       dropout: rate on the feature the classifier reads.
       synchronized: batch statistics over all replicas.
       portable: crop with gathers on TensorFlow too (for XLA).

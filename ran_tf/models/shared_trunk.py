@@ -12,7 +12,6 @@ import numpy as np
 from keras import ops
 
 from ran_tf.regions import crop
-from ran_tf.regions.boxes import WHOLE_FACE
 
 # The last layer at a sixteenth of the face's side: what follows is a small part of the work (14 %
 # of MobileNetV1), and the map still tells the regions of a face apart.
@@ -34,15 +33,16 @@ class Stages:
 
     Attributes:
       early: [b, H, W, 3] -> map [b, h, w, c].
-      late: [b, *region_map, c] -> features [b, d].
-      map_size: (h, w) of the whole face's map.
+      late: [b, h, w, c] -> features [b, d].
       region_map: (height, width) that a region of the map is resized to.
+      late_of_region: [b, *region_map, c] -> features [b, d]: `late` itself where sizes are the
+        same.
     """
 
     early: keras.Model
     late: keras.Model
-    map_size: tuple[int, int]
     region_map: tuple[int, int]
+    late_of_region: keras.Model
 
 
 def split_backbone(
@@ -53,7 +53,8 @@ def split_backbone(
     Args:
       backbone: from `build_backbone`.
       split: name of the last early layer; None is that of `SPLITS`.
-      region_map: (height, width) of a region's map; None is the size of the whole face's.
+      region_map: (height, width) of a region's map; None is the size of the whole face's, which
+        always keeps its own.
 
     Raises:
       ValueError: for a layer that the backbone lacks or that others bypass, or a size that the late
@@ -68,16 +69,13 @@ def split_backbone(
             "`split` must be a layer that no connection bypasses, such as the last of a block. "
             f"Received: split={split!r}"
         ) from error
-    height, width = last.output.shape[1:3]
-    map_size = (height, width)
-    if region_map is None or tuple(region_map) == map_size:
-        return Stages(early=early, late=late, map_size=map_size, region_map=map_size)
-    rows, columns = region_map
+    height, width = region_map or last.output.shape[1:3]
+    same = (height, width) == last.output.shape[1:3]
     return Stages(
         early=early,
-        late=_at_size(late, (rows, columns)),
-        map_size=map_size,
-        region_map=(rows, columns),
+        late=late,
+        region_map=(height, width),
+        late_of_region=late if same else _at_size(late, (height, width)),
     )
 
 
@@ -125,25 +123,27 @@ def shared_features(stages: Stages, face, boxes, *, training=None, portable: boo
       [b * k, d] in the compute dtype, the regions of a face one after the other.
     """
     whole = stages.early(face, training=training)
-    if boxes.shape[-2] == 1 and stages.region_map == stages.map_size:
+    if boxes.shape[-2] == 1:
         return stages.late(whole, training=training)
-    channels = whole.shape[-1]
-    if stages.region_map == stages.map_size:
-        # Region 0 is the map itself: cutting it would only cost time.
-        cut = _cut(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
-        regions = ops.concatenate([whole[:, None], ops.cast(cut, whole.dtype)], axis=1)
-    else:
-        # Region 0 is the whole face here too, whatever its box.
-        if _of_all_faces(boxes):
-            boxes = np.concatenate([np.asarray([WHOLE_FACE], np.float32), boxes[1:]])
-        else:
-            first = ops.zeros_like(boxes[..., :1, :]) + ops.convert_to_tensor(WHOLE_FACE)
-            boxes = ops.concatenate([first, boxes[..., 1:, :]], axis=-2)
-        cut = _cut(whole, boxes, size=stages.region_map, portable=portable)
-        regions = ops.cast(cut, whole.dtype)
-    # All regions in one batch: the late batch normalisation sees them as in the paper's network.
-    folded = ops.reshape(regions, (-1, *stages.region_map, channels))
-    return stages.late(folded, training=training)
+    # Region 0 is the map itself: cutting it would only cost time.
+    cut = _cut(whole, boxes[..., 1:, :], size=stages.region_map, portable=portable)
+    cut = ops.cast(cut, whole.dtype)
+    if stages.late_of_region is stages.late:
+        # All in one batch: the late batch normalisation sees them as in the paper's network.
+        regions = ops.concatenate([whole[:, None], cut], axis=1)
+        return stages.late(_folded(regions), training=training)
+    # Of two sizes there are two batches. Both are normalised alike after training, so while they
+    # train the regions are with the moving statistics, those of whole faces.
+    first = stages.late(whole, training=training)
+    others = stages.late_of_region(_folded(cut), training=False)
+    features = first.shape[-1]
+    others = ops.reshape(others, (-1, boxes.shape[-2] - 1, features))
+    return ops.reshape(ops.concatenate([first[:, None], others], axis=1), (-1, features))
+
+
+def _folded(regions):
+    """[b * k, h, w, c] of [b, k, h, w, c]."""
+    return ops.reshape(regions, (-1, *regions.shape[2:]))
 
 
 def _of_all_faces(boxes) -> bool:

@@ -19,7 +19,7 @@ from ran_tf.models import losses, objective
 from ran_tf.training import optimizers
 from ran_tf.training.state import TrainState, create_state
 
-_INPUTS = ("image", "boxes", "mask", "key", "follows", "occlusion", "labels")
+_INPUTS = ("image", "boxes", "mask", "key", "follows", "landmarks", "occlusion", "labels")
 
 
 class JaxEngine:

@@ -12,10 +12,11 @@ from ran_tf import settings
 from ran_tf.config import TrainConfig
 from ran_tf.data import opening
 from ran_tf.data.dataset import Dataset
+from ran_tf.data.lesson import Lesson
 from ran_tf.data.share import WHOLE
 from ran_tf.faces.framing import Framing
 from ran_tf.models import objective
-from ran_tf.training import checkpoints, initialise, meter
+from ran_tf.training import checkpoints, initialise, meter, teacher
 from ran_tf.training.engine import Engine, make_engine
 from ran_tf.weights import records, sources
 from ran_tf.weights.card import ModelCard
@@ -125,6 +126,7 @@ def start(
     elif init_weights:
         _initialise(engine, init_weights, labels=dataset.labels, hooks=hooks)
     engine.check_agreement(step=progress.step)
+    data.lesson = _lesson(config, dataset, workdir, data=data, engine=engine, hooks=hooks)
     return Run(
         config=config,
         workdir=workdir,
@@ -224,6 +226,18 @@ def _identity(
         train_faces=data.size,
         train_data=faces,
     )
+
+
+def _lesson(config: TrainConfig, dataset, workdir, *, data, engine, hooks) -> Lesson | None:
+    told = teacher.answers(
+        config,
+        dataset,
+        workdir,
+        fingerprint=data.fingerprint,
+        writes=engine.writes,
+        say=hooks.on_message,
+    )
+    return None if told is None else Lesson(answers=told, share=config.teacher_share)
 
 
 def _initialise(engine: Engine, source: str, *, labels, hooks: Hooks):

@@ -27,7 +27,7 @@ def make_draws(*, faces: int, seed: int = 0) -> dict:
     return {name: rng.uniform(size=faces).astype(np.float32) for name in DRAWS}
 
 
-def covered_by_hand(image, draw, *, drawn, chance, matrix, shift):
+def covered_by_hand(image, draw, *, drawn, chance, matrix, shift, landmarks=None):
     """One face: image f64[h, w, 3] and opacity f64[h, w]."""
     if draw["chance"] >= chance:
         return image, np.zeros(image.shape[:2])
@@ -44,6 +44,8 @@ def covered_by_hand(image, draw, *, drawn, chance, matrix, shift):
         for column in range(WIDTH):
             new = np.array([column - (WIDTH - 1) / 2, row - (HEIGHT - 1) / 2])
             x, y = (matrix @ new + shift * (WIDTH, HEIGHT)) / (WIDTH, HEIGHT) + 0.5
+            if landmarks is not None:
+                x, y = onto_usual_face((x, y), landmarks)
             x = x - centre_x - signed["shift_x"] * wander_x
             y = y - centre_y - signed["shift_y"] * wander_y
             angle, size = signed["angle"] * turn, 1 + 0.15 * signed["size"]
@@ -72,9 +74,42 @@ def covered_by_hand(image, draw, *, drawn, chance, matrix, shift):
     return out, opacity
 
 
+def onto_usual_face(place, landmarks):
+    """Turned, resized and moved as brings the known landmarks closest to the usual ones."""
+    known = np.isfinite(landmarks).all(axis=1)
+    if known.sum() < 2:
+        return place
+    own, usual = landmarks[known].astype(float), cover.USUAL_LANDMARKS[known].astype(float)
+    # Rows of (real, imaginary) of usual = s own + t, in four unknowns.
+    one, none = np.ones(len(own)), np.zeros(len(own))
+    rows = np.concatenate(
+        [
+            np.stack([own[:, 0], -own[:, 1], one, none], axis=1),
+            np.stack([own[:, 1], own[:, 0], none, one], axis=1),
+        ]
+    )
+    a, b, c, d = np.linalg.lstsq(rows, np.concatenate([usual[:, 0], usual[:, 1]]), rcond=None)[0]
+    return a * place[0] - b * place[1] + c, b * place[0] + a * place[1] + d
+
+
+def make_landmarks(*, faces: int) -> np.ndarray:
+    """Of faces that are turned, small and off the middle; one lacks two, one all but one."""
+    rng = np.random.default_rng(4)
+    angle, size = rng.uniform(-0.5, 0.5, faces), rng.uniform(0.6, 1.2, faces)
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1)
+    centred = cover.USUAL_LANDMARKS - 0.5 + rng.normal(0, 0.02, (faces, 5, 2))
+    turned = np.einsum("bij,blj->bli", turn.reshape(-1, 2, 2), centred)
+    found = turned * size[:, None, None] + rng.uniform(0.4, 0.6, (faces, 1, 2))
+    found[0, 1:3] = np.nan
+    found[1, 1:] = np.nan
+    return found.astype(np.float32)
+
+
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("grey", [False, True])
-def test_occluders_pixel_by_pixel(drawn, grey):
+def test_occluders_pixel_by_pixel(drawn, grey, known):
     count = 12
+    landmarks = make_landmarks(faces=count) if known else None
     rng = np.random.default_rng(1)
     image = rng.uniform(0, 255, (count, HEIGHT, WIDTH, 1 if grey else 3)).astype(np.float32)
     image = np.broadcast_to(image, (count, HEIGHT, WIDTH, 3))
@@ -85,7 +120,14 @@ def test_occluders_pixel_by_pixel(drawn, grey):
     ).transpose(2, 0, 1)
     shift = rng.uniform(-0.1, 0.1, (count, 2))
     moved = {"matrix": matrix.astype(np.float32), "shift": shift.astype(np.float32)}
-    done = cover.cover(image, draw.__getitem__, bank=drawn.arrays(), chance=0.8, **moved)
+    done = cover.cover(
+        image,
+        draw.__getitem__,
+        bank=drawn.arrays(),
+        chance=0.8,
+        landmarks=landmarks,
+        **moved,
+    )
     covered = 0
     for i in range(count):
         want, opacity = covered_by_hand(
@@ -95,6 +137,7 @@ def test_occluders_pixel_by_pixel(drawn, grey):
             chance=0.8,
             matrix=matrix[i],
             shift=shift[i],
+            landmarks=None if landmarks is None else landmarks[i],
         )
         np.testing.assert_allclose(done["opacity"][i], opacity, atol=2e-3)
         np.testing.assert_allclose(done["image"][i], want, atol=0.5)
@@ -142,6 +185,17 @@ def test_a_bank_is_a_function_of_its_seed():
     assert (other.pixels != first.pixels).any()
 
 
+def test_kinds_may_be_left_out():
+    assert tuple(drawings.KINDS) == vocabulary.COVERS
+    without = tuple(name for name in drawings.KINDS if name not in ("cup", "hat"))
+    left = bank.draw_bank.__wrapped__(12, seed=0, without=without)
+    assert set(left.kinds) == {"cup", "hat"}
+    config = ObjectiveConfig(
+        augment=AugmentConfig(cover=0.5, cover_drawings=12, cover_without=without)
+    )
+    np.testing.assert_array_equal(bank.of_objective(config, seed=0)["pixels"], left.pixels)
+
+
 @pytest.mark.parametrize("name", drawings.KINDS)
 def test_every_kind_covers_something_where_it_sits(name):
     from ran_tf.augment import sheet
@@ -169,6 +223,11 @@ def test_every_kind_covers_something_where_it_sits(name):
             lambda: bank.draw_bank(10**14, seed=0),
             "`cover_drawings` must be as many as memory holds",
         ),
+        (
+            lambda: bank.draw_bank(1, seed=0, without=vocabulary.COVERS),
+            "`cover_without` must be fewer kinds than there are",
+        ),
+        (lambda: AugmentConfig(cover_without=("mask", "beard")), "cover_without.*beard"),
         (lambda: bank.draw_bank(1, seed=-1), "`seed` must be an integer of at least 0"),
         (lambda: AugmentConfig(cover_drawings=0), "`cover_drawings` must be in 1..65536"),
         (lambda: ObjectiveConfig(visibility_weight=-0.1), "`visibility_weight` must be in"),
@@ -228,3 +287,22 @@ def test_the_bank_is_no_constant_of_the_graph(drawn):
     given = np.zeros((2, 16, 16, 3), np.float32), draws.face_keys(0, np.arange(2))
     graph = step.get_concrete_function(*map(tf.constant, given)).graph.as_graph_def()
     assert graph.ByteSize() < drawn.pixels.nbytes / 4
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_mask_sits_on_the_mouth_that_landmarks_tell(drawn, known):
+    """Of a small face in the upper left quarter."""
+    only = int(np.flatnonzero(drawn.kinds == "mask")[0])
+    arrays = {name: values[only : only + 1] for name, values in drawn.arrays().items()}
+    middle = {name: np.full(1, 0.5, np.float32) for name in DRAWS} | {"chance": np.zeros(1)}
+    small = (cover.USUAL_LANDMARKS * 0.5)[None]
+    done = cover.cover(
+        np.full((1, 48, 48, 3), 99.0, np.float32),
+        middle.__getitem__,
+        bank=arrays,
+        chance=1.0,
+        landmarks=small if known else None,
+    )
+    opacity = np.asarray(done["opacity"])[0]
+    upper, usual = opacity[18, 12], opacity[36, 24]
+    assert (upper > 0.9, usual > 0.9) == (known, not known)

@@ -11,7 +11,7 @@ import pytest
 import ran_tf
 from ran_tf.data import damage
 from ran_tf.evaluation import exposure
-from ran_tf.evaluation.robustness import corruptions, robustness_report, trials, turns
+from ran_tf.evaluation.robustness import corruptions, looks, robustness_report, trials, turns
 from ran_tf.inference.classifier import Classifier
 from ran_tf.launch import robustness as robustness_command
 from ran_tf.weights import records
@@ -323,3 +323,49 @@ def test_a_loss_is_from_the_models_own_clean_accuracy():
     )
     gap = made["differences"]["means"]["held_out"]
     assert gap["accuracy"] == pytest.approx(-0.25) and gap["loss"] == pytest.approx(-0.25)
+
+
+def test_a_map_of_attention_against_equal_weights():
+    boxes = np.float32([[0, 0, 1, 1], [0, 0, 0.5, 1], [0.25, 0, 1, 0.5]])
+    equal = looks.attention_map(np.float32([1, 1, 1]) / 3, boxes)
+    np.testing.assert_allclose(equal, 1.0)
+    found = looks.attention_map(np.float32([0.2, 0.8, 0.0]), boxes)
+    side = len(found)
+    # By hand, of places that lie in all three, in the upper two, and in the whole face alone.
+    for (row, column), (own, there) in {
+        (0.3, 0.3): (1.0, 3),
+        (0.1, 0.9): (1.0, 2),
+        (0.9, 0.9): (0.2, 1),
+    }.items():
+        got = found[int(row * side), int(column * side)]
+        np.testing.assert_allclose(got, own / (there / 3))
+
+
+def test_looks_are_of_the_same_faces_as_they_are_and_covered():
+    """By a network whose first region weighs as much as the face is dark."""
+    faces = grey_faces()[:3]
+    batch = {
+        "id": np.array([name.encode() for name in IDS[:3]]),
+        "image": faces,
+        "boxes": np.broadcast_to(np.float32([[0, 0, 1, 1], [0.5, 0, 1, 1]]), (3, 2, 4)),
+        "mask": np.ones((3, 2), bool),
+    }
+
+    def predict(batch):
+        dark = 1 - batch["image"].mean(axis=(1, 2, 3)) / 255
+        return {"weights": np.stack([dark, 1 - dark], axis=1).astype(np.float32)}
+
+    classifier = Classifier(name="x", card=make_card(), predict=predict)
+    kinds = ["sunglasses", "JPEG", "surgical mask"]
+    found = looks.find(classifier, batch, kinds=kinds, faces=2)
+    assert [look.kind for look in found] == ["sunglasses"] * 2 + ["surgical mask"] * 2
+    for i, look in enumerate(found):
+        shown = corruptions.corrupt(faces[i % 2 :][:1], IDS[i % 2 :][:1], kind=look.kind)[0]
+        np.testing.assert_array_equal(look.faces, [faces[i % 2], shown])
+        np.testing.assert_allclose(
+            look.weights[:, 0], 1 - look.faces.mean(axis=(1, 2, 3)) / 255, atol=1e-6
+        )
+    assert found[2].covered[1] > 0.4 > found[0].covered[1]
+    alone = {**batch, "boxes": batch["boxes"][:, :1], "mask": batch["mask"][:, :1]}
+    assert looks.find(classifier, alone, kinds=kinds) == []
+    assert looks.figure(found).axes

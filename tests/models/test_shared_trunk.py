@@ -66,8 +66,13 @@ def test_features_are_those_of_layers_run_by_hand(region_map):
     whole = run_layers(layers[: last + 1], batch["image"] / 64)  # what it does first is no layer
     want = []
     for face, boxes in zip(whole, batch["boxes"], strict=True):
-        cut = np.stack([bilinear(face, box, region_map or face.shape[:2]) for box in boxes])
-        want.append(run_layers(layers[last + 1 :], cut.astype(np.float32)))
+        cut = [bilinear(face, box, region_map or face.shape[:2]) for box in boxes[1:]]
+        want.append(
+            [
+                run_layers(layers[last + 1 :], one[None].astype(np.float32))[0]
+                for one in (face, *cut)
+            ]
+        )
     assert np.std(want) > 0.05
     got = model.region_features(batch["image"], batch["boxes"])
     np.testing.assert_allclose(got, want, atol=1e-4, rtol=1e-4)
@@ -152,3 +157,18 @@ def test_a_map_size_that_later_layers_refuse_is_named():
     x = keras.layers.Dense(7)(keras.layers.Flatten()(x))
     with pytest.raises(ValueError, match=r"region_map=\(3, 3\)"):
         shared_trunk.split_backbone(keras.Model(inputs, x), split="conv", region_map=(3, 3))
+
+
+def test_statistics_are_of_whole_faces_where_regions_have_another_size():
+    model = make_model(**SHARED, region_map=(3, 3))
+    batch = make_batch(k=3)
+    norms = [layer for layer in model.backbone.layers if layer.name.startswith("bn")]
+    model(batch, training=True)
+    after = [np.array(norm.moving_mean) for norm in norms]
+    alone = make_model(**SHARED, region_map=(3, 3))
+    alone({**batch, "boxes": batch["boxes"][:, :1]}, training=True)
+    others = [layer for layer in alone.backbone.layers if layer.name.startswith("bn")]
+    assert norms
+    for value, norm in zip(after, others, strict=True):
+        assert np.abs(value).max() > 0
+        np.testing.assert_allclose(value, norm.moving_mean, atol=1e-6)

@@ -12,6 +12,7 @@ from ran_tf.data.pipeline import data_config_of
 from ran_tf.evaluation import evaluate, results
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.robustness import corruptions, robustness_report, trials
+from ran_tf.evaluation.robustness import looks as looking
 
 # Columns for which a terminal of usual width has no room; robustness.md has them.
 _LEFT_OUT = ("group", "95 % interval")
@@ -23,13 +24,15 @@ class RobustnessReport(results.Shown):
 
     Attributes:
       numbers: the dictionary of robustness.json, see `trials.build_report`.
+      looks: where the model looks on some faces, as they are and covered; none of a whole face.
     """
 
     numbers: dict[str, Any]
+    looks: Sequence[looking.Look] = ()
 
     def save(self, out: str | os.PathLike) -> None:
-        """Writes robustness.json, robustness.md and a plot to a folder, made if absent."""
-        robustness_report.write(self.numbers, out)
+        """Writes robustness.json, robustness.md and plots to a folder, made if absent."""
+        robustness_report.write(self.numbers, out, looks=self.looks)
 
     def __rich_console__(self, screen, options):
         rows = robustness_report.rows(self.numbers)
@@ -93,7 +96,8 @@ def robustness(
             dataset=opened[0].full_name,
             split=opened[0].split,
             command=command,
-        )
+        ),
+        looks=tried[0].looks,
     )
 
 

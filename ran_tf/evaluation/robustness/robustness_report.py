@@ -3,16 +3,18 @@
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from ran_tf.evaluation import markdown
+from ran_tf.evaluation.robustness import looks as looking
 from ran_tf.evaluation.robustness import trials
 from ran_tf.inference.figure_style import FIRST, SECOND, styled
 from ran_tf.safety import files
 from ran_tf.safety.escaping import for_markdown
 
-JSON, MARKDOWN, PLOT = "robustness.json", "robustness.md", "covered.png"
+JSON, MARKDOWN, PLOT, LOOKS = "robustness.json", "robustness.md", "covered.png", "looks.png"
 
 _MEANS = {
     "seen": "seen in training",
@@ -24,22 +26,27 @@ _MEANS = {
 }
 
 
-def write(report: dict, out: str | os.PathLike) -> None:
-    """Writes robustness.json (last), robustness.md and covered.png.
+def write(report: dict, out: str | os.PathLike, *, looks: Sequence[looking.Look] = ()) -> None:
+    """Writes robustness.json (last), robustness.md, covered.png and, of looks, looks.png.
 
     Args:
       report: from `trials.build_report`.
       out: directory, made if absent.
+      looks: of the model.
     """
     out = pathlib.Path(out).expanduser()
-    with files.atomic_path(out / PLOT) as partial:
-        curve_figure(report).savefig(partial, format="png")
-    files.write_text(out / MARKDOWN, render(report))
+    figures = {PLOT: curve_figure(report)} | ({LOOKS: looking.figure(looks)} if looks else {})
+    for name, figure in figures.items():
+        with files.atomic_path(out / name) as partial:
+            figure.savefig(partial, format="png")
+    if not looks:  # those of another model
+        (out / LOOKS).unlink(missing_ok=True)
+    files.write_text(out / MARKDOWN, render(report, looks=bool(looks)))
     files.write_text(out / JSON, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def render(report: dict) -> str:
-    """Markdown of a report."""
+def render(report: dict, *, looks: bool = False) -> str:
+    """Markdown of a report, perhaps with the figure of its looks."""
     model = report["model"]
     facts = [
         f"- Dataset: {markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, "
@@ -66,7 +73,20 @@ def render(report: dict) -> str:
         *_means(report),
         "## Covered share",
         f"![accuracy against covered share]({PLOT})",
+        *_looks(looks),
     )
+
+
+def _looks(there: bool) -> list[str]:
+    if not there:
+        return []
+    return [
+        "## Where it looks",
+        "Of some faces, each as it is and covered. Orange places weigh more than they would if all "
+        "regions weighed the same, purple ones less. A network that looks away turns what is "
+        "covered purple.",
+        f"![where the model looks, before and after something covers the face]({LOOKS})",
+    ]
 
 
 def rows(report: dict) -> list[list[str]]:

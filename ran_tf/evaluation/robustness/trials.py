@@ -13,6 +13,7 @@ from ran_tf.evaluation import exposure as exposures
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation.robustness import corruptions
+from ran_tf.evaluation.robustness import looks as looking
 from ran_tf.inference.classifier import Classifier
 from ran_tf.weights.card import ModelCard
 
@@ -33,6 +34,7 @@ class Trial:
       exposure: by condition that covers faces, of a model with regions: the covered share of the
         regions under the model's weights over that under equal ones, each the mean over faces. 1:
         the weights do not care what is covered; below: they look away from it.
+      looks: of a model with regions, at the first faces, as they are and covered.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Trial:
     ids: np.ndarray
     right: dict[str, np.ndarray]
     exposure: dict[str, float] = dataclasses.field(default_factory=dict)
+    looks: list[looking.Look] = dataclasses.field(default_factory=list)
 
 
 def conditions(kinds: Sequence[str] = tuple(corruptions.KINDS)) -> dict[str, str]:
@@ -73,7 +76,14 @@ def run(
         found = exposures.exposure(said.weights, _covered(batches, name))
         if found is not None:
             exposed[name] = found
-    return Trial(name=classifier.name, card=classifier.card, ids=ids, right=right, exposure=exposed)
+    return Trial(
+        name=classifier.name,
+        card=classifier.card,
+        ids=ids,
+        right=right,
+        exposure=exposed,
+        looks=looking.find(classifier, batches[0], kinds=kinds) if batches else [],
+    )
 
 
 def _covered(batches: Sequence[dict], name: str) -> np.ndarray | None:
