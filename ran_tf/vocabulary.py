@@ -84,6 +84,9 @@ DTYPES = ("float32", "mixed_bfloat16")
 # What computes a network's answers: ONNX Runtime, or Keras on TensorFlow.
 ENGINES = ("auto", "onnx", "keras")
 
+# In what a file of ONNX or LiteRT may be stored in place of float32.
+QUANTISED = ("int8", "float16")
+
 # How a dataset frames its faces where nothing with it says so, as `margin` and `drop` of
 # `faces.align.align_face`: a photo cut like this looks like the faces that a model was trained on.
 # FERPlus, whose images FER2013 has: medians over 70 training faces on which MTCNN found the

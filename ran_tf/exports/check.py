@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -26,19 +27,26 @@ def example_faces(count: int = 8) -> np.ndarray:
 
 
 def model_outputs(model, card: ModelCard, *, faces: np.ndarray) -> dict[str, np.ndarray]:
-    """What the plain network says of faces, u8[b, H, W, 3]: probabilities, label, weights, boxes.
+    """What the plain network says of faces u8[b, H, W, 3]: probabilities, label, weights, boxes."""
+    return plain_network(model, card)(faces)
+
+
+def plain_network(model, card: ModelCard) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """`model_outputs` as a function of faces, for batch after batch.
 
     Nothing is frozen or folded, and regions are cut by the network itself.
     """
-    boxes = np.repeat(kinds.serving_boxes(card.regions)[np.newaxis], len(faces), axis=0)
+    boxes = kinds.serving_boxes(card.regions)[np.newaxis]
+    spec = tf.TensorSpec([None, None, None, 3], tf.uint8)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, input_signature=[spec])
     def classify(images):
+        tiled = tf.tile(tf.constant(boxes), [tf.shape(images)[0], 1, 1])
         prepared = signatures.prepare_faces(images, card=card)
-        outputs = model({"image": prepared, "boxes": tf.constant(boxes)}, training=False)
-        return {**signatures.outputs_of(outputs), "boxes": tf.constant(boxes)}
+        outputs = model({"image": prepared, "boxes": tiled}, training=False)
+        return {**signatures.outputs_of(outputs), "boxes": tiled}
 
-    return {name: value.numpy() for name, value in classify(tf.constant(faces)).items()}
+    return lambda faces: {name: value.numpy() for name, value in classify(faces).items()}
 
 
 def compare_with_model(version_dir: pathlib.Path, *, model, card: ModelCard) -> float:

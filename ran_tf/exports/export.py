@@ -37,7 +37,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ran_tf import backend, settings
+from ran_tf import backend, settings, vocabulary
 from ran_tf.checks import InvalidArgument, check_choice
 from ran_tf.exports import check as export_check
 from ran_tf.exports import portable, quantised, warmup, web_page
@@ -45,7 +45,7 @@ from ran_tf.exports.signatures import FaceClassifier
 from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.safety import files
 from ran_tf.weights import sources
-from ran_tf.weights.card import ModelCard, card_for
+from ran_tf.weights.card import ModelCard, Quantised, card_for
 from ran_tf.weights.export_folder import (
     ASSETS,
     CARD,
@@ -71,13 +71,13 @@ class Export:
       difference: largest absolute difference of an output between the model and the export,
         reloaded in a process without Keras, or in the format's runtime; None if not checked.
       policy: that it computes in, such as "mixed_bfloat16"; "" if that is not known.
-      changed: share of the faces for calibration whose class quantisation changes; None without.
+      quantised: what quantisation changed, as the card of the files says; None without.
     """
 
     path: pathlib.Path
     difference: float | None
     policy: str = ""
-    changed: float | None = None
+    quantised: Quantised | None = None
 
 
 def export(
@@ -91,6 +91,7 @@ def export(
     format: str = "saved_model",
     quantize: str | None = None,
     calibration: Any = None,
+    compare: Any = None,
     data_dir: str | None = None,
     web_runtime: str | os.PathLike | None = None,
 ) -> Export:
@@ -100,7 +101,7 @@ def export(
       model: `RegionAttentionNetwork`, or a preset or work directory of one.
       export_dir: folder of the versions; made if absent.
       data: dataset that it was trained on, see `ran_tf.load_dataset`; that of its card when None.
-      version, check, dtype, format, quantize, calibration, data_dir, web_runtime: see
+      version, check, dtype, format, quantize, calibration, compare, data_dir, web_runtime: see
         `write_export`.
 
     Returns:
@@ -130,6 +131,7 @@ def export(
         format=format,
         quantize=quantize,
         calibration=calibration,
+        compare=compare,
         data_dir=data_dir,
         web_runtime=web_runtime,
     )
@@ -157,6 +159,7 @@ def write_export(
     format: str = "saved_model",
     quantize: str | None = None,
     calibration: Any = None,
+    compare: Any = None,
     data_dir: str | None = None,
     web_runtime: str | os.PathLike | None = None,
 ) -> Export:
@@ -173,6 +176,8 @@ def write_export(
       quantize: of those, "float16" (half the bytes) or "int8" (a quarter, and faster).
       calibration: of int8: a folder of face crops, a split of the dataset on the card, such as
         "train", or faces u8[n, H, W, 3]; 256 of them are used.
+      compare: of a quantised file: likewise; all are classified before and after, and what changed
+        is on the card. None is what `calibration` used.
       data_dir: where that dataset is prepared; TFDS' default when None.
       web_runtime: of "web": the folder of npm's `onnxruntime-web`; None is
         node_modules/onnxruntime-web in the working directory.
@@ -187,43 +192,52 @@ def write_export(
     export_dir = pathlib.Path(export_dir).expanduser()
     _check_version(export_dir, version)
     check_choice("format", format, FORMATS)
-    faces = runtime = None
+    faces = compared = runtime = None
     if format == "web":
         runtime = web_page.find_runtime(web_runtime)
     elif web_runtime is not None:
         raise InvalidArgument("web_runtime", f"absent with format {format!r}", str(web_runtime))
-    _check_quantize(quantize, calibration, format=format)
+    _check_quantize(quantize, calibration, compare, format=format)
     if format != "saved_model":
         _check_portable(format, dtype=dtype)
         if quantize == "int8":
-            faces = quantised.calibration_faces(calibration, card=card, data_dir=data_dir)
+            faces = quantised.read_faces("calibration", calibration, card=card, data_dir=data_dir)
+            compared = faces = faces.sample()
+        if compare is not None:
+            compared = quantised.read_faces("compare", compare, card=card, data_dir=data_dir)
     else:
         model = model.twin(dtype=dtype) if dtype is not None else model
         classifier = FaceClassifier(model, card)
-    difference = changed = None
+    difference = cost = None
     files.remove_partial(export_dir)
     with files.partial_folder(export_dir) as partial:
         if format != "saved_model":
             portable.write_files(
-                model, partial, card=card, format=format, quantise=quantize, faces=faces
+                *(model, partial),
+                card=card,
+                format=format,
+                quantise=quantize,
+                faces=None if faces is None else faces.images,
             )
+            if check and quantize is not None and compared is not None:
+                cost = portable.measure_cost(
+                    partial, model=model, card=card, format=format, kind=quantize, faces=compared
+                )
+                card = dataclasses.replace(card, quantised=cost)
+            elif check and quantize is None:
+                difference = portable.compare_files(partial, model=model, card=card, format=format)
+            portable.add_notes(partial, card=card, format=format)
             (partial / ASSETS).mkdir()
             _write_assets(partial / ASSETS, card=card)
             if runtime is not None:
                 web_page.write(partial, card=card, runtime=runtime)
-            if check and faces is not None:
-                changed = portable.share_changed(
-                    partial, model=model, card=card, format=format, faces=faces
-                )
-            elif check and quantize is None:
-                difference = portable.compare_files(partial, model=model, card=card, format=format)
         else:
             _write_saved_model(partial, classifier=classifier, card=card)
             if check:
                 difference = export_check.compare_with_model(partial, model=model, card=card)
         path = _publish(partial, export_dir=export_dir, version=version)
     policy = model.dtype_policy.name if format == "saved_model" else "float32"
-    return Export(path=path, difference=difference, policy=policy, changed=changed)
+    return Export(path=path, difference=difference, policy=policy, quantised=cost)
 
 
 def check_export(
@@ -283,8 +297,10 @@ def _check_portable(format: str, *, dtype: str | None) -> None:
         raise ValueError(f"`format` {format!r} is float32 alone. Received: dtype={dtype!r}")
 
 
-def _check_quantize(quantize: str | None, calibration: Any, *, format: str) -> None:
-    check_choice("quantize", quantize, (None, *quantised.KINDS))
+def _check_quantize(quantize: str | None, calibration: Any, compare: Any, *, format: str) -> None:
+    check_choice("quantize", quantize, (None, *vocabulary.QUANTISED))
+    if compare is not None and quantize is None:
+        raise InvalidArgument("compare", "absent without quantize", compare)
     if quantize is not None and format == "saved_model":
         raise InvalidArgument("quantize", "absent with format 'saved_model'", quantize)
     if (calibration is None) == (quantize == "int8"):

@@ -20,16 +20,13 @@ from ran_tf.weights.weights_file import weights_by_path
 _OPSET = 17
 
 
-def write(
-    classifier, path: str | os.PathLike, *, signature: str, notes: Mapping[str, str] | None = None
-) -> None:
+def write(classifier, path: str | os.PathLike, *, signature: str) -> None:
     """Writes a signature with its weights in float32, normalisation folded into convolutions.
 
     Args:
       classifier: a `portable.PortableClassifier`.
       path: of the file.
       signature: a key of its `specs`.
-      notes: the file's metadata.
     """
     import onnx
     from onnx import numpy_helper
@@ -42,9 +39,16 @@ def write(
     to_initializers(
         model, {n: numpy_helper.from_array(value, name=n) for n, value in weights.items()}
     )
-    folded = _fold(model)
-    onnx.helper.set_model_props(folded, dict(notes or {}))
-    onnx.save(folded, path)
+    onnx.save(_fold(model), path)
+
+
+def add_notes(path: str | os.PathLike, notes: Mapping[str, str]) -> None:
+    """Puts notes into the metadata of a file."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(notes))
+    onnx.save(model, path)
 
 
 def convert(classifier, signature: str, *, weights: Mapping[str, np.ndarray]) -> Any:

@@ -21,7 +21,7 @@ from ran_tf.images.preparing import luma
 from ran_tf.regions import crop, kinds
 from ran_tf.regions.boxes import WHOLE_FACE
 from ran_tf.weights import onnx_session
-from ran_tf.weights.card import ModelCard
+from ran_tf.weights.card import ModelCard, Quantised
 
 # Where each signature is.
 FILES = {
@@ -35,6 +35,8 @@ _ONNX = ("onnx", "onnxruntime", "tf2onnx")
 NEEDS = {"onnx": _ONNX, "tflite": ("ai_edge_litert",), "web": _ONNX}
 # Of a face that is resized: where a value lies half-way between two grey levels, runtimes differ.
 _RESIZED = 1e-2
+# Faces at once: their regions in float32 take 20 MB.
+_COMPARED = 64
 
 
 def missing(format: str) -> list[str]:
@@ -107,23 +109,18 @@ def write_files(
     quantise: str | None = None,
     faces: np.ndarray | None = None,
 ) -> None:
-    """Writes the `FILES` of a format with labels, card and boxes in them.
+    """Writes the `FILES` of a format, without notes.
 
     Args:
       model: the network, in any precision.
       folder: exists.
       card: of the model.
       format: a key of `FILES`.
-      quantise: of `quantised.KINDS`; None is float32.
-      faces: u8[n, h, w, 3] for calibration, see `quantised.calibration_faces`.
+      quantise: of `vocabulary.QUANTISED`; None is float32.
+      faces: u8[n, h, w, 3] for calibration.
     """
     from ran_tf.exports import onnx_file, quantised, tflite_file
 
-    notes = {
-        "labels.txt": "\n".join(card.labels) + "\n",
-        onnx_session.CARD: card.to_json(),
-        "boxes.json": json.dumps(kinds.serving_boxes(card.regions).tolist()),
-    }
     classifier, folder = PortableClassifier(model, card), pathlib.Path(folder)
     inputs = None if faces is None else quantised.inputs_of(faces, classifier=classifier)
 
@@ -133,13 +130,27 @@ def write_files(
 
     if format == "tflite":
         path = folder / FILES["tflite"]["images"]
-        tflite_file.write(classifier, path, notes=notes, prepare=prepare)
+        tflite_file.write(classifier, path, prepare=prepare)
         return
     for signature, name in FILES[format].items():
-        onnx_file.write(classifier, folder / name, signature=signature, notes=notes)
+        onnx_file.write(classifier, folder / name, signature=signature)
         if quantise is not None:
             given = None if inputs is None else inputs[signature]
-            quantised.quantise_onnx(folder / name, kind=quantise, inputs=given, notes=notes)
+            quantised.quantise_onnx(folder / name, kind=quantise, inputs=given)
+
+
+def add_notes(folder: str | os.PathLike, *, card: ModelCard, format: str) -> None:
+    """Puts labels, card and boxes into the `FILES` of a format."""
+    from ran_tf.exports import onnx_file, tflite_file
+
+    notes = {
+        "labels.txt": "\n".join(card.labels) + "\n",
+        onnx_session.CARD: card.to_json(),
+        "boxes.json": json.dumps(kinds.serving_boxes(card.regions).tolist()),
+    }
+    add = tflite_file.add_notes if format == "tflite" else onnx_file.add_notes
+    for name in dict.fromkeys(FILES[format].values()):
+        add(pathlib.Path(folder) / name, notes)
 
 
 def load(path: str | os.PathLike, *, signature: str = "images", threads: int | None = None):
@@ -160,33 +171,37 @@ def load(path: str | os.PathLike, *, signature: str = "images", threads: int | N
     return onnx_session.caller(onnx_session.open_session(path, threads=threads))
 
 
-def share_changed(
-    folder: str | os.PathLike, *, model, card: ModelCard, format: str, faces: np.ndarray
-) -> float:
-    """The share of faces whose class a quantised file changes, of the worse signature.
+def measure_cost(
+    folder: str | os.PathLike, *, model, card: ModelCard, format: str, kind: str, faces
+) -> Quantised:
+    """What quantisation changed, of the worse signature.
 
     Args:
       folder, model, card, format: as of `compare_files`.
-      faces: u8[n, h, w, 3], prepared.
+      kind: of `vocabulary.QUANTISED`.
+      faces: `quantised.Faces` to compare on.
 
     Raises:
-      RuntimeError: if it is so many that something is wrong.
+      RuntimeError: if it is so much that something is wrong.
     """
     from ran_tf.exports import quantised
 
-    inputs = quantised.inputs_of(faces, classifier=PortableClassifier(model, card))
-    exact = check.model_outputs(model.twin(dtype="float32"), card, faces=faces)["label"]
-    found = 0.0
-    for name, file in FILES[format].items():
-        path = pathlib.Path(folder) / file
-        label = load(path, signature=name)(inputs[name])["label"]
-        found = max(found, float((label != exact).mean()))
-        if found > quantised.MOST_CHANGED:
-            raise RuntimeError(
-                f"quantisation changes the class of {found:.0%} of the faces for calibration "
-                f"(allowed: {quantised.MOST_CHANGED:.0%}); do not use it. Received: {str(path)!r}"
-            )
-    return found
+    classifier = PortableClassifier(model, card)
+    exact = check.plain_network(model.twin(dtype="float32"), card)
+    run = {n: load(pathlib.Path(folder) / file, signature=n) for n, file in FILES[format].items()}
+    said: dict[str, list] = {name: [] for name in ("before", *run)}
+    for start in range(0, len(faces.images), _COMPARED):
+        batch = faces.images[start : start + _COMPARED]
+        said["before"].append(exact(batch)["label"])
+        inputs = quantised.inputs_of(batch, classifier=classifier)
+        for name, call in run.items():
+            said[name].append(call(inputs[name])["label"])
+    labels = {name: np.concatenate(parts) for name, parts in said.items()}
+    costs = [
+        quantised.compare_classes(labels["before"], labels[name], kind=kind, faces=faces)
+        for name in run
+    ]
+    return max(costs, key=lambda cost: cost.changed)
 
 
 def compare_files(

@@ -6,6 +6,7 @@ is about twice as fast: weights by channel, activations by what they reach on fa
 and the classifier stay exact.
 """
 
+import dataclasses
 import logging
 import os
 import pathlib
@@ -21,23 +22,44 @@ from ran_tf.data.load import load_dataset
 from ran_tf.exports import signatures
 from ran_tf.images import decoding, photos
 from ran_tf.images.preparing import prepare_face
-from ran_tf.weights.card import ModelCard
+from ran_tf.weights.card import ModelCard, Quantised
 
-KINDS = ("int8", "float16")
 # More change nothing that was seen: the ranges of activations are known after fewer.
 _MOST_FACES = 256
 _BATCH = 16
 # Of faces whose class another rounding may change; beyond it something is wrong.
-MOST_CHANGED = 0.2
+_MOST_CHANGED = 0.2
 
 
-def calibration_faces(
-    calibration: Any, *, card: ModelCard, data_dir: str | None = None
-) -> np.ndarray:
-    """Faces as the network sees them: u8[n, h, w, 3], at most 256, spread evenly.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Faces:
+    """Faces as the network sees them.
+
+    Attributes:
+      data: what they are, in a word.
+      images: u8[n, h, w, 3].
+      labels: i64[n]; None where they are not known.
+    """
+
+    data: str
+    images: np.ndarray
+    labels: np.ndarray | None = None
+
+    def sample(self) -> "Faces":
+        """Enough for calibration, spread evenly."""
+        count = min(len(self.images), _MOST_FACES)
+        at = np.arange(count) * len(self.images) // count
+        return Faces(self.data, self.images[at], None if self.labels is None else self.labels[at])
+
+
+def read_faces(
+    argument: str, source: Any, *, card: ModelCard, data_dir: str | None = None
+) -> Faces:
+    """Faces for calibration or comparison.
 
     Args:
-      calibration: a folder of face crops, a split expression of the dataset on the card, such as
+      argument: its name, for errors.
+      source: a folder of face crops, a split expression of the dataset on the card, such as
         "train", or faces u8[n, H, W, 3].
       card: of the network.
       data_dir: where that dataset is prepared; TFDS' default when None.
@@ -46,29 +68,24 @@ def calibration_faces(
       InvalidArgument: if there are no faces.
       FileNotFoundError, ValueError: for a dataset that is not prepared, or an image that is none.
     """
-    grey = card.colour == "grey"
-    if isinstance(calibration, np.ndarray):
-        found: Any = calibration
-    elif pathlib.Path(calibration).expanduser().is_dir():
-        files = photos.find_files(pathlib.Path(calibration).expanduser()).files
-        found = [decoding.read_image(path) for path in _spread(files)]
+    labels = None
+    if isinstance(source, np.ndarray):
+        data, found = "faces", source
+    elif pathlib.Path(source).expanduser().is_dir():
+        files = photos.find_files(pathlib.Path(source).expanduser()).files
+        data, found = "a folder", (decoding.read_image(path) for path in files)
     else:
-        found = _of_split(os.fspath(calibration), card=card, data_dir=data_dir)
-    faces = [prepare_face(face, size=card.image_size, grey=grey) for face in _spread(found)]
+        data = os.fspath(source)
+        found, labels = _of_split(argument, data, card=card, data_dir=data_dir)
+    grey = card.colour == "grey"
+    faces = [prepare_face(face, size=card.image_size, grey=grey) for face in found]
     if not faces:
-        raise InvalidArgument(
-            "calibration", "a folder with images of faces, or a split", calibration
-        )
-    return np.stack(faces)
+        raise InvalidArgument(argument, "a folder with images of faces, or a split", source)
+    return Faces(data, np.stack(faces), labels)
 
 
-def _spread(items):
-    """At most `_MOST_FACES`, from beginning to end."""
-    count = min(len(items), _MOST_FACES)
-    return [items[i * len(items) // count] for i in range(count)]
-
-
-def _of_split(split: str, *, card: ModelCard, data_dir: str | None) -> list[np.ndarray]:
+def _of_split(argument: str, split: str, *, card: ModelCard, data_dir: str | None):
+    """Faces and their labels."""
     data = load_dataset(
         card.dataset,
         data_dir=data_dir,
@@ -77,8 +94,10 @@ def _of_split(split: str, *, card: ModelCard, data_dir: str | None) -> list[np.n
         test_split=split,
     )
     if data.test is None:
-        raise InvalidArgument("calibration", f"a folder, or a split of {card.dataset}", split)
-    return [face for x, _ in data.test.as_numpy_iterator() for face in x["image"]]
+        raise InvalidArgument(argument, f"a folder, or a split of {card.dataset}", split)
+    batches = [(x["image"], y.argmax(axis=-1)) for x, y in data.test.as_numpy_iterator()]
+    faces, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return faces, labels
 
 
 def inputs_of(faces: np.ndarray, *, classifier) -> dict[str, np.ndarray]:
@@ -88,16 +107,39 @@ def inputs_of(faces: np.ndarray, *, classifier) -> dict[str, np.ndarray]:
     return {"images": faces, "regions": regions.numpy()}
 
 
-def quantise_onnx(
-    path: str | os.PathLike, *, kind: str, inputs: np.ndarray | None, notes: Mapping[str, str]
-) -> None:
+def compare_classes(before: np.ndarray, after: np.ndarray, *, kind: str, faces: Faces) -> Quantised:
+    """What a network said of faces, i64[n], and what a quantised file says of them.
+
+    Raises:
+      RuntimeError: if they differ on so many that something is wrong.
+    """
+    changed = int((before != after).sum())
+    if changed > _MOST_CHANGED * len(before):
+        raise RuntimeError(
+            f"quantisation changes the class of {changed / len(before):.0%} of the faces "
+            f"(allowed: {_MOST_CHANGED:.0%}); do not use it. Received: {len(before):,} faces of "
+            f"{faces.data}"
+        )
+    cost = Quantised(kind=kind, data=faces.data, faces=len(before), changed=changed)
+    if faces.labels is None:
+        return cost
+    right, still = before == faces.labels, after == faces.labels
+    return dataclasses.replace(
+        cost,
+        right_before=int(right.sum()),
+        right_after=int(still.sum()),
+        lost=int((right & ~still).sum()),
+        won=int((still & ~right).sum()),
+    )
+
+
+def quantise_onnx(path: str | os.PathLike, *, kind: str, inputs: np.ndarray | None) -> None:
     """Quantises a file of ONNX in its place.
 
     Args:
       path: of the file, in float32.
-      kind: of `KINDS`.
+      kind: of `vocabulary.QUANTISED`.
       inputs: what the file takes, of faces for calibration; float16 needs none.
-      notes: of the file, which are kept.
     """
     import onnx
 
@@ -110,7 +152,6 @@ def quantise_onnx(
             small = pathlib.Path(folder) / "int8.onnx"
             _to_int8(path, small, inputs=inputs)
             model = onnx.load(small)
-    onnx.helper.set_model_props(model, dict(notes))
     onnx.save(model, path)
 
 
@@ -170,7 +211,7 @@ def quantise_converter(converter, *, kind: str, inputs: Mapping[str, np.ndarray]
 
     Args:
       converter: a `tf.lite.TFLiteConverter` of both signatures.
-      kind: of `KINDS`.
+      kind: of `vocabulary.QUANTISED`.
       inputs: what each signature takes, of faces for calibration; float16 needs none.
     """
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -16,7 +16,6 @@ def write(
     classifier,
     path: str | os.PathLike,
     *,
-    notes: Mapping[str, str] | None = None,
     prepare: Callable[[Any], None] = lambda converter: None,
 ) -> None:
     """Writes all signatures, float32, normalisation folded into convolutions.
@@ -24,13 +23,15 @@ def write(
     Args:
       classifier: a `portable.PortableClassifier`; axes without a size keep none.
       path: of the file.
-      notes: associated files by name.
       prepare: told of the converter before it converts, to quantise.
     """
-    path = pathlib.Path(path)
-    path.write_bytes(_convert(classifier, prepare))
+    pathlib.Path(path).write_bytes(_convert(classifier, prepare))
+
+
+def add_notes(path: str | os.PathLike, notes: Mapping[str, str]) -> None:
+    """Puts associated files behind the network."""
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in (notes or {}).items():
+        for name, text in notes.items():
             archive.writestr(name, text)
 
 

@@ -2,7 +2,8 @@
 
     python -m ran_tf.launch.export --workdir=DIR|--model=PRESET --export_dir=DIR [--version=N] \\
         [--dtype=POLICY] [--format=saved_model|onnx|tflite|web] \\
-        [--quantize=int8|float16 [--calibration=FOLDER|SPLIT [--data_dir=DIR]]]
+        [--quantize=int8|float16 [--calibration=FOLDER|SPLIT] [--compare=FOLDER|SPLIT]
+        [--data_dir=DIR]]
     python -m ran_tf.launch.export --check=EXPORT_DIR|VERSION_DIR \\
         [--workdir=DIR|--model=PRESET [--dtype=POLICY]]
 
@@ -52,11 +53,16 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "quantize",
         None,
-        ["int8", "float16"],
+        list(vocabulary.QUANTISED),
         "Smaller files of onnx, tflite and web; int8 is faster.",
     )
     flags.DEFINE_string(
         "calibration", None, "Of int8: a folder of face crops, or a split of the model's dataset."
+    )
+    flags.DEFINE_string(
+        "compare",
+        None,
+        "Of a quantised file: likewise, faces whose classes before and after go into its card.",
     )
     flags.DEFINE_string("data_dir", None, "Where that dataset is prepared.")
     flags.DEFINE_string(
@@ -73,7 +79,7 @@ def main() -> None:
         raise ValueError("--workdir or --model must say what is exported. Received: neither")
     if values.check is None:
         options = command.chosen(
-            "version", "dtype", "format", "quantize", "calibration", "web_runtime"
+            *("version", "dtype", "format", "quantize", "calibration", "compare", "web_runtime")
         )
         export(source, values.export_dir, data_dir=values.data_dir, **options)
         return
@@ -102,8 +108,8 @@ def export(
 
 def _say(export, *, how: str = _RELOADED["saved_model"], differs="it differs from the model"):
     terminal.say(f"export: {export.path}")
-    if export.changed is not None:
-        terminal.say(f"quantised, it changes the class of {export.changed:.1%} of the faces")
+    if export.quantised is not None:
+        terminal.say(export.quantised.describe())
     if export.difference is None:
         return
     terminal.say(f"{how}, {differs} by at most {export.difference:.1e} on random faces")

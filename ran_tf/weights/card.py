@@ -8,10 +8,12 @@ from typing import Any
 from ran_tf import registry, vocabulary
 from ran_tf.checks import (
     MAX_LABEL,
+    InvalidArgument,
     check_choice,
     check_framing,
     check_range,
     check_size,
+    check_whole,
     is_label,
 )
 from ran_tf.config import ObjectiveConfig, RegionConfig
@@ -43,6 +45,47 @@ def check_labels(name: str, labels: Sequence[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Quantised:
+    """What it cost to store a network in fewer bits: its classes before and after, face by face.
+
+    Attributes:
+      kind: "int8" or "float16".
+      data: what the faces are: a split, a folder, or "faces".
+      faces: how many.
+      changed: of these, those whose class is another afterwards.
+      right_before, right_after: of these, those whose class was right; None without labels.
+      lost, won: those that were right before alone, and after alone; None without labels.
+    """
+
+    kind: str
+    data: str
+    faces: int
+    changed: int
+    right_before: int | None = None
+    right_after: int | None = None
+    lost: int | None = None
+    won: int | None = None
+
+    def __post_init__(self):
+        check_choice("card.quantised.kind", self.kind, vocabulary.QUANTISED)
+        if not (isinstance(self.data, str) and is_label(self.data)):
+            raise InvalidArgument("card.quantised.data", "a name of one line", self.data)
+        check_whole("card.quantised.faces", self.faces, low=1)
+        for name in ("changed", "right_before", "right_after", "lost", "won"):
+            count = getattr(self, name)
+            if count is not None:
+                check_whole(f"card.quantised.{name}", count, low=0, high=self.faces)
+
+    def describe(self) -> str:
+        """One line."""
+        said = f"{self.kind}: {self.changed:,} of {self.faces:,} faces of {self.data} change class"
+        if self.right_before is None or self.right_after is None:
+            return said
+        before, after = (f"{n / self.faces:.2%}" for n in (self.right_before, self.right_after))
+        return f"{said}; right before {before}, after {after} ({self.lost} lost, {self.won} won)"
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelCard:
     """What a trained model must know to be used: it travels with weights and exports.
 
@@ -59,6 +102,7 @@ class ModelCard:
         says none.
       temperature: that the logits were divided by after training, so that probabilities fit
         held-out faces (`ran_tf.calibrate`); the weights hold it already.
+      quantised: of a file in fewer bits, what that cost; None of all others.
     """
 
     dataset: str
@@ -71,6 +115,7 @@ class ModelCard:
     crop_drop: float = 0.0
     loss_margin: float = ObjectiveConfig.margin
     temperature: float = 1.0
+    quantised: Quantised | None = None
 
     def __post_init__(self):
         check_labels("card.labels", self.labels)
@@ -85,7 +130,10 @@ class ModelCard:
         return self.dataset.partition("/")[0]
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2)
+        fields = dataclasses.asdict(self)
+        if self.quantised is None:
+            del fields["quantised"]
+        return json.dumps(fields, indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, source: str = "card.json") -> "ModelCard":
@@ -104,12 +152,14 @@ class ModelCard:
             fields = files.parse_json(text, source=source)
             regions = RegionConfig(**fields["regions"])
             sides = tuple(fields["image_size"])
+            cost = fields.get("quantised")
             card = cls(
                 **{
                     **fields,
                     "labels": tuple(fields["labels"]),
                     "image_size": sides,
                     "regions": regions,
+                    "quantised": None if cost is None else Quantised(**cost),
                 }
             )
             _check_types(card)

@@ -1,5 +1,6 @@
 """ONNX and LiteRT files say what the model says, on faces, for any batch."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -8,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import ran_tf
-from ran_tf.exports import check, export, onnx_file, portable, signatures
+from ran_tf.exports import check, export, onnx_file, portable, quantised, signatures
 from ran_tf.images.preparing import prepare_face
-from ran_tf.weights import presets
+from ran_tf.weights import export_folder, presets
+from ran_tf.weights.card import ModelCard, Quantised
 from tests.exports.test_export import LinearModel, make_card, make_model
 from tests.fixtures import real_data
 
@@ -145,7 +147,7 @@ def test_a_file_that_disagrees_is_not_published(tmp_path, monkeypatch):
     if portable.missing("onnx"):
         pytest.skip(f"onnx needs {portable.missing('onnx')}")
 
-    def write(classifier, path, *, signature, notes):
+    def write(classifier, path, *, signature):
         path.write_bytes(b"")
 
     def load(path, *, signature):
@@ -166,13 +168,44 @@ def test_a_quantised_file_says_nearly_the_same(folder, faces, kind, atol, tmp_pa
     written = export.write_export(
         model, card, export_dir=tmp_path, format="onnx", quantize=kind, calibration=calibration
     )
-    assert (written.changed is not None) == (kind == "int8")
+    cost = written.quantised
+    assert (cost is not None) == (kind == "int8")
     predictor = ran_tf.Predictor(tmp_path)
     assert predictor.labels == card.labels and predictor.engine == "onnx"
+    # In the file and beside it.
+    assert predictor.card.quantised == cost == export_folder.read_card(written.path).quantised
     want = portable.load(whole)(faces)
     got = np.stack([prediction.probabilities for prediction in predictor(list(faces))])
     np.testing.assert_allclose(got, want["probabilities"], atol=atol)
     assert np.abs(got - want["probabilities"]).max() > 1e-7, "nothing was rounded"
+
+
+def test_the_cost_of_quantisation_is_counted_face_by_face():
+    before, after = np.array([0, 1, 2, 3, 3, 1, 0, 0]), np.array([0, 1, 2, 3, 3, 1, 0, 1])
+    labels = np.array([0, 1, 2, 0, 3, 0, 0, 1])
+    faces = quantised.Faces("validation", np.zeros((8, 4, 4, 3), np.uint8), labels)
+    cost = quantised.compare_classes(before, after, kind="int8", faces=faces)
+    assert cost == Quantised(
+        "int8", "validation", 8, 1, right_before=5, right_after=6, lost=0, won=1
+    )
+    assert "1 of 8 faces of validation" in cost.describe()
+    card = dataclasses.replace(make_card(), quantised=cost)
+    assert ModelCard.from_json(card.to_json()).quantised == cost
+    unknown = dataclasses.replace(faces, labels=None)
+    assert quantised.compare_classes(before, after, kind="int8", faces=unknown).won is None
+    with pytest.raises(RuntimeError, match="changes the class of 50% of the faces"):
+        quantised.compare_classes(before, before + [0, 1] * 4, kind="int8", faces=faces)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("faces", 0), ("changed", 9), ("kind", "int4"), ("data", "a\nb"), ("won", -1)],
+)
+def test_a_card_with_strange_costs_is_refused(field, value):
+    said = {"kind": "int8", "data": "train", "faces": 8, "changed": 1, field: value}
+    text = json.dumps(json.loads(make_card().to_json()) | {"quantised": said})
+    with pytest.raises(ValueError, match=f"must be a model card.*{field}"):
+        ModelCard.from_json(text)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +214,7 @@ def test_a_quantised_file_says_nearly_the_same(folder, faces, kind, atol, tmp_pa
         ({"format": "saved_model", "quantize": "float16"}, "`quantize` must be absent with"),
         ({"format": "onnx", "quantize": "int8"}, "`calibration` must be a folder of faces"),
         ({"format": "onnx", "calibration": "train"}, "`calibration` must be.*absent without"),
+        ({"format": "onnx", "compare": "test"}, "`compare` must be absent without quantize"),
         ({"format": "onnx", "quantize": "int4"}, "`quantize` must be one of"),
     ],
 )
