@@ -17,7 +17,7 @@ import numpy as np
 from ran_tf import vocabulary
 from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation.predictions import Predictions
-from ran_tf.evaluation.split import open_split
+from ran_tf.evaluation.split import open_faces
 from ran_tf.inference import runner
 from ran_tf.safety import files
 
@@ -51,13 +51,7 @@ def differences(models: list[Predictions], baselines: list[Predictions]) -> dict
 def predict(path: str, *, dataset: str | None, data_dir: str, split: str) -> Predictions:
     """What a model says of every face of a split, averaged with its mirror image."""
     loaded = runner.load(path)
-    opened = open_split(
-        loaded,
-        dataset=dataset or loaded.card.dataset,
-        data_dir=data_dir,
-        split=split,
-        batch_size=64,
-    )
+    opened = open_faces(loaded, split, dataset=dataset, data_dir=data_dir)
     print(path, flush=True)
     return predictions.collect(loaded, opened.batches, flip_average=True)
 

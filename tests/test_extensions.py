@@ -1,6 +1,8 @@
 """Each extension is one file of a user's, in `examples/`: from Python and from the command line."""
 
+import importlib
 import json
+import pathlib
 
 import cv2
 import keras
@@ -8,16 +10,6 @@ import numpy as np
 import pytest
 
 import ran_tf
-from examples import (
-    my_attention,
-    my_augmentation,
-    my_backbone,
-    my_dataset,
-    my_detector,
-    my_loss,
-    my_optimizer,
-    my_regions,
-)
 from ran_tf import registry
 from ran_tf.faces import DetectorConfig, create_detector
 from ran_tf.faces.folder import align_folder
@@ -29,16 +21,8 @@ from ran_tf.training import optimizers
 from ran_tf.weights import sources
 from tests.fixtures.commands import run_python
 
-MODULES = (
-    my_attention,
-    my_augmentation,
-    my_backbone,
-    my_dataset,
-    my_detector,
-    my_loss,
-    my_optimizer,
-    my_regions,
-)
+EXAMPLES = sorted(pathlib.Path(__file__).parents[1].glob("examples/my_*.py"))
+MODULES = [importlib.import_module(f"examples.{path.stem}") for path in EXAMPLES]
 IMPORT = f"--import={','.join(module.__name__ for module in MODULES)}"
 ARGUMENTS = {"backbone": "three_convolutions", "num_classes": 2, "size": (32, 32)}
 

@@ -193,6 +193,26 @@ def test_batches_of_a_users_own_need_neither_card_nor_mask():
     assert report.subsets["occlusion"].accuracy is None
 
 
+def test_a_network_is_traced_once_and_evaluated_as_it_is_then():
+    network, traced = ran_tf.RegionAttentionNetwork("tiny", num_classes=3, size=(32, 32)), []
+    call = network.call
+    network.call = lambda *args, **options: traced.append(1) or call(*args, **options)
+    x = {"image": np.zeros((2, 48, 48, 3), np.uint8), "boxes": np.float32([[[0, 0, 1, 1]]] * 2)}
+
+    def nll(index):
+        network.classifier.set_weights([np.zeros((32, 3)), 3 * np.eye(3)[index]])
+        report = ran_tf.evaluate(network, [(x, np.zeros(2, int))])
+        return report.subsets["all"].nll
+
+    right, wrong = nll(0), nll(1)
+    assert wrong - right == pytest.approx(3.0, abs=1e-5)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    assert len(traced) == 1 or not on_tensorflow
+    network.classifier = keras.layers.Dense(3)
+    network.classifier.build((None, 32))
+    assert nll(2) == pytest.approx(wrong, abs=1e-5) and (len(traced) == 2 or not on_tensorflow)
+
+
 def test_what_ships_is_listed():
     listed = ran_tf.presets()
     folder = pathlib.Path(ran_tf.__file__).parent / "presets"

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ran_tf.faces.processes import available_cpus
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "onnxruntime", "openvino")
+_PACKAGES = ("tensorflow", "keras", "numpy")
 # Processor features that decide how fast matrix products are.
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
@@ -25,7 +25,7 @@ def describe() -> dict:
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
     }
 
 
@@ -41,10 +41,3 @@ def _cpu_field(name: str) -> str:
         return ""
     lines = (line.partition(":") for line in path.read_text().splitlines())
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

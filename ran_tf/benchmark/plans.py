@@ -8,9 +8,6 @@ from ran_tf import checks, vocabulary
 from ran_tf.checks import InvalidArgument
 from ran_tf.settings import Checked, Setting, setting, settings_of
 
-# A training run that is served has its own.
-_OF_A_WORKDIR = ("backbone", "region_size", "image_size", "num_regions")
-
 
 @dataclasses.dataclass(frozen=True)
 class Step(Checked):
@@ -20,8 +17,8 @@ class Step(Checked):
     region_size: int = setting(224, "Side of a region, pixels.", low=8)
     image_size: int = setting(224, "Side of the whole face, pixels.", low=2)
     num_regions: tuple[int, ...] = setting((6,), "Regions; a list with --suite=step.", low=1)
-    batch_size: tuple[int, ...] = setting((8,), "Faces; a list with step and serve.", low=1)
-    dtype: tuple[str, ...] = setting(("mixed_bfloat16",), "Policies; a list with step and serve.")
+    batch_size: tuple[int, ...] = setting((8,), "Faces; a list with --suite=step.", low=1)
+    dtype: tuple[str, ...] = setting(("mixed_bfloat16",), "Policies; a list with --suite=step.")
     replicas: int = setting(1, "Logical devices of a MirroredStrategy; 1 is no strategy.", low=1)
     sync_batch_norm: bool = setting(True, "Batch statistics of all replicas together.")
     warmup: int = setting(3, "Calls that are not counted.", low=0)
@@ -60,21 +57,7 @@ class Crop(Checked):
     repeats: int = setting(10, "Calls that are counted.", low=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Serve(Checked):
-    """An export that is served: of a run, or a network with random weights of the next four."""
-
-    workdir: str | None = setting(None, "Training run that --suite=serve serves.")
-    backbone: str = setting("mobilenet_v1", "Name of the backbone.")
-    region_size: int = setting(128, "Side of a region, pixels.", low=8)
-    image_size: int = setting(48, "Side of the faces that regions are cut from.", low=2)
-    num_regions: int = setting(6, "Of a face.", low=1)
-    batch_size: tuple[int, ...] = setting((1, 2, 4, 8, 16, 32, 64), "Faces in a call.", low=1)
-    dtype: tuple[str, ...] = setting(("float32", "mixed_bfloat16"), "Policies of the export.")
-    repeats: int = setting(100, "Calls that are counted, of one face; fewer of many.", low=1)
-
-
-SUITES: dict[str, type] = {"step": Step, "input": Input, "crop": Crop, "serve": Serve}
+SUITES: dict[str, type] = {"step": Step, "input": Input, "crop": Crop}
 
 
 def all_settings() -> dict[str, Setting]:
@@ -106,11 +89,6 @@ def make_plan(suite: str, given: Mapping[str, Any]) -> Any:
             raise ValueError(
                 f"--{name} must be left out with --suite={suite}, which has no use for it; "
                 f"it belongs to --suite={', --suite='.join(takers)}. Received: --{name}={value}"
-            )
-        if "workdir" in given and name in _OF_A_WORKDIR:
-            raise ValueError(
-                f"--{name} must be left out with --workdir, which has its own. "
-                f"Received: --{name}={value}"
             )
     try:
         plan = SUITES[suite](**{name: _value(known[name], value) for name, value in given.items()})

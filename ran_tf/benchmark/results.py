@@ -13,7 +13,7 @@ from ran_tf.benchmark import machine, plans
 _HIDDEN = ("repeats", "warmup", "faces_per_core_s_range")
 
 
-def measure(suite: str, plan: plans.Step | plans.Input | plans.Crop | plans.Serve) -> dict:
+def measure(suite: str, plan: plans.Step | plans.Input | plans.Crop) -> dict:
     """Measures a suite.
 
     Args:

@@ -14,6 +14,7 @@ from ran_tf.evaluation import explain, joined, predictions
 from ran_tf.evaluation import report as reports
 from ran_tf.evaluation import split as splits
 from ran_tf.evaluation.adapter import Adapter
+from ran_tf.evaluation.exposure import listed_shares
 from ran_tf.evaluation.results import Report
 from ran_tf.inference import keras_engine, runner
 from ran_tf.inference.classifier import Classifier
@@ -113,7 +114,7 @@ def _predict(opened: splits.Split, strategy, *, batch_size, flip_average, on_fac
     with guard:
         own = predictions.collect(
             opened.classifier,
-            opened.batches,
+            ({**batch, "covered": listed_shares(batch)} for batch in opened.batches),
             flip_average=flip_average,
             on_faces=lambda count: on_faces(name, count, total),
         )

@@ -37,11 +37,12 @@ def shares(opacity: np.ndarray, batch: dict) -> np.ndarray:
       opacity: f32[b, H, W] in 0..1 of what covers each pixel.
       batch: "boxes" f32[b, k, 4], "mask" bool[b, k].
     """
-    covered = np.asarray(cover.covered_shares(opacity, batch["boxes"]))
+    covered = np.asarray(cover.covered_shares(opacity, np.asarray(batch["boxes"])))
     return np.where(batch["mask"], covered, np.nan)
 
 
 def listed_shares(batch: dict) -> np.ndarray:
     """As `shares`, of what a dataset's list says is covered: "occlusion" i64[b] of the batch."""
-    opacity = cover.listed_opacity(batch["occlusion"], height=_SIDE, width=_SIDE)
+    listed = np.asarray(batch["occlusion"])
+    opacity = cover.listed_opacity(listed, height=_SIDE, width=_SIDE)
     return shares(np.asarray(opacity), batch)

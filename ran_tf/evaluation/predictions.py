@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ran_tf import vocabulary
-from ran_tf.evaluation.exposure import listed_shares
 from ran_tf.inference.classifier import Classifier
 
 
@@ -118,9 +117,8 @@ def collect(
         if flip_average:
             mirrored = classifier.predict(mirror(batch))["probabilities"]
             outputs["probabilities"] = (outputs["probabilities"] + mirrored) / 2
-        known = ("id", "label", "occlusion", "pose_30", "pose_45", *({"votes"} & set(batch)))
-        if "boxes" in batch:
-            outputs["covered"] = listed_shares(batch)
+        known = ("id", "label", "occlusion", "pose_30", "pose_45")
+        known += tuple({"votes", "covered"} & set(batch))
         for key, value in {**{key: batch[key] for key in known}, **outputs}.items():
             columns.setdefault(key, []).append(value)
         on_faces(len(batch["id"]))

@@ -44,30 +44,68 @@ class Split:
     all_batches: Iterable[dict]
 
 
-def open_split(
+def open_faces(
     classifier: Classifier,
+    data: Any,
     *,
-    dataset: str,
-    data_dir: str | None,
-    split: str,
-    batch_size: int,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    batch_size: int = 64,
     share: Share = WHOLE,
 ) -> Split:
-    """Opens a split.
+    """Opens whatever `ran_tf.evaluate` takes as data.
 
     Args:
       classifier: that is tried; its card says how faces are brought to size, and which regions.
-      dataset: TFDS name.
-      data_dir: TFDS directory; TFDS' default when None.
-      split: TFDS split expression.
-      batch_size: faces at a time, over all workers.
-      share: this worker's.
+      data: a split of `ran_tf.load_dataset`, a split expression, or batches (x, y).
+      dataset, data_dir: of a split expression; of the card, and TFDS' own, when None.
+      batch_size: faces at a time of a split expression, over all workers.
+      share: this worker's; batches cannot be shared out.
 
     Raises:
       FileNotFoundError: if the dataset is not prepared.
       ValueError: if the classifier's labels are not those of the dataset, or the split is unknown
         or too small, or has no landmarks where the classifier's regions follow them.
     """
+    known = known_split(data)
+    if known is not None:
+        source, data = known
+        dataset, data_dir = source.dataset.name, source.config.data_dir
+        batch_size = source.batch_size
+    if isinstance(data, str):
+        return _open_split(
+            classifier,
+            data,
+            dataset=dataset or classifier.card.dataset,
+            data_dir=data_dir,
+            batch_size=batch_size,
+            share=share,
+        )
+    first_batch(data)
+    if share.total > 1:
+        raise InvalidArgument("data", "a split expression, which workers can share out", data)
+    batches = _Batches(data)
+    return Split(
+        classifier=classifier,
+        builder=None,
+        full_name=_UNNAMED,
+        split=_UNNAMED,
+        faces=None,
+        workers=1,
+        batches=batches,
+        all_batches=batches,
+    )
+
+
+def _open_split(
+    classifier: Classifier,
+    split: str,
+    *,
+    dataset: str,
+    data_dir: str | None,
+    batch_size: int,
+    share: Share,
+) -> Split:
     config = pipeline.data_config_of(classifier.card, name=dataset, data_dir=data_dir)
     opened = prepared.open_dataset(config)
     if opened.labels != classifier.card.labels:
@@ -94,53 +132,6 @@ def open_split(
         workers=share.total,
         batches=pipeline.eval_batches(config, opened, **asked, share=share),
         all_batches=pipeline.eval_batches(config, opened, **asked),
-    )
-
-
-def open_faces(
-    classifier: Classifier,
-    data: Any,
-    *,
-    dataset: str | None = None,
-    data_dir: str | None = None,
-    batch_size: int = 64,
-    share: Share = WHOLE,
-) -> Split:
-    """Opens whatever `ran_tf.evaluate` takes as data; raises as `open_split` does.
-
-    Args:
-      classifier: that is tried.
-      data: a split of `ran_tf.load_dataset`, a split expression, or batches (x, y).
-      dataset, data_dir, batch_size: of a split expression.
-      share: this worker's; batches cannot be shared out.
-    """
-    known = known_split(data)
-    if known is not None:
-        source, data = known
-        dataset, data_dir = source.dataset.name, source.config.data_dir
-        batch_size = source.batch_size
-    if isinstance(data, str):
-        return open_split(
-            classifier,
-            dataset=dataset or classifier.card.dataset,
-            data_dir=data_dir,
-            split=data,
-            batch_size=batch_size,
-            share=share,
-        )
-    first_batch(data)
-    if share.total > 1:
-        raise InvalidArgument("data", "a split expression, which workers can share out", data)
-    batches = _Batches(data)
-    return Split(
-        classifier=classifier,
-        builder=None,
-        full_name=_UNNAMED,
-        split=_UNNAMED,
-        faces=None,
-        workers=1,
-        batches=batches,
-        all_batches=batches,
     )
 
 

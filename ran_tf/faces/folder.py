@@ -55,6 +55,19 @@ class Summary:
     left_out: Mapping[str, int]
     seconds: float
 
+    def __str__(self):
+        counts = self.statuses
+        rate = (self.images - self.resumed) / max(self.seconds, 1e-9)
+        crashed = ""
+        if "crashed" in counts:
+            crashed = f", {counts['crashed']:,} that crashed the detector"
+        return (
+            f"{self.images:,} photos ({self.resumed:,} done before): {self.faces:,} faces; "
+            f"{counts.get('no_face', 0):,} photos without a face, {self.many:,} with many, "
+            f"{counts.get('unreadable', 0):,} unreadable{crashed}; "
+            f"{self.seconds:.1f} s, {rate:.1f} photos/s with the start"
+        )
+
 
 def align_folder(
     *,
@@ -62,7 +75,7 @@ def align_folder(
     output_dir: str | os.PathLike,
     config: AlignConfig,
     processes: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_photos: Callable[[int, int], None] = lambda count, total: None,
 ) -> Summary:
     """Aligns every photo below a folder, or finds its landmarks.
 
@@ -77,7 +90,7 @@ def align_folder(
       config: settings of the faces.
       processes: number of processes, of one thread each. A photo that crashes one is skipped, with
         the status "crashed". 1 works in this process, which a crash ends.
-      progress: called with the number of finished photos and of all photos.
+      on_photos: called with the number of photos that a step finished, and of all photos.
 
     Returns:
       A `Summary`.
@@ -109,14 +122,12 @@ def align_folder(
         _remove_temporary(output_dir)
         done = {x.path for x in journal.records.values() if _is_finished(x, output_dir)}
         resumed = len(done.intersection(paths))
-        finished = resumed
-        progress(finished, len(paths))
+        on_photos(resumed, len(paths))
         work = _chunks([x for x in paths if x not in done], processes=processes)
         try:
             for records in _run(work, config, str(input_dir), str(output_dir), processes):
                 journal.append(records)
-                finished += len(records)
-                progress(finished, len(paths))
+                on_photos(len(records), len(paths))
         finally:
             _remove_temporary(output_dir)
         records = [journal.records[path] for path in paths]

@@ -19,6 +19,7 @@ from ran_tf.inference.prediction import Failure, FoundFace, Prediction
 from ran_tf.inference.progress import Counter, Progress
 from ran_tf.inference.rows import NO_FACE, answer_rows
 from ran_tf.inference.video_rows import check_timeline, predict_people
+from ran_tf.safety import files
 
 
 def find_files(
@@ -63,6 +64,23 @@ def _expand(pattern: pathlib.Path) -> list[pathlib.Path]:
     rest = str(pattern.relative_to(there))
     names = glob.glob(rest, root_dir=there, recursive=True)
     return sorted(there / name for name in names)
+
+
+def check_annotate(
+    folder: str | os.PathLike | None, arguments: Sequence[str | os.PathLike]
+) -> None:
+    """Raises ValueError for a folder of pictures that `find_files` would find again."""
+    if folder is None:
+        return
+    files.check_folder("annotate", folder)
+    for argument in arguments:
+        path = pathlib.Path(argument).expanduser()
+        target = pathlib.Path(folder).expanduser().resolve()
+        if path.is_dir() and target.is_relative_to(path.resolve()):
+            raise ValueError(
+                "`annotate` must be a folder outside of those that are searched for images. "
+                f"Received: annotate={folder!r}, within {argument!r}"
+            )
 
 
 def predict_files(

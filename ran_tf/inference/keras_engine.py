@@ -1,7 +1,9 @@
 """Networks on TensorFlow and Keras: presets, training runs and SavedModels."""
 
 import functools
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,30 +16,45 @@ from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.weights import export_folder, sources
 from ran_tf.weights.card import ModelCard
 
+# Of each network its graph, and the variables that this reads; as long as there is the network.
+_GRAPHS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
 
 def from_network(model: RegionAttentionNetwork, card: ModelCard, *, name: str) -> Classifier:
     """A network with its weights, such as `weights.records.load_workdir` returns."""
-
     if keras.backend.backend() != "tensorflow":
         return Classifier(name=name, card=card, predict=functools.partial(_predict, model, card))
 
+    def predict(batch):
+        # Evaluation batches have the right size already, but they keep their colour.
+        faces = signatures.prepare_faces(batch["image"], card=card)
+        outputs = _graph_of(model)(faces, batch["boxes"], batch["mask"])
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    return Classifier(name=name, card=card, predict=predict)
+
+
+def _graph_of(model: RegionAttentionNetwork) -> Callable:
+    """A network as a graph, which is traced once however often the network is evaluated."""
+    graph, variables = _GRAPHS.get(model, (None, ()))
+    if graph is None or list(map(id, variables)) != list(map(id, model.variables)):
+        graph = _make_graph(weakref.ref(model))  # else what is kept would keep the network
+        _GRAPHS[model] = graph, model.variables
+    return graph
+
+
+def _make_graph(network: Callable[[], Any]) -> Callable:
     # AutoGraph rewrites what it meets, for seconds, and has nothing to do here.
     @tf.function(reduce_retracing=True, autograph=False)
-    def forward(image, boxes, mask):
-        # Evaluation batches have the right size already, but they keep their colour.
-        faces = signatures.prepare_faces(image, card=card)
-        outputs = model({"image": faces, "boxes": boxes, "mask": mask}, training=False)
+    def graph(faces, boxes, mask):
+        outputs = network()({"image": faces, "boxes": boxes, "mask": mask}, training=False)
         return {
             "probabilities": tf.nn.softmax(tf.cast(outputs["logits"], tf.float32)),
             "weights": outputs["weights"],
             "mu": outputs["mu"],
         }
 
-    def predict(batch):
-        outputs = forward(batch["image"], batch["boxes"], batch["mask"])
-        return {key: value.numpy() for key, value in outputs.items()}
-
-    return Classifier(name=name, card=card, predict=predict)
+    return graph
 
 
 def _predict(model, card: ModelCard, batch: dict) -> dict[str, np.ndarray]:

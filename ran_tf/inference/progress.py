@@ -1,6 +1,7 @@
 """How far a run over many files is."""
 
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -42,6 +43,14 @@ class Progress:
         """Time left at this speed; None before the first file."""
         rate = self.photos_per_second
         return (self.total - self.photos) / rate if rate else None
+
+    def __str__(self):
+        """Such as "30 of 90 photos, 31 faces, 2 failed, 5.0 photos/s, 0:00:12 left"."""
+        line = f"{self.photos:,} of {self.total:,} photos, {self.faces:,} faces, "
+        line += f"{self.failed:,} failed, {self.photos_per_second:,.1f} photos/s"
+        if self.photos < self.total and self.seconds_left is not None:
+            return f"{line}, {datetime.timedelta(seconds=round(self.seconds_left))} left"
+        return line
 
 
 class Counter:

@@ -33,8 +33,6 @@ def define_flags() -> None:
     )
     flags.DEFINE_bool("export", False, "Not used, because recipes set it: nothing is exported.")
     launch_flags.define_training_flags()
-    # So that --help lists them.
-    flags.adopt_module_key_flags(launch_flags)
     flags.FLAGS.set_default("train_split", _PART)
 
 

@@ -25,13 +25,12 @@ was found.
 docs/guides/detectors.md compares the detectors.
 """
 
-import os
 import pathlib
 
 from absl import flags
 
 from ran_tf.faces import journal
-from ran_tf.faces.folder import Summary, align_folder
+from ran_tf.faces.folder import align_folder
 from ran_tf.faces.processes import available_cpus
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.images import photos
@@ -51,65 +50,23 @@ def define_flags() -> None:
         lower_bound=1,
     )
     launch_flags.define_training_flags(AlignConfig)
-    # So that --help lists them.
-    flags.adopt_module_key_flags(launch_flags)
-
-
-def align(
-    input_dir: str | os.PathLike,
-    *,
-    output_dir: str | os.PathLike,
-    config: AlignConfig | None = None,
-    processes: int = 1,
-) -> Summary:
-    """Aligns a folder, with a progress bar on stderr and a summary on stdout.
-
-    Args, returns and raises: as `align_folder`; `config` is `AlignConfig()` when None.
-    """
-    shown = 0
-    with terminal.faces_bars(terminal.open_console(stderr=True)) as on_faces:
-
-        def progress(done: int, total: int) -> None:
-            nonlocal shown
-            on_faces("photos", done - shown, total)
-            shown = done
-
-        summary = align_folder(
-            input_dir=input_dir,
-            output_dir=output_dir,
-            config=AlignConfig() if config is None else config,
-            processes=processes,
-            progress=progress,
-        )
-    terminal.say(describe(summary))
-    if summary.left_out:
-        terminal.say(f"left out: {photos.describe_left_out(summary.left_out)}", error=True)
-    written = pathlib.Path(output_dir).expanduser() / journal.LANDMARKS
-    terminal.say(f"wrote {written} and {journal.REPORT} beside it")
-    return summary
-
-
-def describe(summary: Summary) -> str:
-    """The summary in words."""
-    counts = summary.statuses
-    rate = (summary.images - summary.resumed) / max(summary.seconds, 1e-9)
-    crashed = f", {counts['crashed']:,} that crashed the detector" if "crashed" in counts else ""
-    return (
-        f"{summary.images:,} photos ({summary.resumed:,} done before): {summary.faces:,} faces; "
-        f"{counts.get('no_face', 0):,} photos without a face, {summary.many:,} with many, "
-        f"{counts.get('unreadable', 0):,} unreadable{crashed}; "
-        f"{summary.seconds:.1f} s, {rate:.1f} photos/s with the start"
-    )
 
 
 def main() -> None:
     values = flags.FLAGS
-    align(
-        values.input_dir,
-        output_dir=values.output_dir,
-        config=launch_flags.train_config(values, AlignConfig),
-        processes=values.processes,
-    )
+    with terminal.faces_bars(terminal.open_console(stderr=True), of="photos") as on_photos:
+        summary = align_folder(
+            input_dir=values.input_dir,
+            output_dir=values.output_dir,
+            config=launch_flags.train_config(values, AlignConfig),
+            processes=values.processes,
+            on_photos=lambda count, total: on_photos("aligned", count, total),
+        )
+    terminal.say(str(summary))
+    if summary.left_out:
+        terminal.say(f"left out: {photos.describe_left_out(summary.left_out)}", error=True)
+    written = pathlib.Path(values.output_dir).expanduser() / journal.LANDMARKS
+    terminal.say(f"wrote {written} and {journal.REPORT} beside it")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python -m ran_tf.launch.benchmark --suite=step|input|crop|serve --out=FILE.json [flags]
+"""python -m ran_tf.launch.benchmark --suite=step|input|crop --out=FILE.json [flags]
 
 Measures speed and memory of one part on this machine, prints a table and writes JSON. Run nothing
 else on the machine meanwhile.
@@ -6,7 +6,6 @@ else on the machine meanwhile.
     step    the training step; a row for each value of --num_regions, --batch_size and --dtype
     input   faces a second and core, cached and not; time that a step waits for faces
     crop    cutting out the regions, by kernel and by gathers, and its share of the step
-    serve   the exported SavedModel, beside ONNX Runtime and OpenVINO where installed
 """
 
 import json
@@ -29,8 +28,6 @@ def define_flags() -> None:
     )
     for setting in plans.all_settings().values():
         launch_flags.define(setting)
-    # So that --help lists them.
-    flags.adopt_module_key_flags(launch_flags)
 
 
 def main() -> None:

@@ -51,6 +51,10 @@ def run(
     import_modules(early["import"].value or ())
     flags.DEFINE_list("import", [], _IMPORT)
     define_flags()
+    # So that --help lists what other files of ours define, too.
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        for flag in defined if module.startswith("ran_tf.launch.") else ():
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
 
     def guarded(argv):
         arguments = argv[1:]

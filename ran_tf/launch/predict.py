@@ -12,7 +12,6 @@ with its regions and their weights, and of each video, with --align, one with it
 others go on; the exit status is then 1.
 """
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +21,6 @@ from ran_tf.config import VideoConfig
 from ran_tf.faces.detect import DetectorConfig
 from ran_tf.launch import command, terminal
 from ran_tf.launch import flags as launch_flags
-from ran_tf.safety import files
 from ran_tf.settings import settings_of
 
 _PRINT = "-"
@@ -39,7 +37,6 @@ def define_flags() -> None:
     launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
     launch_flags.define_training_flags(VideoConfig)
-    flags.adopt_module_key_flags(launch_flags)  # so that --help lists them
     flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
     flags.DEFINE_string("csv", None, "CSV file for all numbers; - prints them.")
     flags.DEFINE_string("json", None, "JSON file for all numbers; - prints them.")
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     check_detector(values)
     from ran_tf.images import photos
     from ran_tf.inference import to_file, video_rows
-    from ran_tf.inference.files import find_files
+    from ran_tf.inference.files import check_annotate, find_files
 
     check_annotate(values.annotate, arguments)
     if out not in (None, _PRINT):
@@ -155,21 +152,6 @@ def choose_output(values: flags.FlagValues) -> tuple[str, str | None]:
             "Received: --resume"
         )
     return form, out
-
-
-def check_annotate(folder: str | None, arguments: Sequence[str]) -> None:
-    """Refuses what cannot be written, or lies within what is searched and would be found again."""
-    if folder is None:
-        return
-    files.check_folder("annotate", folder)
-    for argument in arguments:
-        path = pathlib.Path(argument).expanduser()
-        target = pathlib.Path(folder).expanduser().resolve()
-        if path.is_dir() and target.is_relative_to(path.resolve()):
-            raise ValueError(
-                "`annotate` must be a folder outside of those that are searched for images. "
-                f"Received: annotate={folder!r}, within {argument!r}"
-            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Rows of `predict` on standard output, how far it is and errors on standard error."""
 
 import contextlib
-import datetime
 import itertools
 import sys
 import time
@@ -85,7 +84,7 @@ def progress_line(*, shown: bool = True) -> Iterator[Callable[[Progress], None]]
             nonlocal last
             if shown and time.monotonic() - last >= _SAY_EVERY:
                 last = time.monotonic()
-                terminal.say(describe_progress(done), error=True)
+                terminal.say(str(done), error=True)
 
         yield say
         return
@@ -96,7 +95,7 @@ def progress_line(*, shown: bool = True) -> Iterator[Callable[[Progress], None]]
     )
     with bar:
         task = bar.add_task("", total=None)
-        yield lambda done: bar.update(task, description=describe_progress(done))
+        yield lambda done: bar.update(task, description=str(done))
 
 
 def say_written(done: Progress, failures: Sequence[dict], *, out: str) -> None:
@@ -106,21 +105,12 @@ def say_written(done: Progress, failures: Sequence[dict], *, out: str) -> None:
     if not done.total:
         terminal.say(f"{out} is there already and was left as it is", error=True)
         return
-    terminal.say(describe_progress(done), error=True)
+    terminal.say(str(done), error=True)
     if done.resumed:
         terminal.say(f"{done.resumed:,} of them were done before", error=True)
     if done.failed:
         terminal.say(f"what failed is in the column `error` of {out}", error=True)
     terminal.say(f"wrote {out}")
-
-
-def describe_progress(done: Progress) -> str:
-    """One line, such as "30 of 90 photos, 31 faces, 2 failed, 5.0 photos/s, 0:00:12 left"."""
-    line = f"{done.photos:,} of {done.total:,} photos, {done.faces:,} faces, {done.failed:,} failed"
-    line += f", {done.photos_per_second:,.1f} photos/s"
-    if done.photos < done.total and done.seconds_left is not None:
-        return f"{line}, {datetime.timedelta(seconds=round(done.seconds_left))} left"
-    return line
 
 
 def print_table(rows: Iterable[dict]) -> None:

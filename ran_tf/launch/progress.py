@@ -17,11 +17,14 @@ _GET_TENSORBOARD = ' (pip install "ran_tf[tensorboard]")'
 
 
 @contextlib.contextmanager
-def training_display():
-    """Yields `loop.Hooks` that show a bar per epoch and a line per finished one.
+def training_display(*, shown: bool = True):
+    """Yields `loop.Hooks` that show a bar per epoch and a line per finished one, or nothing.
 
     Where the output is no terminal (a log file), a line a minute takes the place of the bar.
     """
+    if not shown:
+        yield loop.Hooks()
+        return
     out = terminal.open_console()
     bar = progress.Progress(
         progress.TextColumn("epoch {task.fields[epoch]}"),

@@ -25,7 +25,7 @@ def say(line: str, *, error: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def faces_bars(screen: console.Console):
+def faces_bars(screen: console.Console, *, of: str = "faces"):
     """Yields `on_faces(name, count, total)`, which draws a bar of faces for each name.
 
     Where the output is no terminal nothing is shown: a bar would leave its last state in a log.
@@ -34,7 +34,7 @@ def faces_bars(screen: console.Console):
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TextColumn("faces"),
+        progress.TextColumn(of),
         progress.TimeRemainingColumn(),
         console=screen,
         disable=not screen.is_terminal,

@@ -6,12 +6,12 @@ split and exports the network. Where TF_CONFIG names several workers, run the sa
 """
 
 import dataclasses
+import pathlib
 import signal
 import sys
 
 from absl import flags
 
-from ran_tf.checks import check_framing
 from ran_tf.config import TrainConfig
 from ran_tf.faces.framing import Framing
 from ran_tf.launch import afterwards, cluster, command, stop, terminal
@@ -37,8 +37,12 @@ def define_flags() -> None:
         "crop_margin",
         None,
         "How the faces were cut out of photos: --margin of align. For a dataset that does not say.",
+        lower_bound=-0.4,
+        upper_bound=4.0,
     )
-    flags.DEFINE_float("crop_drop", None, "The same: --drop of align.")
+    flags.DEFINE_float(
+        "crop_drop", None, "The same: --drop of align.", lower_bound=-1.0, upper_bound=1.0
+    )
     flags.DEFINE_bool("evaluate", False, "Evaluate the test split at the end.")
     flags.DEFINE_bool("export", False, "Write a SavedModel at the end.")
     flags.DEFINE_integer(
@@ -52,62 +56,53 @@ def define_flags() -> None:
     )
     cluster.define_flags()
     launch_flags.define_training_flags()
-    # So that --help lists them.
-    flags.adopt_module_key_flags(launch_flags)
 
 
 def main() -> None:
     values = flags.FLAGS
     config = launch_flags.train_config(values)
+    framing = None
+    if values.crop_margin is not None or values.crop_drop is not None:
+        framing = Framing(margin=values.crop_margin or 0.0, drop=values.crop_drop or 0.0)
     # Heavy imports wait until the flags are known to be good.
     afterwards.check(config, values)
     with cluster.worker(restarts=values.restarts, backend=values.backend) as strategy:
-        _train(config, values, strategy)
+        _train(config, strategy, framing=framing)
+        afterwards.finish(pathlib.Path(values.workdir).expanduser(), values, strategy=strategy)
 
 
-def _train(config: TrainConfig, values: flags.FlagValues, strategy) -> None:
+def _train(config: TrainConfig, strategy, *, framing: Framing | None) -> None:
+    """`ran_tf.train`, with bars; ends the command where a signal asked to stop."""
     from ran_tf.launch import progress
     from ran_tf.training import checkpoints, loop
     from ran_tf.training.engine import is_writer
 
-    chief = is_writer(strategy)
+    chief, values = is_writer(strategy), flags.FLAGS
     if chief and fingerprint(config) == fingerprint(TrainConfig()):
         terminal.say(_NO_RECIPE)
-    with progress.training_display() as display, stop.on_signals() as asked:
-        # All workers know the same numbers; one shows them.
-        hooks = dataclasses.replace(display if chief else loop.Hooks(), stop=asked)
+    # All workers know the same numbers; one shows them.
+    with progress.training_display(shown=chief) as display, stop.on_signals() as asked:
         try:
             run = loop.train(
                 config,
                 values.workdir,
                 strategy=strategy,
-                hooks=hooks,
-                framing=framing_given(values),
+                hooks=dataclasses.replace(display, stop=asked),
+                framing=framing,
                 tested=values.evaluate,
                 **command.chosen("init_weights", "checkpoint_seconds"),
             )
         except checkpoints.OtherRunError as error:
             raise error.renamed(launch_flags.flag_of) from error
         except loop.Stopped:
-            if chief:
-                terminal.say(
-                    f"stopped with a checkpoint in {values.workdir}; run the same command again to "
-                    "go on"
-                )
+            display.on_message(
+                f"stopped with a checkpoint in {values.workdir}; run the same command again to "
+                "go on"
+            )
             # Perhaps it was another worker that was asked.
             sys.exit(stop.exit_code(asked() or signal.SIGTERM))
     if chief:
         progress.say_kept(run, keep=config.keep)
-    afterwards.finish(run.workdir, values, strategy=strategy)
-
-
-def framing_given(values: flags.FlagValues) -> Framing | None:
-    """What the flags say of how faces were cut, if anything; ValueError if that cannot be."""
-    if values.crop_margin is None and values.crop_drop is None:
-        return None
-    margin, drop = values.crop_margin or 0.0, values.crop_drop or 0.0
-    check_framing(margin, drop, prefix="--crop_")
-    return Framing(margin=margin, drop=drop)
 
 
 if __name__ == "__main__":

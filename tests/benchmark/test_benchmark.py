@@ -2,11 +2,9 @@
 
 import json
 
-import keras
-import numpy as np
 import pytest
 
-from ran_tf.benchmark import crop, plans, serve, step
+from ran_tf.benchmark import crop, plans, step
 from ran_tf.benchmark import input as input_suite
 from ran_tf.launch import benchmark
 
@@ -84,57 +82,16 @@ def test_input_rows(synthetic_dir):
     assert rows[-1]["faces"] == 2 * 16
 
 
-def test_serve_rows_and_what_is_not_installed(monkeypatch):
-    monkeypatch.setitem(serve.NEEDS, "openvino", ("no_such_package",))
-    monkeypatch.setitem(serve.NEEDS, "onnxruntime", ("neither_this",))
-    plan = plans.Serve(
-        region_size=32,
-        image_size=24,
-        num_regions=2,
-        batch_size=(1, 3),
-        dtype=("float32",),
-        repeats=2,
-    )
-    rows = serve.measure(plan)
-    absent = {row["runtime"]: row["absent"] for row in rows if "absent" in row}
-    assert absent == {"openvino": ["no_such_package"], "onnxruntime": ["neither_this"]}
-    measured = [row for row in rows if "absent" not in row]
-    assert [row["batch"] for row in measured] == [1, 3]
-    assert all(row["ms_p99"] >= row["ms_p50"] > 0 for row in measured)
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_other_runtimes_say_the_same(runtime, tmp_path):
-    if serve.missing(runtime):
-        pytest.skip(f"{runtime} needs {serve.missing(runtime)}")
-    # Of some random starts the answers are all alike.
-    keras.utils.set_random_seed(0)
-    model, card = serve._subject(plans.Serve(region_size=32, image_size=24, num_regions=3))
-    path = serve._write_onnx(model, card, folder=tmp_path)
-    more = {"precision": "f32"} if runtime == "openvino" else {}
-    load = getattr(serve, f"_load_{runtime}")
-    answer = load(path, threads=1, **more)
-    faces = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), np.uint8)
-    classifier = serve.signatures.FaceClassifier(model, card)
-    want = classifier.images(faces)["probabilities"]
-    regions = serve.signatures.cut_regions(faces, card=card, shape=classifier.regions_shape).numpy()
-    assert np.ptp(want) > 1e-3, "equal probabilities would hide a mistake"
-    np.testing.assert_allclose(answer(regions), want, atol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("--suite=step --num_regions=six", "`--num_regions` must be whole numbers.*six"),
         ("--suite=step --batch_size=8,0", "`--batch_size` must be.*0"),
-        ("--suite=serve --dtype=float32,bf16", "`--dtype` must be one of.*bf16"),
-        ("--suite=serve --warmup=3", "--warmup must be left out with --suite=serve"),
+        ("--suite=step --dtype=float32,bf16", "`--dtype` must be one of.*bf16"),
         ("--suite=input --warmup=3", "it belongs to --suite=step"),
         ("--suite=crop --replicas=2", "--replicas must be left out with --suite=crop"),
-        ("--suite=crop --workdir=x", "--workdir must be.*it belongs to --suite=serve"),
         ("--suite=step --dataset=ferplus", "--dataset must be.*it belongs to --suite=input"),
         ("--suite=crop --batch_size=1,2", "--batch_size` must be one value with this suite"),
-        ("--suite=serve --workdir=x --region_size=96", "--region_size must be.*--workdir"),
     ],
 )
 def test_a_flag_that_would_be_ignored_and_a_value_that_is_none_are_named(parse, arguments, message):

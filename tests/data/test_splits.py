@@ -154,12 +154,8 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
     )
     records.save_best(tmp_path, model=model, card=card, metrics={"epoch": 1})
     with pytest.raises(ValueError, match="none of the 4 faces of 'test'"):
-        evaluation_split.open_split(
-            runner.load(tmp_path),
-            dataset="folder_faces",
-            data_dir=config.data.data_dir,
-            split="test",
-            batch_size=4,
+        evaluation_split.open_faces(
+            runner.load(tmp_path), "test", data_dir=config.data.data_dir, batch_size=4
         )
 
 

@@ -1,8 +1,6 @@
 """Every kind of file that a client may send: the right pixels, or one message and no answer."""
 
-import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from PIL import Image
 from ran_tf.exports import decode
 from ran_tf.images import decoding
 from tests.exports.test_export import random_faces
-from tests.fixtures.image_files import camera_pixels
+from tests.fixtures.image_files import camera_pixels, encode, png_that_claims
 
 COLOUR = random_faces(41, 57)
 GREY = COLOUR[..., 0]
@@ -23,24 +21,6 @@ WIDE, TALL = (np.zeros(shape, np.uint8) for shape in ((2, 20_000, 3), (20_000, 1
 # A picture that survives JPEG.
 _ROWS, _COLUMNS = np.meshgrid(np.linspace(0, 255, 40), np.linspace(0, 255, 56), indexing="ij")
 SMOOTH = np.stack([_ROWS, _COLUMNS, 255 - _ROWS], axis=-1).astype(np.uint8)
-
-
-def encode(image, kind: str, **options) -> bytes:
-    stream = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
-        stream, kind, **options
-    )
-    return stream.getvalue()
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png_that_claims(height: int, width: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def animated(*frames: np.ndarray, kind: str = "GIF") -> bytes:

@@ -18,7 +18,6 @@ from ran_tf.faces import align as align_lib
 from ran_tf.faces.folder import align_folder
 from ran_tf.faces.journal import JOURNAL
 from ran_tf.faces.worker import AlignConfig
-from ran_tf.launch.align import align
 from tests.fixtures.align_files import COUNT, TIGHT, points, read_rows, write_tight_faces
 
 
@@ -57,7 +56,8 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
         file.write('{"path": "fer00')
     done_before = {path: path.stat().st_mtime_ns for path in written}
     recorded = [json.loads(line)["path"] for line in journal.read_text().splitlines()[1:-1]]
-    summary = align(tight_faces, output_dir=killed, config=AlignConfig(detector=TIGHT))
+    options = {"input_dir": tight_faces, "config": AlignConfig(detector=TIGHT)}
+    summary = align_folder(output_dir=killed, **options)
     assert summary.resumed == len(recorded) > 0
     for name in recorded:
         path = killed / name
@@ -65,14 +65,16 @@ def test_a_killed_run_goes_on(tight_faces, tmp_path):
     assert not list(killed.glob(".partial-*"))
 
     clean = tmp_path / "clean"
-    align(tight_faces, output_dir=clean, config=AlignConfig(detector=TIGHT))
+    align_folder(output_dir=clean, **options)
     assert len(read_rows(clean / "landmarks.csv")) == summary.faces > 0.9 * COUNT
     for ours, theirs in zip(
         read_rows(killed / "landmarks.csv"), read_rows(clean / "landmarks.csv"), strict=True
     ):
         assert ours["id"] == theirs["id"]
         np.testing.assert_allclose(points(ours), points(theirs), atol=1e-4)
-    again = align(tight_faces, output_dir=clean, config=AlignConfig(detector=TIGHT))
+    again = align_folder(
+        input_dir=tight_faces, output_dir=clean, config=AlignConfig(detector=TIGHT)
+    )
     assert again.resumed == again.images == COUNT
 
 
@@ -103,20 +105,22 @@ def quick_workers(monkeypatch):
 
 
 @pytest.mark.usefixtures("quick_workers")
-def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monkeypatch, capsys):
+def test_a_photo_that_crashes_its_process_is_listed(tight_faces, tmp_path, monkeypatch):
     task = functools.partial(process_or_die, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("ran_tf.faces.folder.process_in_worker", task)
-        summary = align(tight_faces, output_dir=tmp_path, processes=2)
+        summary = align_folder(
+            input_dir=tight_faces, output_dir=tmp_path, config=AlignConfig(), processes=2
+        )
     assert summary.statuses == {"ok": COUNT - 1, "crashed": 1}
-    assert "0 unreadable, 1 that crashed the detector" in capsys.readouterr().out
+    assert "0 unreadable, 1 that crashed the detector" in str(summary)
     report = {row["path"]: row for row in read_rows(tmp_path / "report.csv")}
     assert len(report) == COUNT and report["fer0000020.png"]["status"] == "crashed"
     assert report["fer0000020.png"]["note"].endswith("died: SIGSEGV")
     assert len(read_rows(tmp_path / "landmarks.csv")) == COUNT - 1
     assert_whole(tmp_path, faces=COUNT - 1)
     # Tried again where it no longer crashes, and nothing else is.
-    again = align(tight_faces, output_dir=tmp_path)
+    again = align_folder(input_dir=tight_faces, output_dir=tmp_path, config=AlignConfig())
     assert again.resumed == COUNT - 1 and again.statuses == {"ok": COUNT}
 
 
@@ -131,7 +135,7 @@ def test_a_killed_worker_costs_nothing(tight_faces, tmp_path):
             os.kill(killed[0].pid, signal.SIGKILL)
 
     places = {"input_dir": tight_faces, "output_dir": tmp_path, "config": AlignConfig()}
-    summary = align_folder(**places, processes=2, progress=kill_a_worker)
+    summary = align_folder(**places, processes=2, on_photos=kill_a_worker)
     assert killed and not killed[0].is_alive()
     assert summary.statuses == {"ok": COUNT}
     journal = [json.loads(x) for x in (tmp_path / JOURNAL).read_text().splitlines()[1:]]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 
 import ran_tf
 from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
@@ -153,13 +154,28 @@ def test_who_is_asked_when_the_dataset_says_nothing(photos, cut, tmp_path):
     assert framing_of(unknown, workdir="b", init_weights=str(source))[0] == (0.3, -0.2)
 
 
-def test_the_flags_of_train(parse):
-    given = parse("--workdir=w", "--crop_margin=0.2", "--crop_drop=-.1")
-    assert train_command.framing_given(given) == Framing(margin=0.2, drop=-0.1)
-    assert train_command.framing_given(parse("--workdir=w", "--crop_drop=.1")) == Framing(drop=0.1)
-    assert train_command.framing_given(parse("--workdir=w")) is None
-    with pytest.raises(ValueError, match="--crop_margin.*9"):
-        train_command.framing_given(parse("--workdir=w", "--crop_margin=9"))
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--crop_margin=0.2", "--crop_drop=-.1"], Framing(margin=0.2, drop=-0.1)),
+        (["--crop_drop=.1"], Framing(drop=0.1)),
+        ([], None),
+    ],
+)
+def test_the_flags_of_train(parse, monkeypatch, arguments, expected):
+    given = []
+    monkeypatch.setattr(
+        train_command, "_train", lambda config, strategy, *, framing: given.append(framing)
+    )
+    monkeypatch.setattr(train_command.afterwards, "finish", lambda *_, **__: None)
+    parse("--workdir=w", *arguments)
+    train_command.main()
+    assert given == [expected]
+
+
+def test_the_flags_of_train_have_bounds(parse):
+    with pytest.raises(flags.IllegalFlagValueError, match="crop_margin"):
+        parse("--workdir=w", "--crop_margin=9")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"margin": 9, "drop": 0}', '{"margin": "a"}'])

@@ -139,7 +139,7 @@ def jpegs() -> dict[str, bytes]:
     """Photos of detail and noise, as cameras and programs write them, larger than the model."""
     from PIL import Image
 
-    from tests.images.test_images import encode
+    from tests.fixtures.image_files import encode
 
     rng = np.random.default_rng(0)
     coarse = cv2.resize(rng.integers(0, 256, (9, 9, 3)).astype(np.uint8), (131, 123))

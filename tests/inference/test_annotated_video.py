@@ -111,18 +111,17 @@ def test_whole_or_absent(tmp_path):
     path = tmp_path / "a.mp4"
     write(path, [])
     assert list(tmp_path.iterdir()) == []
-    with (
-        pytest.raises(KeyboardInterrupt),
-        annotated_video.open_annotated(path, card=CARD, labels=LABELS) as film,
-    ):
-        film.add(frame(0.0, person()))
-        raise KeyboardInterrupt
+
+    def break_off(error):
+        with (
+            pytest.raises(error),
+            annotated_video.open_annotated(path, card=CARD, labels=LABELS) as film,
+        ):
+            film.add(frame(0.0, person()))
+            raise error
+
+    break_off(KeyboardInterrupt)
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"before")
-    with (
-        pytest.raises(RuntimeError),
-        annotated_video.open_annotated(path, card=CARD, labels=LABELS) as film,
-    ):
-        film.add(frame(0.0, person()))
-        raise RuntimeError
+    break_off(RuntimeError)
     assert path.read_bytes() == b"before"

@@ -17,9 +17,9 @@ from PIL import Image
 import ran_tf
 from ran_tf.images import decoding
 from ran_tf.inference import video
-from ran_tf.inference.files import find_files
+from ran_tf.inference.files import check_annotate, find_files
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
-from ran_tf.launch import predict, predict_output
+from ran_tf.launch import predict_output
 
 LABELS = ("dark", "light")
 BOXES = np.float32([(0, 0, 1, 1), (0, 0, 0.75, 0.75)])
@@ -249,9 +249,9 @@ def test_annotated_pictures(tmp_path):
 def test_the_folder_of_pictures_is_not_searched(tmp_path):
     for folder in (tmp_path, tmp_path / "in" / "deep"):
         with pytest.raises(ValueError, match="`annotate` must be a folder outside.*within"):
-            predict.check_annotate(str(folder), ["a.png", str(tmp_path)])
-    predict.check_annotate(str(tmp_path.parent / "other"), [str(tmp_path)])
-    predict.check_annotate(None, [str(tmp_path)])
+            check_annotate(str(folder), ["a.png", str(tmp_path)])
+    check_annotate(str(tmp_path.parent / "other"), [str(tmp_path)])
+    check_annotate(None, [str(tmp_path)])
 
 
 @pytest.fixture

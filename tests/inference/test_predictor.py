@@ -27,8 +27,8 @@ from tests.exports.test_export import (
     random_faces,
 )
 from tests.fixtures.commands import run_python
+from tests.fixtures.image_files import encode as encode_image
 from tests.images.test_images import PICTURE
-from tests.images.test_images import encode as encode_image
 
 
 @pytest.fixture(scope="module")

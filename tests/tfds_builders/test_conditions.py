@@ -13,23 +13,19 @@ from tfds_builders.reading import conditions, ran_lists
 LISTS = ran_lists.FERPLUS_LISTS
 
 
-def test_occlusion_rows_give_id_label_and_type(tmp_path):
+@pytest.mark.parametrize(
+    ("condition", "rows"),
+    [
+        ("occlusion", [("fer0032220", 7, "lower"), ("fer0032222", 4, "glasses")]),
+        ("pose_30", [("fer0032222", 4, "none"), ("fer0032224", 3, "none")]),
+    ],
+)
+def test_rows_give_id_label_and_type(tmp_path, condition, rows):
     ferplus_files.write_lists(tmp_path)
-    rows = conditions.read_list(LISTS["occlusion"], path=tmp_path / "jianfei_occlusion_list.txt")
-    assert [(row.id, row.label, row.occlusion) for row in rows] == [
-        ("fer0032220", 7, "lower"),
-        ("fer0032222", 4, "glasses"),
-    ]
-    assert rows[1].source.endswith("jianfei_occlusion_list.txt, row 2")
-
-
-def test_pose_rows_name_jpg_files_for_the_same_ids(tmp_path):
-    ferplus_files.write_lists(tmp_path)
-    rows = conditions.read_list(LISTS["pose_30"], path=tmp_path / "pose_30_ferplus_list.txt")
-    assert [(row.id, row.label, row.occlusion) for row in rows] == [
-        ("fer0032222", 4, "none"),
-        ("fer0032224", 3, "none"),
-    ]
+    name = LISTS[condition].name
+    found = conditions.read_list(LISTS[condition], path=tmp_path / name)
+    assert [(row.id, row.label, row.occlusion) for row in found] == rows
+    assert found[1].source.endswith(f"{name}, row 2")
 
 
 @pytest.mark.parametrize(
@@ -60,20 +56,13 @@ def test_an_empty_list_is_refused(tmp_path):
     "place", ["faces", "faces/FERplus_dir", "faces/ran_lists/FERplus_dir", "ran_lists/FERplus_dir"]
 )
 def test_lists_are_found_in_and_beside_the_images(tmp_path, place):
-    (tmp_path / "faces").mkdir()
-    assert conditions.find_lists(LISTS, manual_dir=tmp_path / "faces") == {}
-    folder = ferplus_files.write_lists(tmp_path / place)
-    found = conditions.find_lists(LISTS, manual_dir=tmp_path / "faces")
-    assert {condition: str(path) for condition, path in found.items()} == {
-        condition: str(folder / file.name) for condition, file in LISTS.items()
-    }
-
-
-def test_the_images_own_folder_wins(tmp_path):
-    own = ferplus_files.write_lists(tmp_path / "faces")
-    ferplus_files.write_lists(tmp_path / "ran_lists" / "FERplus_dir")
-    found = conditions.find_lists(LISTS, manual_dir=own)
-    assert {path.parent for path in found.values()} == {own}
+    own = tmp_path / "faces"
+    own.mkdir()
+    assert conditions.find_lists(LISTS, manual_dir=own) == {}
+    for folder in (tmp_path / place, own):  # the images' own folder wins
+        ferplus_files.write_lists(folder)
+        found = conditions.find_lists(LISTS, manual_dir=own)
+        assert found == {condition: folder / file.name for condition, file in LISTS.items()}
 
 
 def listed(face_id, label):

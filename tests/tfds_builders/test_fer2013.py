@@ -90,7 +90,7 @@ def test_images_that_lost_their_names_keep_the_split_of_their_folder(tmp_path, c
         path.rename(path.with_name(f"{i}.jpg"))
     found = source.read_source(raw)
     assert sorted(face.split for face in found.faces) == ["test"] * 14 + ["train"] * 7
-    assert "no validation faces in this copy" in caplog.text
+    assert "no validation split" in caplog.text
     assert "21 of 21 images do not have an official name" in caplog.text
 
 

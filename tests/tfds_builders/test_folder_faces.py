@@ -349,7 +349,7 @@ MISTAKES = {
     ),
     "an image that does not decode": (
         lambda raw: (raw / "train" / "happy" / "face03.png").write_bytes(b"\x89PNG"),
-        r"face03\.png \(named by folder happy\) does not decode.*Received: .*4 bytes",
+        r"face03\.png \(named by the folder .*happy\) does not decode.*Received: .*4 bytes",
     ),
     "a condition of no image": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "test/face,upper,0,0\n"),

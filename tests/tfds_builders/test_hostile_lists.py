@@ -139,8 +139,8 @@ def test_what_is_too_long_is_not_read(tmp_path, monkeypatch):
 def test_rows_of_a_table_are_joined_by_their_header(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("\ufeffid, a,b ,more\n\nx,1,2,3\n,,,\ny,4,,\n", encoding="utf-8")
-    rows = list(tables.read_table(path, ids={"x": "x", "y": "y"}, columns=["a", "b"], remedy="-"))
-    assert [row.cells for row in rows] == [
-        {"id": "x", "a": "1", "b": "2", "more": "3"},
-        {"id": "y", "a": "4", "b": "", "more": ""},
-    ]
+    rows = tables.read_table(path, ids={"x": "x", "y": "y"}, columns=["a", "b"], remedy="-")
+    assert {name: row.cells for name, row in rows.items()} == {
+        "x": {"id": "x", "a": "1", "b": "2", "more": "3"},
+        "y": {"id": "y", "a": "4", "b": "", "more": ""},
+    }

@@ -158,7 +158,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             copy = copied.read_copy(manual_dir, release=release)
             if copy:
                 self._is_copy = True
-                return copy.layout, copy.splits
+                return copy
         return f"the {release} release", _RELEASES[release].find_splits(manual_dir)
 
     def _generate_examples(self, split: str, *, rows: Rows, listed: Mapping[str, set[str]] | None):

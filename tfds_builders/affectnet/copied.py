@@ -18,7 +18,7 @@ from etils import epath
 
 from tfds_builders.affectnet import face, yolo
 from tfds_builders.reading import copies, published, stored_image
-from tfds_builders.reading.faces import Face
+from tfds_builders.reading.faces import Face, by_split
 from tfds_builders.reading.landmarks import UNKNOWN
 
 RELEASE = published.Release(
@@ -63,21 +63,10 @@ class Row(Face):
         }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Copy:
-    """A copy that was read.
-
-    Attributes:
-        layout: what it looks like, for people.
-        splits: those that are there, and a validation split.
-    """
-
-    layout: str
-    splits: dict[str, list[Row]]
-
-
-def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
-    """Reads a copy, if `manual_dir` holds one.
+def read_copy(
+    manual_dir: epath.PathLike, *, release: str
+) -> tuple[str, dict[str, list[Row]]] | None:
+    """What a copy looks like, for people, and its faces by split; None where there is none.
 
     Args:
         manual_dir: that the user gave.
@@ -108,9 +97,5 @@ def read_copy(manual_dir: epath.PathLike, *, release: str) -> Copy | None:
             )
             + f" (or _7). Received: {copy.layout}"
         )
-    faces = copies.with_validation(copy.faces)
-    splits = {
-        split: [Row(**vars(one)) for one in faces if one.split == split]
-        for split in ("train", "validation", "test")
-    }
-    return Copy(layout=copy.layout, splits={name: rows for name, rows in splits.items() if rows})
+    rows = [Row(**vars(one)) for one in copy.split_faces]
+    return copy.layout, by_split(rows)

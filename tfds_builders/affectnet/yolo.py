@@ -7,6 +7,7 @@ A line of a text file is `class x y width height`, the box of a face; the images
 faces already, and the box is left alone. Folders may lie up to two folders below `manual_dir`.
 """
 
+import dataclasses
 import re
 
 from etils import epath
@@ -19,7 +20,6 @@ from tfds_builders.reading import (
     published,
     text_files,
 )
-from tfds_builders.reading.faces import Face
 
 _NAMES_FILE = "data.yaml"
 _LIST = re.compile(r"^names\s*:\s*\[(?P<names>[^\]]*)\]", re.MULTILINE)
@@ -54,16 +54,13 @@ def read_copy(
     """
     labels = _read_names(root, release=release)
     faces = [
-        Face(
-            id=image.id,
-            split=split,
-            label=_read_label(image.image, labels=labels),
-            source=f"labels of {image.image}",
-            image=image.image,
-            named=False,
+        dataclasses.replace(
+            face,
+            label=_read_label(face.image, labels=labels),
+            source=f"labels of {face.image}",
         )
         for split, folder in _split_folders(root).items()
-        for image in class_folders.read_class(folder / "images", manual_dir=root)
+        for face in class_folders.read_class(folder / "images", manual_dir=root, split=split)
     ]
     doubles.warn_of_doubles({face.image: face.split for face in faces}, title=release.title)
     published.check_counts(faces, release=release, where=root)

@@ -1,6 +1,5 @@
 """FER2013 with its own seven classes."""
 
-from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
@@ -11,8 +10,8 @@ from tfds_builders.fer2013 import source
 from tfds_builders.ferplus.source import Face
 from tfds_builders.reading.conditions import CLEAR
 from tfds_builders.reading.face_builder import FaceBuilder
+from tfds_builders.reading.faces import by_split, describe
 from tfds_builders.reading.features import face_features
-from tfds_builders.reading.landmarks import Landmarks
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "
@@ -44,29 +43,9 @@ class Builder(FaceBuilder):
         read = source.read_source(dl_manager.manual_dir)
         landmarks = self.read_landmarks(dl_manager.manual_dir, faces=read.faces)
         self.info.metadata.update(layout=read.layout, subsets={}, subsets_note=NO_SUBSETS)
-        splits = {
-            split: [face for face in read.faces if face.split == split]
-            for split in source.RELEASE.counts
-        }
-        logging.info(
-            "fer2013: %s", ", ".join(f"{split} {len(faces)}" for split, faces in splits.items())
-        )
-        return {
-            split: self._generate_examples(split, faces=faces, landmarks=landmarks)
-            for split, faces in splits.items()
-            if faces  # a copy may lack one
-        }
+        splits = by_split(read.faces)
+        logging.info("fer2013: %s", describe(splits))
+        return self.examples(splits, landmarks=landmarks, conditions=None)
 
-    def _generate_examples(
-        self, split: str, *, faces: Sequence[Face], landmarks: Landmarks
-    ) -> Iterator[tuple[str, dict]]:
-        for face in self.track(faces, description=split):
-            yield (
-                face.id,
-                {
-                    "image": face.pixels(),
-                    "label": face.label,
-                    "id": face.id,
-                    "landmarks": landmarks.of(face.id),
-                },
-            )
+    def read(self, face: Face) -> dict:
+        return {"image": face.pixels()}

@@ -50,7 +50,7 @@ def read_source(manual_dir: epath.PathLike) -> ferplus.Source:
             f"manual_dir. Received: manual_dir={str(manual_dir)!r}"
         )
     copy = copies.read_copy(root, manual_dir=manual_dir, release=RELEASE)
-    faces = [ferplus.Face(**vars(face)) for face in copies.with_validation(copy.faces)]
+    faces = [ferplus.Face(**vars(face)) for face in copy.split_faces]
     return ferplus.Source(layout=copy.layout, faces=faces)
 
 

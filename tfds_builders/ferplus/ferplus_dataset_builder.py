@@ -1,6 +1,6 @@
 """FERPlus with the RAN authors' occlusion and pose subsets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,8 +11,8 @@ from ran_tf.vocabulary import LABELS
 from tfds_builders.ferplus import copied, source, votes
 from tfds_builders.reading import conditions, ran_lists
 from tfds_builders.reading.face_builder import FaceBuilder
+from tfds_builders.reading.faces import by_split, describe
 from tfds_builders.reading.features import face_features
-from tfds_builders.reading.landmarks import Landmarks
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "
@@ -83,14 +83,11 @@ class Builder(FaceBuilder):
             f"votes of {read.protocol}, majority protocol of the RAN lists"
             if read.protocol
             else "no votes, classes of the folders",
-            ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
+            describe(splits),
             ", ".join(f"{condition} {count}" for condition, count in subsets.items()) or "unknown",
         )
         self.info.metadata.update(layout=read.layout, protocol=read.protocol, subsets=subsets)
-        return {
-            split: self._generate_examples(split, faces=faces, lists=lists, landmarks=landmarks)
-            for split, faces in splits.items()
-        }
+        return self.examples(splits, landmarks=landmarks, conditions=conditions.by_face(lists))
 
     def _read_lists(self, read: source.Source, *, dl_manager) -> dict[str, list]:
         """The authors' lists, held against the labels; none where no name joins them."""
@@ -112,27 +109,14 @@ class Builder(FaceBuilder):
             )
         return lists
 
-    def _generate_examples(
-        self,
-        split: str,
-        *,
-        faces: Sequence[source.Face],
-        lists: dict[str, list[conditions.ListRow]],
-        landmarks: Landmarks,
-    ) -> Iterator[tuple[str, dict]]:
-        listed = conditions.by_face(lists)
-        for face in self.track(faces, description=split):
-            yield (
-                face.id,
-                {
-                    "image": face.pixels(),
-                    "label": face.label if face.votes is None else votes.strongest(face.votes),
-                    "votes": _NO_VOTES if face.votes is None else votes.distribution(face.votes),
-                    "id": face.id,
-                    **listed.get(face.id, conditions.CLEAR),
-                    "landmarks": landmarks.of(face.id),
-                },
-            )
+    def read(self, face: source.Face) -> dict:
+        if face.votes is None:
+            return {"image": face.pixels(), "votes": _NO_VOTES}
+        return {
+            "image": face.pixels(),
+            "label": votes.strongest(face.votes),
+            "votes": votes.distribution(face.votes),
+        }
 
 
 _NO_VOTES = np.full(len(LABELS["ferplus"]), np.nan, np.float32)
@@ -149,7 +133,6 @@ def _known(face: source.Face) -> conditions.Known:
 def select(faces: Sequence[source.Face]) -> dict[str, list[source.Face]]:
     """The faces with a class (a majority of votes) by split, and the ambiguous ones of Training."""
     agreed = [f for f in faces if f.votes is None or votes.majority(f.votes) is not None]
-    splits = {split: [face for face in agreed if face.split == split] for split in source.FOLDERS}
     ambiguous = [f for f in faces if f.split == "train" and f.votes and votes.ambiguous(f.votes)]
-    # TFDS writes no empty split; a copy may lack one.
-    return {split: some for split, some in (*splits.items(), ("ambiguous", ambiguous)) if some}
+    splits = by_split(agreed)
+    return {**splits, "ambiguous": ambiguous} if ambiguous else splits

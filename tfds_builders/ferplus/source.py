@@ -48,7 +48,7 @@ class Face(faces_lib.Face):
     """
 
     image: epath.Path | np.ndarray
-    label: int | None = None  # type: ignore[assignment]
+    label: int | None = None
     votes: tuple[int, ...] | None = None
 
     def pixels(self) -> np.ndarray:
@@ -104,7 +104,7 @@ def read_source(manual_dir: epath.PathLike) -> Source:
         layout = "tables" if protocol == VOTES_CSV else f"folders {', '.join(FOLDERS.values())}"
         return Source(layout=layout, protocol=protocol, faces=faces, joins=True)
     copy = copied.read_copy(root, manual_dir=manual_dir)
-    faces = [Face(**vars(face)) for face in copies.with_validation(copy.faces)]
+    faces = [Face(**vars(face)) for face in copy.split_faces]
     return Source(layout=copy.layout, faces=faces, joins=copy.joins("test"))
 
 

@@ -6,7 +6,8 @@ from etils import epath
 
 from ran_tf.vocabulary import OCCLUSIONS
 from tfds_builders.reading.conditions import CLEAR
-from tfds_builders.reading.tables import Row, read_table
+from tfds_builders.reading.tables import read_table
+from tfds_builders.reading.text_files import Record
 
 FILE = "conditions.csv"
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
@@ -33,10 +34,10 @@ def load_conditions(
     if not path.is_file():
         return {}
     rows = read_table(path, ids=ids, columns=CLEAR, remedy=_REMEDY)
-    return {row.face_id: _parse(row) for row in rows}
+    return {face_id: _parse(row) for face_id, row in rows.items()}
 
 
-def _parse(row: Row) -> dict[str, str | bool]:
+def _parse(row: Record) -> dict[str, str | bool]:
     cells = {name: row.cells[name].strip().lower() for name in CLEAR}
     occlusion = cells["occlusion"] or "none"
     if occlusion not in OCCLUSIONS:

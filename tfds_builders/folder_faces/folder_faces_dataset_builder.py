@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
@@ -14,9 +14,9 @@ from tfds_builders.folder_faces.conditions_file import load_conditions
 from tfds_builders.reading import class_folders
 from tfds_builders.reading.conditions import CLEAR
 from tfds_builders.reading.face_builder import FaceBuilder
+from tfds_builders.reading.faces import Face, by_split, describe
 from tfds_builders.reading.features import face_features
-from tfds_builders.reading.held_out import held_out
-from tfds_builders.reading.landmarks import Landmarks
+from tfds_builders.reading.held_out import with_validation
 
 
 class Builder(FaceBuilder):
@@ -51,32 +51,14 @@ class Builder(FaceBuilder):
         landmarks = self.read_landmarks(manual_dir, faces=found.faces, ids=ids)
 
         self.info.features["label"].names = found.labels
-        splits = _with_validation(found.splits)
+        faces = found.faces
+        if any(face.split == "train" for face in faces):
+            faces = with_validation(faces)
+        splits = by_split(faces)
         self.info.metadata["subsets"] = _count(splits.get("test", ()), conditions=conditions)
-        logging.info(
-            "folder_faces: %s; classes %s",
-            ", ".join(f"{split} {len(faces)}" for split, faces in splits.items()),
-            ", ".join(found.labels),
-        )
-        return {
-            split: self._generate_examples(
-                split, faces=faces, conditions=conditions, landmarks=landmarks
-            )
-            for split, faces in splits.items()
-        }
-
-    def _generate_examples(
-        self,
-        split: str,
-        *,
-        faces: Sequence[class_folders.Face],
-        conditions: Mapping[str, dict],
-        landmarks: Landmarks,
-    ) -> Iterator[tuple[str, dict]]:
-        for face in self.track(faces, description=split):
-            yield class_folders.make_example(
-                face, conditions=conditions.get(face.id, CLEAR), landmarks=landmarks
-            )
+        classes = ", ".join(found.labels)
+        logging.info("folder_faces: %s; classes %s", describe(splits), classes)
+        return self.examples(splits, landmarks=landmarks, conditions=conditions)
 
 
 @functools.cache
@@ -89,29 +71,7 @@ def _config(name: str) -> tfds.core.BuilderConfig:
     return tfds.core.BuilderConfig(name=name, description="Images of one folder.")
 
 
-def _with_validation(
-    splits: Mapping[str, Sequence[class_folders.Face]],
-) -> dict[str, Sequence[class_folders.Face]]:
-    """The splits, with a validation split held out of train where the folders have none."""
-    if "validation" in splits or "train" not in splits:
-        return dict(splits)
-    chosen = held_out({face.id: face.label for face in splits["train"]})
-    if not chosen:
-        logging.warning(
-            "folder_faces: no validation split: no class has the ten images of which one is held "
-            "out"
-        )
-        return dict(splits)
-    return {
-        "train": [face for face in splits["train"] if face.id not in chosen],
-        "validation": [face for face in splits["train"] if face.id in chosen],
-        **{split: faces for split, faces in splits.items() if split != "train"},
-    }
-
-
-def _count(
-    faces: Sequence[class_folders.Face], *, conditions: Mapping[str, dict]
-) -> dict[str, int]:
+def _count(faces: Sequence[Face], *, conditions: Mapping[str, dict]) -> dict[str, int]:
     """Faces by condition; nothing where no conditions are known."""
     if not conditions or not faces:
         return {}

@@ -13,12 +13,8 @@ from etils import epath
 
 from ran_tf.checks import MAX_LABEL, is_label
 from tfds_builders.reading import doubles, text_files
-from tfds_builders.reading.class_folders import (
-    Face,
-    read_class,
-    refuse_loose_images,
-    subfolders,
-)
+from tfds_builders.reading.class_folders import read_class, refuse_loose_images, subfolders
+from tfds_builders.reading.faces import Face
 
 LABELS_FILE = "labels.txt"
 _SPLITS = {
@@ -40,15 +36,11 @@ class Source:
 
     Attributes:
         labels: names of the classes, in index order.
-        splits: faces by split, of the splits that are there.
+        faces: of the splits that are there.
     """
 
     labels: tuple[str, ...]
-    splits: Mapping[str, Sequence[Face]]
-
-    @property
-    def faces(self) -> list[Face]:
-        return [face for faces in self.splits.values() for face in faces]
+    faces: Sequence[Face]
 
 
 def read_source(manual_dir: epath.PathLike) -> Source:
@@ -71,21 +63,18 @@ def read_source(manual_dir: epath.PathLike) -> Source:
             f"{manual_dir} must have folders of at least two classes: {_WANTED}. "
             f"Received: classes={list(labels)}"
         )
-    splits = {
-        split: [face for f in classes for face in read_class(f, manual_dir=manual_dir)]
-        for split, classes in folders.items()
-    }
-    for split, faces in splits.items():
-        if not faces:
+    faces: list[Face] = []
+    for split, classes in folders.items():
+        before = len(faces)
+        for folder in classes:
+            faces += read_class(folder, manual_dir=manual_dir, split=split)
+        if len(faces) == before:
             raise FileNotFoundError(
                 f"{manual_dir} holds no images for the split {split}: {_WANTED}. "
                 f"Received: manual_dir={str(manual_dir)!r}"
             )
-    doubles.warn_of_doubles(
-        {face.image: split for split, faces in splits.items() for face in faces},
-        title="folder_faces",
-    )
-    return Source(labels=labels, splits=splits)
+    doubles.warn_of_doubles({face.image: face.split for face in faces}, title="folder_faces")
+    return Source(labels=labels, faces=faces)
 
 
 def _split_folders(manual_dir: epath.Path) -> dict[str, epath.Path]:

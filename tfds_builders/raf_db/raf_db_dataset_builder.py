@@ -1,6 +1,5 @@
 """RAF-DB with the RAN authors' occlusion and pose subsets."""
 
-from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
@@ -10,9 +9,9 @@ from ran_tf.vocabulary import LABELS
 from tfds_builders.raf_db import annotation, source
 from tfds_builders.reading import conditions, ran_lists, stored_image
 from tfds_builders.reading.face_builder import FaceBuilder
+from tfds_builders.reading.faces import by_split
 from tfds_builders.reading.features import face_features
-from tfds_builders.reading.held_out import held_out
-from tfds_builders.reading.landmarks import Landmarks
+from tfds_builders.reading.held_out import with_validation
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). "
@@ -67,22 +66,12 @@ class Builder(FaceBuilder):
         self.info.metadata["layout"] = found.layout
         self._describe(lists, faces=faces, annotated=annotated, annotations=annotations)
 
-        # Only a copy may have such a split of its own.
-        validation = {face.id for face in faces if face.split == "validation"} or held_out(
-            {face.id: face.label for face in faces if face.split == "train"}
+        self._annotations, self._landmarks_file = annotations, bool(landmarks.path)
+        return self.examples(
+            by_split(with_validation(faces)),
+            landmarks=landmarks,
+            conditions=conditions.by_face(lists),
         )
-        splits = {
-            "train": [f for f in faces if f.split == "train" and f.id not in validation],
-            "validation": [f for f in faces if f.id in validation],
-            "test": [f for f in faces if f.split == "test"],
-        }
-        return {
-            split: self._generate_examples(
-                split, faces=faces, lists=lists, landmarks=landmarks, annotations=annotations
-            )
-            for split, faces in splits.items()
-            if faces  # a tiny part of RAF-DB has none to hold out
-        }
 
     def _read_lists(self, found: source.Source, *, dl_manager) -> dict[str, list]:
         """The authors' lists, held against the labels; none where no name joins them."""
@@ -126,37 +115,18 @@ class Builder(FaceBuilder):
             ", ".join(f"{condition} {number}" for condition, number in subsets.items()),
         )
 
-    def _generate_examples(
-        self,
-        split: str,
-        *,
-        faces: Sequence[source.Face],
-        lists: dict[str, list[conditions.ListRow]],
-        landmarks: Landmarks,
-        annotations: dict,
-    ) -> Iterator[tuple[str, dict]]:
-        listed = conditions.by_face(lists)
-        for face in self.track(faces, description=split):
-            # The annotators' tools ignored EXIF data, as TensorFlow does; our detectors do not.
-            image = stored_image.load_image(
-                face.image, named_by=face.source, upright=bool(landmarks.path)
-            )
-            if self.builder_config.name == "aligned":
-                _check_side(image, face=face)
-            yield (
-                face.id,
-                {
-                    "image": image.encoded,
-                    "label": face.label,
-                    "id": face.id,
-                    **listed.get(face.id, conditions.CLEAR),
-                    "landmarks": landmarks.of(face.id)
-                    if landmarks.path
-                    else annotation.read_landmarks(
-                        annotations.get(face.id), height=image.height, width=image.width
-                    ),
-                },
-            )
+    def read(self, face: source.Face) -> dict:
+        # The annotators' tools ignored EXIF data, as TensorFlow does; our detectors do not.
+        found = self._landmarks_file
+        image = stored_image.load_image(face.image, named_by=face.source, upright=found)
+        if self.builder_config.name == "aligned":
+            _check_side(image, face=face)
+        if found:
+            return {"image": image.encoded}
+        points = annotation.read_landmarks(
+            self._annotations.get(face.id), height=image.height, width=image.width
+        )
+        return {"image": image.encoded, "landmarks": points}
 
 
 def _check_side(image: stored_image.StoredImage, *, face: source.Face):

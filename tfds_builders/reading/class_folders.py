@@ -1,57 +1,14 @@
 """Images in folders that are named by their class."""
 
-import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import logging
 from etils import epath
 
 from ran_tf.images import decoding
-from tfds_builders.reading import stored_image
-from tfds_builders.reading.landmarks import Landmarks
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Face:
-    """One image of a class.
-
-    Attributes:
-        id: its path without its ending, with forward slashes, below `manual_dir` unless the dataset
-          says otherwise.
-        label: name of its folder.
-        image: the file.
-    """
-
-    id: str
-    label: str
-    image: epath.Path
-
-
-def make_example(face: Face, *, conditions: Mapping, landmarks: Landmarks) -> tuple[str, dict]:
-    """The key and the example of a face, as TFDS wants them.
-
-    Args:
-        face: whose image is read.
-        conditions: its occlusion and pose flags.
-        landmarks: of the dataset.
-
-    Raises:
-        ValueError: an image that does not decode.
-    """
-    # Upright, as the detector saw it that the landmarks are from.
-    image = stored_image.load_image(face.image, named_by=f"folder {face.label}", upright=True)
-    return (
-        face.id,
-        {
-            "image": image.encoded,
-            "label": face.label,
-            "id": face.id,
-            **conditions,
-            "landmarks": landmarks.of(face.id),
-        },
-    )
+from tfds_builders.reading.faces import Face
 
 
 def subfolders(folder: epath.Path) -> list[epath.Path]:
@@ -71,12 +28,13 @@ def subfolders(folder: epath.Path) -> list[epath.Path]:
     return found
 
 
-def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
+def read_class(folder: epath.Path, *, manual_dir: epath.Path, split: str = "train") -> list[Face]:
     """The images of a class, searched in depth and sorted by id.
 
     Args:
         folder: named by the class.
-        manual_dir: that ids start from.
+        manual_dir: that ids start from; an id is the path without its ending.
+        split: of the faces.
 
     Raises:
         ValueError: two images have the same path but for their ending, one is of a kind that is
@@ -97,7 +55,14 @@ def read_class(folder: epath.Path, *, manual_dir: epath.Path) -> list[Face]:
                 f"{path} and {faces[name].image.name} beside it have the same id: delete or rename "
                 f"one. Received: id={name!r}"
             )
-        faces[name] = Face(id=name, label=folder.name, image=path)
+        faces[name] = Face(
+            id=name,
+            split=split,
+            label=folder.name,
+            source=f"the folder {path.parent}",
+            image=path,
+            named=False,
+        )
     return [faces[name] for name in sorted(faces)]
 
 

@@ -17,7 +17,7 @@ from etils import epath
 from ran_tf.images import decoding
 from tfds_builders.reading import class_folders, doubles, folder_labels, published
 from tfds_builders.reading.faces import Face
-from tfds_builders.reading.held_out import held_out
+from tfds_builders.reading.held_out import with_validation
 
 _SPLITS = {
     "train": "train",
@@ -48,6 +48,11 @@ class Copy:
     root: epath.Path
     layout: str
     faces: Sequence[Face]
+
+    @property
+    def split_faces(self) -> list[Face]:
+        """The faces with those of validation."""
+        return with_validation(self.faces)
 
     def joins(self, split: str) -> bool:
         """Whether the faces of a split have their official names, by which lists name them."""
@@ -107,14 +112,14 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
     for split, folder in folders.items():
         class_folders.refuse_loose_images(folder, classes=release.classes)
         for inner in class_folders.subfolders(folder):
-            found = class_folders.read_class(inner, manual_dir=root)
+            found = class_folders.read_class(inner, manual_dir=root, split=split)
             if not found:
                 raise FileNotFoundError(
                     f"{inner} holds no images: unpack the copy again, or delete the folder. "
                     f"Received: manual_dir={str(manual_dir)!r}"
                 )
             for image in found:
-                face = _face(image, split=split, label=labels[inner], release=release)
+                face = _face(image, label=labels[inner], release=release)
                 if face.id in faces:
                     raise ValueError(
                         f"{face.image} and {faces[face.id].image} are the same face by their "
@@ -140,18 +145,6 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
             f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
-
-
-def with_validation(faces: Sequence[Face]) -> list[Face]:
-    """The faces; where none is of validation, every tenth of each class of train is held out."""
-    if any(face.split == "validation" for face in faces):
-        return list(faces)
-    chosen = held_out({face.id: face.label for face in faces if face.split == "train"})
-    logging.warning("no validation faces in this copy: every tenth of train is held out for them")
-    return [
-        dataclasses.replace(face, split="validation") if face.id in chosen else face
-        for face in faces
-    ]
 
 
 def _is_root(folder: epath.Path) -> bool:
@@ -198,16 +191,12 @@ def _check_others(root: epath.Path, *, folders: Mapping[str, epath.Path]) -> Non
             logging.warning("%s holds images and is neither a split nor a class: left out", folder)
 
 
-def _face(image: class_folders.Face, *, split: str, label: int, release: published.Release) -> Face:
+def _face(image: Face, *, label: int, release: published.Release) -> Face:
     match = release.name.fullmatch(decoding.without_suffix(image.image.name))
-    return Face(
-        id=match["id"] if match else image.id,
-        split=(match and release.split(match["id"])) or split,
-        label=label,
-        source=f"the folder {image.image.parent}",
-        image=image.image,
-        named=bool(match),
-    )
+    if not match:
+        return dataclasses.replace(image, label=label)
+    split = release.split(match["id"]) or image.split
+    return dataclasses.replace(image, id=match["id"], split=split, label=label, named=True)
 
 
 def _contradicts(split: str, *, face: Face, folders: Mapping[str, epath.Path]) -> bool:

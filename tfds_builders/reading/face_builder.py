@@ -1,12 +1,17 @@
 """What the builders of face datasets share."""
 
-from collections.abc import Iterable, Mapping
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
 from etils import epath
 
+from tfds_builders.reading import stored_image
+from tfds_builders.reading.conditions import CLEAR
 from tfds_builders.reading.landmarks import Landmarks, load_landmarks
+
+_NO_CONDITIONS: Mapping[str, Mapping] = types.MappingProxyType({})
 
 
 # TFDS takes this argument, and has no types to say so.
@@ -50,3 +55,48 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         if found.path:
             self.info.metadata["landmarks"] = found.summary(known)
         return found
+
+    def examples(
+        self,
+        splits: Mapping[str, Sequence[Any]],
+        *,
+        landmarks: Landmarks,
+        conditions: Mapping[str, Mapping] | None = _NO_CONDITIONS,
+    ) -> dict[str, Iterator[tuple[str, dict]]]:
+        """What `_split_generators` returns.
+
+        Args:
+            splits: `faces.Face` by split.
+            landmarks: of the faces.
+            conditions: occlusion and pose flags by face id, `CLEAR` of others; None where the
+              dataset has no such features.
+        """
+        return {
+            split: self._generate_examples(
+                split, faces=faces, landmarks=landmarks, conditions=conditions
+            )
+            for split, faces in splits.items()
+        }
+
+    def _generate_examples(
+        self,
+        split: str,
+        *,
+        faces: Sequence[Any],
+        landmarks: Landmarks,
+        conditions: Mapping[str, Mapping] | None,
+    ) -> Iterator[tuple[str, dict]]:
+        for face in self.track(faces, description=split):
+            known = {} if conditions is None else conditions.get(face.id, CLEAR)
+            example = {"id": face.id, "label": face.label, "landmarks": landmarks.of(face.id)}
+            yield face.id, {**example, **known, **self.read(face)}
+
+    def read(self, face: Any) -> dict:
+        """The image of a face, and what else a dataset has.
+
+        Raises:
+            ValueError: an image that does not decode.
+        """
+        # Upright, as the detector saw it that the landmarks are from.
+        image = stored_image.load_image(face.image, named_by=face.source, upright=True)
+        return {"image": image.encoded}

@@ -1,9 +1,29 @@
 """A validation split for datasets that publish none."""
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import logging
 
 _EVERY = 10
+
+
+def with_validation(faces: Sequence[Any]) -> list[Any]:
+    """The `faces.Face`s; where none is of validation, a part of train is held out for it."""
+    if any(face.split == "validation" for face in faces):
+        return list(faces)
+    chosen = held_out({face.id: face.label for face in faces if face.split == "train"})
+    found = f"every {_EVERY}th face of each class of train is held out for it"
+    few = f"no class of train has the {_EVERY} faces of which one is held out"
+    logging.warning("no validation split: %s", found if chosen else few)
+    return [
+        dataclasses.replace(face, split="validation")
+        if face.split == "train" and face.id in chosen
+        else face
+        for face in faces
+    ]
 
 
 def held_out(labels: Mapping[str, int | str]) -> set[str]:

@@ -93,8 +93,8 @@ def load_landmarks(
 def _read(path: epath.Path, *, ids: Mapping[str, str | None]) -> dict[str, np.ndarray]:
     rows = read_table(path, ids=ids, columns=COLUMNS, remedy=_MAKE_AGAIN)
     return {
-        row.face_id: _parse([row.cells[name] for name in COLUMNS], source=row.source)
-        for row in rows
+        face_id: _parse([row.cells[name] for name in COLUMNS], source=row.source)
+        for face_id, row in rows.items()
     }
 
 

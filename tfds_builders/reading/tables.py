@@ -1,26 +1,10 @@
 """CSV files that say something of faces, by id: read, checked and joined."""
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from etils import epath
 
 from tfds_builders.reading import text_files
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row of a table.
-
-    Attributes:
-        face_id: the face in its dataset.
-        cells: text by column.
-        source: file and row, for errors.
-    """
-
-    face_id: str
-    cells: Mapping[str, str]
-    source: str
 
 
 def read_table(
@@ -29,7 +13,7 @@ def read_table(
     ids: Mapping[str, str | None],
     columns: Iterable[str],
     remedy: str,
-) -> Iterator[Row]:
+) -> dict[str, text_files.Record]:
     """Reads a CSV file with a header, of which a row says something of one face.
 
     Args:
@@ -39,23 +23,23 @@ def read_table(
         columns: needed besides `id`, in any order.
         remedy: what to do about a header or a row of another form, for the error.
 
-    Yields:
-        Its rows, in file order.
+    Returns:
+        Its rows by face.
 
     Raises:
         ValueError: the file is no such table (see `text_files.read_records`), or a row names no
           face, several, or one named before.
     """
-    seen: dict[str, str] = {}
-    for record in text_files.read_records(path, columns=("id", *columns), remedy=remedy):
-        face_id = _face_id(record.cells["id"], ids=ids, source=record.source)
-        if face_id in seen:
+    rows: dict[str, text_files.Record] = {}
+    for row in text_files.read_records(path, columns=("id", *columns), remedy=remedy):
+        face_id = _face_id(row.cells["id"], ids=ids, source=row.source)
+        if face_id in rows:
             raise ValueError(
-                f"{record.source}: repeats {face_id} of {seen[face_id]}: delete one of the two "
-                f"rows. Received: id={record.cells['id']!r}"
+                f"{row.source}: repeats {face_id} of {rows[face_id].source}: delete one of the two "
+                f"rows. Received: id={row.cells['id']!r}"
             )
-        seen[face_id] = record.source
-        yield Row(face_id=face_id, cells=record.cells, source=record.source)
+        rows[face_id] = row
+    return rows
 
 
 def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:

@@ -1,7 +1,6 @@
 """SFEW 2.0: faces of films with seven emotions."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
@@ -10,10 +9,9 @@ from etils import epath
 
 from ran_tf.vocabulary import LABELS
 from tfds_builders.reading import class_folders
-from tfds_builders.reading.conditions import CLEAR
 from tfds_builders.reading.face_builder import FaceBuilder
+from tfds_builders.reading.faces import by_split
 from tfds_builders.reading.features import face_features
-from tfds_builders.reading.landmarks import Landmarks
 from tfds_builders.sfew import source
 
 
@@ -36,25 +34,12 @@ class Builder(FaceBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         manual_dir = epath.Path(dl_manager.manual_dir)
-        splits = source.read_faces(manual_dir)
-        faces = [face for faces in splits.values() for face in faces]
+        faces = source.read_faces(manual_dir)
         ids = class_folders.names_of(faces, manual_dir=manual_dir)
         landmarks = self.read_landmarks(manual_dir, faces=faces, ids=ids)
         self.info.metadata["subsets"] = {}  # the authors of RAN have no lists for SFEW
-        for split, faces in splits.items():
-            counts = Counter(face.label for face in faces)
-            logging.info("sfew: %s %d: %s", split, len(faces), dict(counts))
-        return {
-            split: self._generate_examples(split, faces=faces, landmarks=landmarks)
-            for split, faces in splits.items()
-        }
-
-    def _generate_examples(
-        self,
-        split: str,
-        *,
-        faces: Sequence[class_folders.Face],
-        landmarks: Landmarks,
-    ) -> Iterator[tuple[str, dict]]:
-        for face in self.track(faces, description=split):
-            yield class_folders.make_example(face, conditions=CLEAR, landmarks=landmarks)
+        splits = by_split(faces)
+        for split, some in splits.items():
+            counts = Counter(face.label for face in some)
+            logging.info("sfew: %s %d: %s", split, len(some), dict(counts))
+        return self.examples(splits, landmarks=landmarks)

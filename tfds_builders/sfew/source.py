@@ -14,12 +14,8 @@ from etils import epath
 from ran_tf.images import decoding
 from ran_tf.vocabulary import LABELS
 from tfds_builders.reading import doubles
-from tfds_builders.reading.class_folders import (
-    Face,
-    read_class,
-    refuse_loose_images,
-    subfolders,
-)
+from tfds_builders.reading.class_folders import read_class, refuse_loose_images, subfolders
+from tfds_builders.reading.faces import Face
 
 _PREFIXES = {"train": "Train", "validation": "Val"}
 _MAX_DEPTH = 3
@@ -27,14 +23,14 @@ _FOLDERS = ", ".join(emotion.capitalize() for emotion in LABELS["sfew"])
 _GET_SFEW = "ask for SFEW 2.0 at https://users.cecs.anu.edu.au/~few_group/AFEW.html"
 
 
-def read_faces(manual_dir: epath.PathLike) -> dict[str, list[Face]]:
+def read_faces(manual_dir: epath.PathLike) -> list[Face]:
     """Reads the names of folders and files.
 
     Args:
         manual_dir: holds the folders of both splits.
 
     Returns:
-        Faces by split, "train" and "validation", sorted by id. The id is split, emotion and file,
+        Faces of "train" and "validation", each sorted by id. The id is split, emotion and file,
         such as `train/angry/Airheads_000519240_00000005`, however the archives were unpacked; the
         label is a name in `LABELS["sfew"]`.
 
@@ -44,11 +40,9 @@ def read_faces(manual_dir: epath.PathLike) -> dict[str, list[Face]]:
           out of `manual_dir`.
     """
     manual_dir = epath.Path(manual_dir)
-    splits = {split: _read_split(manual_dir, split=split) for split in _PREFIXES}
-    doubles.warn_of_doubles(
-        {face.image: split for split, faces in splits.items() for face in faces}, title="sfew"
-    )
-    return splits
+    faces = [face for split in _PREFIXES for face in _read_split(manual_dir, split=split)]
+    doubles.warn_of_doubles({face.image: face.split for face in faces}, title="sfew")
+    return faces
 
 
 def _read_split(manual_dir: epath.Path, *, split: str) -> list[Face]:
@@ -88,7 +82,7 @@ def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) ->
     by_emotion: dict[str, list[Face]] = {}
     for inner in subfolders(folder):
         emotion = inner.name.lower()
-        faces = read_class(inner, manual_dir=manual_dir)
+        faces = read_class(inner, manual_dir=manual_dir, split=split)
         if emotion in by_emotion:
             raise ValueError(
                 f"{inner} is a second folder of the emotion {emotion}: join the two. "

@@ -73,7 +73,7 @@ def run(
             classifier, (_change(batch, name) for batch in batches), on_faces=on_faces
         )
         ids, right[name] = said.id, said.predicted == said.label
-        found = exposures.exposure(said.weights, _covered(batches, name))
+        found = exposures.exposure(said.weights, said.covered)
         if found is not None:
             exposed[name] = found
     return Trial(
@@ -84,26 +84,6 @@ def run(
         exposure=exposed,
         looks=looking.find(classifier, batches[0], kinds=kinds) if batches else [],
     )
-
-
-def _covered(batches: Sequence[dict], name: str) -> np.ndarray | None:
-    """f32[b, k], how much of each region a condition covers; None where it covers nothing."""
-    if not all("boxes" in batch for batch in batches):
-        return None
-    shares = []
-    for batch in batches:
-        opacity = _opacity(batch, name)
-        if opacity is None:
-            return None
-        shares.append(exposures.shares(opacity, batch))
-    return np.concatenate(shares)
-
-
-def _opacity(batch: dict, name: str) -> np.ndarray | None:
-    ids = [str(i, "utf-8") for i in batch["id"]]
-    if name in COVERED:
-        return corruptions.cover_opacity(batch["image"], ids, share=COVERED[name])
-    return None if name == CLEAN else corruptions.opacity(batch["image"], ids, kind=name)
 
 
 def build_report(
@@ -165,12 +145,18 @@ def build_report(
 
 
 def _change(batch: dict, name: str) -> dict:
+    """A batch under a condition, with "covered" where that covers something."""
     if name == CLEAN:
         return batch
-    ids = [str(i, "utf-8") for i in batch["id"]]
+    image, ids = batch["image"], [str(i, "utf-8") for i in batch["id"]]
     if name in COVERED:
-        return {**batch, "image": corruptions.cover(batch["image"], ids, share=COVERED[name])}
-    return {**batch, "image": corruptions.corrupt(batch["image"], ids, kind=name)}
+        changed = corruptions.cover(image, ids, share=COVERED[name])
+        opacity = corruptions.cover_opacity(image, ids, share=COVERED[name])
+    else:
+        changed = corruptions.corrupt(image, ids, kind=name)
+        opacity = corruptions.opacity(image, ids, kind=name)
+    covered = {} if opacity is None else {"covered": exposures.shares(opacity, batch)}
+    return {**batch, "image": changed, **covered}
 
 
 def _groups(trial: Trial) -> dict[str, list[str]]:
