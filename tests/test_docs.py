@@ -8,7 +8,13 @@ import pytest
 from absl import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "docs" / "tutorials").glob("*.py"),
+    ]
+)
 # Flags of absl and of `command.run`.
 EVERYWHERE = {"flagfile", "help", "import", "verbosity"}
 
@@ -17,9 +23,17 @@ def names(page):
     return str(page.relative_to(ROOT))
 
 
+def text_of(page):
+    """A page's Markdown, without the code of a tutorial's cells."""
+    text = page.read_text()
+    if page.suffix == ".py":
+        text = "\n".join(re.findall(r"(?m)^# ?(?!%%)(.*)$", text))
+    return text
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_links_lead_to_files_of_the_repository(page):
-    text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.S)
+    text = re.sub(r"```.*?```|`[^`]*`", "", text_of(page), flags=re.S)
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if "://" in target:
             continue
@@ -67,7 +81,7 @@ def commands(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_commands_have_the_flags_that_they_are_printed_with(page, flags_of):
-    for command, given in commands(page.read_text()):
+    for command, given in commands(text_of(page)):
         if command in ("flags", "COMMAND"):
             continue
         known = flags_of(command)

@@ -24,7 +24,7 @@ print(found.prediction.label, f"{found.prediction.probability:.0%}", found.box.r
 # outlined red, the lightest blue.
 
 # %%
-Image.fromarray(ran_tf.annotate_face(found.image, found.prediction)).save("regions.png")
+Image.fromarray(ran_tf.annotate_face(found.image, found.prediction)).save("tutorial_regions.png")
 
 # %% [markdown]
 # ![The face, and its six regions with their weights](../pictures/tutorial_regions.png)
@@ -49,7 +49,7 @@ crops = ran_tf.Predictor("ran_faceres_ferplus")
 before, after = crops([found.image, covered])
 print("before", before.label, f"{before.probability:.0%}", before.weights.round(2))
 print("after ", after.label, f"{after.probability:.0%}", after.weights.round(2))
-Image.fromarray(ran_tf.annotate_face(covered, after)).save("covered.png")
+Image.fromarray(ran_tf.annotate_face(covered, after)).save("tutorial_covered.png")
 
 # %% [markdown]
 # ![The same face with its lower third covered](../pictures/tutorial_covered.png)

@@ -10,6 +10,7 @@
 # %%
 import keras
 import numpy as np
+from PIL import Image
 
 import ran_tf
 
@@ -114,8 +115,11 @@ print(report.numbers["regions"]["names"])
 assert report.numbers["regions"]["names"][1:] == list(PARTS)
 
 predictor = ran_tf.Predictor("run")
-(answer,) = predictor([np.full((48, 48, 3), 128, np.uint8)])
+drawn = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:1]")
+face = next(iter(drawn.test))[0]["image"][0].numpy()
+(answer,) = predictor([face])
 print(answer.label, answer.weights.round(2))
+Image.fromarray(ran_tf.annotate_face(face, answer)).save("tutorial_parts.png")
 assert np.allclose(answer.boxes[1], [0, 0, 0.5, 1])
 
 # %% [markdown]

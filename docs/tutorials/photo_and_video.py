@@ -14,7 +14,7 @@ import av
 import matplotlib
 import numpy as np
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import ran_tf
 
@@ -36,13 +36,19 @@ photo.save("photo.png")
 # %%
 predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
 (found,) = predictor.faces(["photo.png"])
+draw = ImageDraw.Draw(photo)
 for face in found:
-    y0, x0, y1, x1 = face.box.round().astype(int)
-    said = face.prediction
-    print(f"x {x0}-{x1}, y {y0}-{y1}: {said.label} {said.probability:.0%}")
+    y0, x0, y1, x1 = face.box.round().astype(int).tolist()
+    said = f"{face.prediction.label} {face.prediction.probability:.0%}"
+    print(f"x {x0}-{x1}, y {y0}-{y1}: {said}")
+    draw.rectangle((x0, y0, x1, y1), outline="white", width=2)
+    draw.text((x0, y1 + 4), said, "white", font_size=18, stroke_width=2, stroke_fill="black")
+photo.save("tutorial_photo.png")
 assert len(found) == 2
 
 # %% [markdown]
+# ![The photo with a box and an answer for each face](../pictures/tutorial_photo.png)
+#
 # Each item has the `prediction`, the `box` in pixels, the detector's `score`, five `landmarks`, and
 # the cut face `image`. A photo without a face gives an empty list, not an error. A file that cannot
 # be read raises one; `on_error="return"` puts a `Failure` in its place and goes on.
@@ -97,11 +103,11 @@ assert {person.person for frame in frames for person in frame.people} == {1, 2}
 
 # %%
 figure = ran_tf.plot_timeline(frames, labels=predictor.labels, title="clip.mp4")
-figure.savefig("timeline.png")
+figure.savefig("tutorial_timeline.png")
 
 # %% [markdown]
-# ![Probabilities of two people over time, with their faces above](../pictures/video_timeline.png)
+# ![Probabilities of two people over time, with their faces above](../pictures/tutorial_timeline.png)
 #
-# The picture shows a longer clip with crossings and a cut. [People in videos](../guides/videos.md)
+# [People in videos](../guides/videos.md)
 # says how people are told apart and what goes wrong. [Many photos](../guides/folders.md) has the
 # commands, and how a stopped run goes on.

@@ -9,6 +9,7 @@
 # %%
 import numpy as np
 import skimage.data
+from matplotlib import pyplot
 from PIL import Image
 
 import ran_tf
@@ -18,12 +19,11 @@ predictor = ran_tf.Predictor(MODEL)
 (found,) = predictor.faces([skimage.data.astronaut()])[0]
 face, said = found.image, found.prediction
 print(said.label, f"{said.probability:.0%}", "weights", said.weights.round(2))
-Image.fromarray(ran_tf.annotate_face(face, said)).save("regions.png")
+Image.fromarray(ran_tf.annotate_face(face, said)).save("tutorial_weights.png")
 
 # %% [markdown]
-# ![The face, and its six regions with their weights](../pictures/tutorial_regions.png)
+# ![The face, and its six regions with their weights](../pictures/tutorial_weights.png)
 #
-# The picture shows the network `ran_faceres_ferplus`, whose weights are other ones.
 # A weight says how much the features of a region entered the mean that is classified. That is all.
 # It does not say what the answer would be without the region.
 #
@@ -45,7 +45,17 @@ first = predictor.labels.index(said.label)
 left = np.array([answer.probabilities[first] for answer in answers]).reshape(3, 3)
 print(left.round(2))
 
+figure, (beside, places) = pyplot.subplots(1, 2, figsize=(6.5, 3), layout="constrained")
+beside.imshow(face)
+shown = places.imshow(left, vmin=0, vmax=1, cmap="Blues_r")
+figure.colorbar(shown, label=f"probability of {said.label}")
+for axis in (beside, places):
+    axis.axis("off")
+figure.savefig("tutorial_covers.png", dpi=200)
+
 # %% [markdown]
+# ![The face, and the nine probabilities as a map](../pictures/tutorial_covers.png)
+#
 # All numbers stay near 1 but one: that in the middle of the last row falls by half. This happiness
 # is read from the mouth. Now the weights of the same nine faces: how much of them moved to other
 # regions?
@@ -65,12 +75,21 @@ print(moved.reshape(3, 3).round(2))
 # %%
 data = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:112]")
 report = ran_tf.evaluate(MODEL, data.test)
-report.plot("region_weights").savefig("region_weights.png")  # by occlusion and by pose
-report.plot("attention").savefig("attention.png")  # whole face against best crop
+report.plot("region_weights").savefig("tutorial_drawn_weights.png")  # by occlusion and by pose
+report.plot("attention").savefig("tutorial_attention.png")  # whole face against best crop
 for name, row in report.numbers["occlusions"].items():
     print(f"{name:10}", row["count"], "faces, exposure", row["exposure"])
 
 # %% [markdown]
+# ![Mean weight of each region, by occlusion and pose](../pictures/tutorial_drawn_weights.png)
+#
+# A row is a kind of face, a column a region. Blue is below an equal share, red above it.
+#
+# ![Attention of the whole face and of the best crop](../pictures/tutorial_attention.png)
+#
+# On the left is *mu*, the first attention weight, of the whole face and of the best crop. On the
+# right is their difference. The region biased loss wants it beyond the margin.
+#
 # *Exposure* is the covered share of the regions under the network's own weights, over that under
 # equal weights. At 1 the weights do not care what is covered. Below 1 they look away from it; above
 # 1 they look at it. A list of a dataset names a place, such as "lower". "side" has no number: the

@@ -200,6 +200,8 @@ def attention_figure(panels: dict[str, dict]) -> Figure:
         right.axvline(mu["margin"], color=VERMILION, lw=1.5, label=f"margin {mu['margin']}")
         right.set_title(f"{name}: {share:.1%} of faces beyond the margin")
         right.legend()
+        for axis in (left, right):
+            axis.set_ylim(top=1.3 * axis.get_ylim()[1])  # room for the legend
     grid[-1, 0].set_xlabel("mu")
     grid[-1, 1].set_xlabel("mu of the best crop minus mu of the whole face")
     return figure
