@@ -77,8 +77,12 @@ both.plot("region_weights").savefig("tutorial_ferplus_weights.png")
 assert both.subsets["all"].accuracy > 0.8
 
 # %% [markdown]
-# Most mistakes lie between neutral and sadness. Disgust and contempt have so few faces that their
-# rows say little. The next figure has the mean weight of each region by what covers the face.
+# ![Confusion matrices of the RAN and the whole face](../pictures/tutorial_ferplus_confusion.png)
+#
+# Most faces are neutral or happy. In this tenth no face shows disgust and two show contempt, so these
+# rows say little. The next figure has the mean weight of each region, by what covers the face.
+#
+# ![Mean weight of each region, by occlusion and pose](../pictures/tutorial_ferplus_weights.png)
 #
 # `report.save("report")` writes the numbers, the tables and all figures.
 #

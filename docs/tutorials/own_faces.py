@@ -171,6 +171,8 @@ print(both.differences["all"])
 both.plot("disagreements").savefig("tutorial_disagreements.png")
 
 # %% [markdown]
+# ![The faces on which both networks differ most](../pictures/tutorial_disagreements.png)
+#
 # ## 6. Keep it and use it
 #
 # A preset is a folder that `Predictor`, `from_preset` and every command take, and that
