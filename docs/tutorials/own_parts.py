@@ -123,6 +123,8 @@ Image.fromarray(ran_tf.annotate_face(face, answer)).save("tutorial_parts.png")
 assert np.allclose(answer.boxes[1], [0, 0, 0.5, 1])
 
 # %% [markdown]
+# ![A drawn face and your four regions with their weights](../pictures/tutorial_parts.png)
+#
 # To know what your part is worth, train the same without it, and with `k=1`, the whole face alone.
 # Then compare on the same faces: `ran_tf.evaluate("run", baseline="other_run")`. Use several seeds
 # ([how a figure comes to be](../concepts/figures.md)).
