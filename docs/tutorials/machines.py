@@ -119,6 +119,8 @@ pairs = zip(runs["two_devices"], runs["two_workers"], strict=True)
 assert all(abs(devices - workers) < 0.01 for devices, workers in pairs)
 
 # %% [markdown]
+# ![The training loss of the three runs](../pictures/tutorial_devices.png)
+#
 # Two devices and two workers give the same losses. One device adds its numbers in another order, so
 # sums differ in their last digits. The first loss still agrees within a millionth. Training then lets
 # such differences grow, and a short run from random weights may part visibly. So compare several
