@@ -198,10 +198,11 @@ def test_opacity_is_where_a_face_changes(kind):
 
 def test_exposure_of_known_weights():
     """Whose weights are those of the whole face, or of both halves alike."""
-    boxes = np.tile(np.float32([[0, 0, 1, 1], [0, 0, 1, 0.5], [0, 0.5, 1, 1]]), (40, 1, 1))
+    boxes = np.tile(np.float32([[0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1]]), (40, 1, 1))
     batch = batches_of(grey_faces(), np.zeros(40, np.int64))[0]
     batch |= {"boxes": boxes, "mask": np.ones((40, 3), bool)}
-    for weights, want in (([0, 0.5, 0.5], 1.0), ([1, 0, 0], 1.0), ([1 / 3] * 3, 1.0)):
+    looks = (([0, 0.5, 0.5], 1.0), ([1, 0, 0], 1.0), ([1 / 3] * 3, 1.0), ([0, 0, 1], 0.0))
+    for weights, want in looks:  # the last at the lower half, which no hat covers
 
         def predict(batch, weights=weights):
             said = np.eye(8, dtype=np.float32)[np.zeros(len(batch["id"]), int)]

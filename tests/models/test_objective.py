@@ -105,3 +105,9 @@ def test_names_that_cannot_be_losses(texts, monkeypatch):
     monkeypatch.setattr(registry.LOSSES, "_theirs", {"spread": None})
     with pytest.raises(ValueError, match="`losses` must be .*Received: losses="):
         ObjectiveConfig(losses=texts)
+
+
+def test_an_objective_has_its_own_losses():
+    model = ran_tf.RegionAttentionNetwork("tiny", num_classes=2, size=(32, 32))
+    with pytest.raises(ValueError, match=r"`loss` must be None with an objective.*loss='mse'"):
+        model.compile("sgd", "mse", objective=ran_tf.ObjectiveConfig())
