@@ -18,7 +18,7 @@ from ran_tf.regions import kinds
 
 # Of the face, pixels: large enough to look at; networks make it as small as they want it.
 _SIDE = 160
-KINDS = ("surgical mask", "sunglasses", "hand", "caption", "bandage", "balloon")
+KINDS = ("surgical mask", "sunglasses", "hand", "bandage", "balloon")
 
 
 def face_batch(photo: np.ndarray, card) -> dict:

@@ -133,13 +133,14 @@ def another(setting):
     if setting.flag in OTHER:
         return OTHER[setting.flag]
     if setting.choices is not None:
-        return next(name for name in setting.choices if name != setting.default)
+        other = next(name for name in setting.choices if name != setting.default)
+        return (other,) if setting.kind is tuple else other
     if setting.kind is bool:
         return not setting.default
     if setting.kind == "size":
         return (48, 48)
     if setting.kind is tuple:
-        return (0.1, 0.2)
+        return (0.1, 0.2) if setting.item is float else ("x", "y")
     if setting.kind is float:
         return setting.default / 2 or 0.01
     return 3 if setting.kind is int else "x"
