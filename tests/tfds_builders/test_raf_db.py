@@ -13,6 +13,7 @@ from tests.fixtures import builds, raf_db_files
 from tests.fixtures.builds import edit
 from tests.fixtures.exif_files import turned_jpeg
 from tfds_builders.reading import held_out
+from tfds_builders.reading.faces import Face
 
 
 @pytest.fixture
@@ -97,6 +98,16 @@ def test_held_out_is_every_tenth_face_of_each_class():
     expected = {f"face_{i:03}" for i in (18, 38, 19, 39)}
     assert held_out.held_out(labels) == expected
     assert held_out.held_out(dict(reversed(labels.items()))) == expected
+
+
+def test_a_validation_split_of_its_own_is_kept():
+    known = {"label": 0, "source": "", "image": None}
+    given = [
+        Face(id=f"{s}{i}", split=s, **known) for s in ("train", "validation") for i in range(10)
+    ]
+    assert held_out.with_validation(given) == given
+    held = [f.id for f in held_out.with_validation(given[:10]) if f.split == "validation"]
+    assert held == ["train9"]
 
 
 LABEL_FILE = "basic/EmoLabel/list_patition_label.txt"
