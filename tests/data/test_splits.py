@@ -17,10 +17,12 @@ from ran_tf.config import DataConfig, ModelConfig, RegionConfig, TrainConfig
 from ran_tf.data import damage, prepared, reader
 from ran_tf.evaluation import split as evaluation_split
 from ran_tf.inference import runner
+from ran_tf.inference.classifier import Classifier
 from ran_tf.launch import train as train_command
 from ran_tf.training import loop, splits
 from ran_tf.weights import records
 from ran_tf.weights.card import ModelCard
+from tests.exports.test_export import make_card
 from tests.fixtures import tiny_backbone  # noqa: F401, registers it
 
 LANDMARKS = RegionConfig(kind="landmarks", k=6)
@@ -157,6 +159,14 @@ def test_landmark_regions_need_landmarks(config, synthetic_dir, parse, tmp_path)
         evaluation_split.open_faces(
             runner.load(tmp_path), "test", data_dir=config.data.data_dir, batch_size=4
         )
+
+
+def test_classes_of_a_dataset_in_another_order_are_refused(synthetic_dir):
+    """Or every answer would be counted for another class."""
+    card = make_card(labels=tuple(reversed(make_card().labels)))
+    classifier = Classifier(name="other", card=card, predict=lambda batch: {})
+    with pytest.raises(ValueError, match=r"the labels of 'other'.*must be those of the dataset"):
+        evaluation_split.open_faces(classifier, "test[:8]", data_dir=synthetic_dir)
 
 
 def test_one_landmark_is_enough(synthetic_dir, monkeypatch):
