@@ -109,8 +109,8 @@ for kind in KINDS:
     print(kind, round(tried.numbers["model"]["conditions"][kind]["exposure"], 2))
 
 # %% [markdown]
-# This preset was trained as the paper says, and has never seen a drawn face. A network that was
-# told in training what is covered looks away, at a price:
+# This preset was trained as the paper says, and has never seen a drawn face. The preset
+# `ran_faceres_covered_ferplus` was told in training what is covered. It looks away, at a price:
 # [a network that looks away](../looks_away.md) has the figures on photographs.
 #
 # ## What not to read into it

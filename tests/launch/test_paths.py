@@ -18,7 +18,6 @@ from ran_tf.exports import export as exports
 from ran_tf.faces.worker import AlignConfig
 from ran_tf.inference.files import find_files
 from ran_tf.launch import (
-    align,
     evaluate,
     export,
     predict,
@@ -74,8 +73,8 @@ def test_prepare_and_align(odd):
     assert "Built" in ran_tf.prepare(**mine(odd), manual_dir=str(odd / "raw"))
     assert "Already built" in ran_tf.prepare(**mine(odd))
     for name, landmarks_only in (("aligned", False), ("points", True)):
-        made = align.align(
-            odd / "photos",
+        made = ran_tf.align_folder(
+            input_dir=odd / "photos",
             output_dir=odd / name,
             config=AlignConfig(landmarks_only=landmarks_only),
         )

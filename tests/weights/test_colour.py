@@ -99,7 +99,8 @@ def test_its_export_agrees(workdir, said, tmp_path):
     np.testing.assert_allclose(answer["probabilities"], said, atol=1e-4)
 
 
-@pytest.mark.parametrize("format", portable.FILES)
+# A page of --format=web holds the file of onnx.
+@pytest.mark.parametrize("format", [name for name in portable.FILES if name != "web"])
 def test_its_files_for_other_runtimes_agree(workdir, said, tmp_path, format):
     if portable.missing(format):
         pytest.skip(f"{format} needs {portable.missing(format)}")
