@@ -122,9 +122,11 @@ assert all(abs(devices - workers) < 0.01 for devices, workers in pairs)
 # ![The training loss of the three runs](../pictures/tutorial_devices.png)
 #
 # Two devices and two workers give the same losses. One device adds its numbers in another order, so
-# sums differ in their last digits. The first loss still agrees within a millionth. Training then lets
-# such differences grow, and a short run from random weights may part visibly. So compare several
-# seeds, not single runs digit by digit.
+# sums differ in their last digits. The first loss still agrees within a millionth. The gradient of a
+# ResNet-18 with random weights differs by a thousandth of a per cent at 32 pixels, and by 0.3 % at
+# 64 pixels. It differs by as much on one device when the faces of the batch change places. Training
+# then lets such differences grow, and a short run from random weights may part visibly. So compare
+# several seeds, not single runs digit by digit.
 #
 # ## Batch normalisation
 #

@@ -7,6 +7,7 @@ tensorboard/           the same as scalars
 best.weights.h5        weights (EMA) of the best validation epoch; with keep="last" of the last
 card.json              `ModelCard`: what is needed to use them
 best.json              its epoch and validation metrics
+teacher.npz            with a teacher, see `training.teacher`
 """
 
 import csv
