@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ran_tf import vocabulary
-from ran_tf.inference.classifier import Classifier
+from ran_tf.inference.classifier import Classifier, mirror
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,14 +127,3 @@ def collect(
     arrays: dict[str, Any] = {key: np.concatenate(values) for key, values in columns.items()}
     arrays["id"] = np.char.decode(arrays["id"].astype(bytes), "utf-8")
     return Predictions(**{"mu": None, **arrays})
-
-
-def mirror(batch: dict) -> dict:
-    """Faces and boxes of a batch seen in a mirror: each region keeps its content and its place.
-
-    Args:
-      batch: {"image" u8[b, h, w, 3], "boxes" f32[b, k, 4] as y0, x0, y1, x1, ...}.
-    """
-    y0, x0, y1, x1 = np.moveaxis(batch["boxes"], -1, 0)
-    boxes = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
-    return {**batch, "image": batch["image"][:, :, ::-1], "boxes": boxes}

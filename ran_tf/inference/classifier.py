@@ -25,3 +25,14 @@ class Classifier:
     card: ModelCard
     predict: Callable[[dict], dict[str, np.ndarray]]
     engine: str = "keras"
+
+
+def mirror(batch: dict) -> dict:
+    """Faces and boxes of a batch seen in a mirror: each region keeps its content and its place.
+
+    Args:
+      batch: {"image" u8[b, h, w, 3], "boxes" f32[b, k, 4] as y0, x0, y1, x1, ...}.
+    """
+    y0, x0, y1, x1 = np.moveaxis(batch["boxes"], -1, 0)
+    boxes = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
+    return {**batch, "image": batch["image"][:, :, ::-1], "boxes": boxes}

@@ -15,6 +15,7 @@ from ran_tf.checks import InvalidArgument
 from ran_tf.config import TrainConfig
 from ran_tf.data import opening
 from ran_tf.data.dataset import Dataset
+from ran_tf.inference.classifier import mirror
 from ran_tf.safety import files
 from ran_tf.weights import sources
 
@@ -85,12 +86,12 @@ def _ask(name: str, config: TrainConfig, dataset: Dataset) -> np.ndarray:
         )
     columns = [card.labels.index(label) for label in dataset.labels]
     data = config.data
-    seen = dataclasses.replace(data, image_size=card.image_size, regions=card.regions, cache=False)
+    asked = dataclasses.replace(data, image_size=card.image_size, regions=card.regions, cache=False)
     said = []
-    for batch in opening.eval_batches(seen, dataset, split=data.train_split, batch_size=_BATCH):
+    for batch in opening.eval_batches(asked, dataset, split=data.train_split, batch_size=_BATCH):
         faces = {key: np.asarray(batch[key]) for key in ("image", "boxes", "mask")}
-        both = (faces, {**faces, "image": faces["image"][:, :, ::-1]})
-        probabilities = np.mean([classifier.predict(f)["probabilities"] for f in both], axis=0)
+        both = [classifier.predict(seen)["probabilities"] for seen in (faces, mirror(faces))]
+        probabilities = np.mean(both, axis=0)
         said.append(probabilities[:, columns])
     probabilities = np.concatenate(said)
     # Of fewer classes than it knows.

@@ -12,7 +12,7 @@ from ran_tf import vocabulary
 from ran_tf.config import RegionConfig
 from ran_tf.evaluation import exposure, joined, markdown, predictions, report
 from ran_tf.inference import runner
-from ran_tf.inference.classifier import Classifier
+from ran_tf.inference.classifier import Classifier, mirror
 from ran_tf.training import workers
 from ran_tf.weights.card import ModelCard
 
@@ -278,7 +278,7 @@ def test_flip_averaging_is_the_mean_of_both_sides():
 
 def test_the_mirror_keeps_each_region_on_its_content():
     batch = next(make_batches(k=3))
-    mirrored = predictions.mirror(batch)
+    mirrored = mirror(batch)
     for i in range(3):
         for (y0, x0, y1, x1), (v0, u0, v1, u1) in zip(
             (batch["boxes"][i] * 32).astype(int),

@@ -43,11 +43,12 @@ def test_answers_are_of_each_face_as_it_is_and_mirrored(config, workdir, tmp_pat
     dataset, _ = training_faces(config)
     (batch,) = opening.eval_batches(config.data, dataset, split="train[:20]", batch_size=20)
     model = sources.load_trained(str(workdir)).model
-    seen = {"boxes": np.asarray(batch["boxes"]), "mask": np.asarray(batch["mask"])}
-    image = np.asarray(batch["image"])
+    y0, x0, y1, x1 = np.asarray(batch["boxes"]).transpose(2, 0, 1)
+    mirrored = np.stack([y0, 1 - x1, y1, 1 - x0], axis=-1)
+    image, mask = np.asarray(batch["image"]), np.asarray(batch["mask"])
     logits = [
-        np.asarray(model({"image": shown, **seen})["logits"], np.float64)
-        for shown in (image, image[:, :, ::-1])
+        np.asarray(model({"image": shown, "boxes": boxes, "mask": mask})["logits"], np.float64)
+        for shown, boxes in ((image, np.asarray(batch["boxes"])), (image[:, :, ::-1], mirrored))
     ]
     odds = [np.exp(one) / np.exp(one).sum(axis=1, keepdims=True) for one in logits]
     np.testing.assert_allclose(told, np.mean(odds, axis=0), atol=1e-5)
