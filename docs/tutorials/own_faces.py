@@ -157,7 +157,7 @@ report.plot("confusion").savefig("tutorial_confusion.png")
 #
 # Do the regions help? Train a baseline alike: the same faces and epochs, with the whole face alone.
 # The difference is paired, because both networks answer for the same faces. If its interval holds 0,
-# it may be chance ([how a figure comes to be](../concepts/figures.md)).
+# it may be chance ([how a figure is made](../concepts/figures.md)).
 
 # %%
 alone = ran_tf.load_dataset(

@@ -127,7 +127,7 @@ assert np.allclose(answer.boxes[1], [0, 0, 0.5, 1])
 #
 # To know what your part is worth, train the same without it, and with `k=1`, the whole face alone.
 # Then compare on the same faces: `ran_tf.evaluate("run", baseline="other_run")`. Use several seeds
-# ([how a figure comes to be](../concepts/figures.md)).
+# ([how a figure is made](../concepts/figures.md)).
 #
 # ## From the notebook to a file
 #
