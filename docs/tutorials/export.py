@@ -2,8 +2,8 @@
 # # Tutorial: a network on a server and on a phone
 #
 # You export a packaged network, check it, ask a server for the faces of a photo, and run the file
-# that a phone runs. Your own network goes the same way: give its work directory or preset. It takes
-# a few minutes on two cores and needs `pip install ".[serve,export]" scikit-image`.
+# for a phone. A network of your own works in the same way: give its work directory or preset. The
+# tutorial takes a few minutes on two cores and needs `pip install ".[serve,export]" scikit-image`.
 # This page is a notebook kept as text (`docs/tutorials/export.py`).
 
 # %%
@@ -29,9 +29,9 @@ print(found.prediction.label, f"{found.prediction.probability:.1%}")
 # ## A server
 #
 # An export is a TensorFlow SavedModel that needs neither Keras nor this package. Each call writes a
-# new version; none is written over. Unless you say `check=False`, another process without Keras
-# loads it before it appears, and compares its answers with the network's. `check_export` does the
-# same at any time, so here it does it alone.
+# new version and overwrites none. Before the export appears, another process without Keras loads it
+# and compares its answers with those of the network. `check_export` does the same at any time. Here
+# it is called by itself, so `check=False` turns the first check off.
 
 # %%
 written = ran_tf.export(MODEL, "server", check=False)
@@ -39,9 +39,9 @@ checked = ran_tf.check_export("server", model=MODEL)
 print(written.path, "largest difference", checked.difference)
 
 # %% [markdown]
-# TensorFlow Serving takes the folder `server` as it is. It answers for faces that are cut already.
-# The server of this package takes whole photos, too. It runs until it is told to stop; port 0 is
-# any that is free.
+# TensorFlow Serving can serve the folder `server` as it is, and answers for face crops. The server
+# of this package also takes whole photos. It runs until it is told to stop. Port 0 means any free
+# port.
 
 # %%
 command = [sys.executable, "-m", "ran_tf.launch.serve", "--model_dir=server"]
@@ -63,18 +63,22 @@ assert served["label"] == found.prediction.label
 # %% [markdown]
 # ## A phone
 #
-# A `.tflite` file runs in LiteRT on Android, iOS and small boards. It holds labels, card and boxes.
-# `format="onnx"` writes a file for ONNX Runtime in the same way.
+# A `.tflite` file runs in LiteRT on Android, iOS and small boards. It contains labels, card and
+# boxes. `format="onnx"` writes a file for ONNX Runtime in the same way.
 
 # %%
 written = ran_tf.export(MODEL, "phone", format="tflite")
 print(written.path, "largest difference", written.difference)
 
 # %% [markdown]
-# A phone's file has the signature `regions` alone: **your app finds the face and cuts it** as the
-# training faces were cut. It makes the face grey if the card says so, brings it to the card's
-# `image_size`, and then to the side that the network takes. A network with a shared trunk takes the
-# whole face and cuts the regions itself. Here `found.image` is what your app has cut.
+# Here we use the signature `regions`, for which **your app prepares the face itself**:
+#
+# 1. It finds the face and cuts it like the training faces. Below, `found.image` is this crop.
+# 2. It converts the face to grey if the card says so.
+# 3. It resizes the face to the card's `image_size`, and then to the side that the network takes. A
+#    network with a shared trunk takes the whole face and cuts the regions itself.
+#
+# The signature `images` does steps 2 and 3 in the file.
 
 # %%
 card = json.loads((written.path / "assets" / "card.json").read_text())
@@ -93,13 +97,13 @@ assert labels[out["label"][0]] == found.prediction.label
 
 # %% [markdown]
 # Compare this number with the first one before you ship. If they differ by more than a few tenths
-# of a per cent, your app cuts, greys or resizes otherwise than training did.
+# of a per cent, your app cuts, greys or resizes faces differently from training.
 #
 # ## A browser
 #
 # `--format=web` writes a page that runs the network in your visitors' browsers, so that no photo
-# leaves their devices: see [Engines and formats](../guides/engines.md).
+# leaves their devices ([Engines and formats](../guides/engines.md#in-a-browser)).
 #
 # [Export and serve](../guides/serve.md) has the protocols, batches, limits and probes of the
-# server, and says where exports were run and where not. What LiteRT's file does on a phone itself
-# was not measured here.
+# server, and says where exports were run and where they were not. The LiteRT file was not measured
+# on a phone.

@@ -22,9 +22,10 @@ if not FERPLUS.is_dir():
 # %% [markdown]
 # ## Prepare it
 #
-# FERPlus consists of Microsoft's votes on the images of FER2013. The line that is printed names the
-# protocol. **There are two rounds of votes, and they give different faces.** The authors' occlusion
-# and pose lists follow `label.csv` (3,137 test faces). `fer2013new.csv` gives 3,153.
+# FERPlus consists of Microsoft's votes on the images of FER2013. **There are two rounds of votes,
+# and they lead to different sets of faces.** The authors' lists of occluded and turned faces follow
+# `label.csv` (3,137 test faces). `fer2013new.csv` leads to 3,153. The printed line says which of the
+# two you have.
 
 # %%
 print(ran_tf.prepare("ferplus", manual_dir=str(FERPLUS), data_dir="data"))
@@ -37,8 +38,8 @@ print(ran_tf.prepare("ferplus", manual_dir=str(FERPLUS), data_dir="data"))
 # ## Fill the table
 #
 # The packaged networks need no training. `flip_average` averages over each face and its mirror
-# image, as our tables do. A tenth of the test split keeps this page short. **Take `"test"` for
-# figures that you report.** The whole split takes ten times as long.
+# image, as in our tables. To keep this page short, only a tenth of the test split is used. **Use
+# `"test"` for figures that you report.** It takes ten times as long.
 
 # %%
 SPLIT = "test[:10%]"
@@ -56,14 +57,15 @@ for name, report in reports.items():
 #     --out=report
 # ```
 #
-# On all 3,137 faces this command should say 89.64, 85.45, 89.06 and 88.15 %. These differ from the
-# main table a little, because the weights that ship are rounded to float16.
+# On all 3,137 faces this command should print 89.64, 85.45, 89.06 and 88.15 %. These differ a
+# little from the main table, because the packaged weights are rounded to float16.
 #
 # ## Compare two networks
 #
-# What do the regions add? The whole-face network has the same backbone and saw the same faces. The
-# difference is paired: both networks answer for the same faces. Look at the interval before you
-# believe the sign. Here it is wide, because the faces are few.
+# What do the regions add? To find out, compare the RAN with the whole-face network, which has the
+# same backbone and was trained on the same faces. The difference is paired, because both networks
+# answer for the same faces. Look at the interval before you believe the sign. Here it is wide,
+# because there are few faces.
 
 # %%
 both = reports["ran_faceres_ferplus"].compare(reports["face_faceres_ferplus"])
@@ -79,8 +81,9 @@ assert both.subsets["all"].accuracy > 0.8
 # %% [markdown]
 # ![Confusion matrices of the RAN and the whole face](../pictures/tutorial_ferplus_confusion.png)
 #
-# Most faces are neutral or happy. In this tenth no face shows disgust and two show contempt, so these
-# rows say little. The next figure has the mean weight of each region, by what covers the face.
+# Most faces are neutral or happy. In this tenth of the split no face shows disgust and two show
+# contempt, so these rows say little. The next figure has the mean weight of each region, by what
+# covers the face.
 #
 # ![Mean weight of each region, by occlusion and pose](../pictures/tutorial_ferplus_weights.png)
 #
@@ -88,10 +91,10 @@ assert both.subsets["all"].accuracy > 0.8
 #
 # ## Train it
 #
-# Training starts from FaceRes (MIT). Run `npm pack @vladmandic/human@3.3.6`, unpack it, and give
-# `package/models/faceres.json`, with `faceres.bin` beside it. FaceRes was trained on VGGFace2, so
-# use what starts from it for research only. (`FER2013Train` exists in one layout only; `--faces`
-# takes any folder of faces.)
+# Training starts from FaceRes (MIT), a network that was trained on the faces of VGGFace2. For this
+# reason, use networks that start from it for research only. Run `npm pack @vladmandic/human@3.3.6`,
+# unpack the package, and give `package/models/faceres.json`, with `faceres.bin` beside it. If your
+# copy of FERPlus has no folder `FER2013Train`, give any other folder of faces to `--faces`.
 #
 # ```sh
 # python -m ran_tf.launch.convert --source=faceres.json --format=faceres_tfjs \
@@ -105,23 +108,23 @@ assert both.subsets["all"].accuracy > 0.8
 # |---|---|---|
 # | `launch/ferplus_mobilenet_ran_long.flags` | the RAN of `ran_faceres_ferplus`, 32 epochs | 102 s on an H100 (JAX); 6 hours on two CPU cores, by estimate |
 # | `launch/ferplus_mobilenet_face_long.flags` | the whole face of `face_faceres_ferplus`, 20 epochs | 36 s on an H100 (JAX) |
-# | `launch/ferplus_mobilenet_face.flags` | a shorter whole face, from weights made with `--size=129` | one hour on two CPU cores |
-# | `launch/ferplus_mobilenet_ran.flags` | a shorter RAN, with `--init_weights=FACE_RUN`, the one before | one hour on two CPU cores, 87.8 % |
+# | `launch/ferplus_mobilenet_face.flags` | a shorter whole face; make its starting weights with `--size=129` | one hour on two CPU cores |
+# | `launch/ferplus_mobilenet_ran.flags` | a shorter RAN that starts from the row above (`--init_weights=FACE_RUN`) | one hour on two CPU cores, 87.8 % |
 #
 # `evaluate --workdir=RUN --baseline=FACE_RUN` compares two runs face by face.
 #
-# The authors also train on PublicTest, the validation split:
+# The authors also train on PublicTest, the validation split. For this, give
 # `--train_split=train+ambiguous+validation --validation_split= --keep=last`.
 #
 # ## Train on a GPU without TensorFlow
 #
-# Keras on JAX trains from plain files. On the machine with the dataset:
+# Keras on JAX trains from plain files. First write them on the machine that has the dataset:
 #
 # ```sh
 # python -m ran_tf.launch.pack --dataset=ferplus --data_dir=DATA --out=FACES
 # ```
 #
-# On the machine with the GPU, which needs neither TensorFlow nor TFDS
+# Then train on the machine with the GPU. It needs neither TensorFlow nor TFDS
 # (`pip install "jax[cuda12]" "keras>=3.15.1,<3.16" absl-py h5py pillow rich safetensors && pip install --no-deps .`):
 #
 # ```sh
@@ -143,7 +146,8 @@ assert both.subsets["all"].accuracy > 0.8
 #
 # ## RAF-DB and AffectNet
 #
-# The steps are the same, with another name and recipe. What differs is how people hold the data:
+# The steps are the same, with another name and another recipe. But people hold these datasets in
+# different forms:
 #
 # | You hold | Give `--manual_dir` that folder, and | Subsets |
 # |---|---|---|
@@ -164,18 +168,18 @@ assert both.subsets["all"].accuracy > 0.8
 #     --init_weights=resnet18.weights.h5 --data_dir=DATA --workdir=RUN
 # ```
 #
-# Both recipes were never trained to their end here, because the data were not at hand. The builders
-# are tested on made-up files in the published layouts and in those of copies.
+# We did not have these datasets, so their recipes were never trained to the end. The builders are
+# tested on made-up files, in the published layouts and in those of copies.
 #
 # AffectNet and SFEW have no public test split. Train without `--evaluate`, and evaluate with
-# `--split=validation`. AffectNet's recipes ask for `--cache=false`, because its decoded faces take
-# 42 GB at 224 pixels.
+# `--split=validation`. AffectNet's recipes have `--cache=false`, because its decoded faces would
+# take 42 GB of memory at 224 pixels.
 #
 # ## The settings of the released code
 #
-# The defaults are the paper's: `--attention=sigmoid --margin=0.02`. The authors' released code
-# differs. It applies a softmax over the regions after each sigmoid, uses other regions, and feeds
-# pixels in 0..1. On FERPlus these are
+# The defaults follow the paper: `--attention=sigmoid --margin=0.02`. The authors' released code
+# differs from the paper. It applies a softmax over the regions after each sigmoid, uses other
+# regions, and takes pixels in 0..1. On FERPlus its settings are
 #
 # ```text
 # --attention=softmax --margin=0.1 --region_variant=released --preprocessing=unit
@@ -190,5 +194,5 @@ assert both.subsets["all"].accuracy > 0.8
 #     --train_split='train[:25%]' --seeds=0,1,2 --data_dir=DATA --out=ablation
 # ```
 #
-# This trains the rows of the paper's ablation, all alike and briefly. Use several seeds: runs this
-# short vary by points. [Our figures](../results/ablation.md).
+# This trains the rows of the paper's ablation, briefly and all in the same way. Use several seeds,
+# because runs as short as these vary by several points ([our figures](../results/ablation.md)).

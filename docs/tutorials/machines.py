@@ -41,8 +41,8 @@ config = ran_tf.TrainConfig(
 # %% [markdown]
 # ## Several GPUs of one machine
 #
-# `ran_tf.train` and the command use all devices of the machine. There is no setting for it.
-# `batch_size` is that of all devices together.
+# `ran_tf.train` and the command use all devices of the machine by themselves. `batch_size` is the
+# size of the batch on all devices together.
 
 # %%
 ran_tf.train(config, "two_devices")
@@ -57,7 +57,7 @@ ran_tf.train(config, "one_device", strategy=tf.distribute.OneDeviceStrategy("CPU
 # ## Several machines
 #
 # Start `train` or `evaluate` on every worker that `TF_CONFIG` names. Give the same flags everywhere,
-# and a `--workdir` that all share. On the first of two hosts:
+# and a `--workdir` that all workers share. On the first of two hosts:
 #
 # ```sh
 # export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
@@ -65,7 +65,7 @@ ran_tf.train(config, "one_device", strategy=tf.distribute.OneDeviceStrategy("CPU
 # python -m ran_tf.launch.train --flagfile=launch/quickstart.flags --workdir=/shared/run --restarts=5
 # ```
 #
-# Here both are processes of this machine, at two free ports.
+# On this page both workers are processes of one machine, at two free ports.
 
 # %%
 FLAGS = [
@@ -91,16 +91,18 @@ for index in range(2):
 assert [worker.wait() for worker in workers] == [0, 0]
 
 # %% [markdown]
-# - Every batch holds the same faces, with the same augmentation, as on one device. Each replica takes
-#   every n-th of them. Nothing is left out or counted twice. This holds for validation and
-#   `evaluate`, too.
-# - Only dropout differs from one device. With `--mixup`, so does which faces are blended.
-# - Only the first worker writes and shows progress.
-# - The dataset may lie on a shared disk or on each machine. Every worker must have the same devices.
+# What to know about several devices or workers:
 #
-# ## Compare them
+# - Every batch has the same faces, with the same augmentation, as on one device. Each of n replicas
+#   takes every n-th face, so none is left out or counted twice. Validation and `evaluate` work in
+#   the same way.
+# - Two things differ from one device: dropout, and with `--mixup` the faces that are blended.
+# - Only the first worker writes files and shows progress.
+# - The dataset may be on a shared disk or on each machine. All workers must have the same devices.
 #
-# Each work directory has its `metrics.csv`, a row an epoch.
+# ## Compare the runs
+#
+# Each work directory has a `metrics.csv` with a row for each epoch.
 
 # %%
 runs = {}
@@ -121,29 +123,31 @@ assert all(abs(devices - workers) < 0.01 for devices, workers in pairs)
 # %% [markdown]
 # ![The training loss of the three runs](../pictures/tutorial_devices.png)
 #
-# Two devices and two workers give the same losses. One device adds its numbers in another order, so
-# sums differ in their last digits. The first loss still agrees within a millionth. The gradient of a
-# ResNet-18 with random weights differs by a thousandth of a per cent at 32 pixels, and by 0.3 % at
-# 64 pixels. It differs by as much on one device when the faces of the batch change places. Training
-# then lets such differences grow, and a short run from random weights may part visibly. So compare
-# several seeds, not single runs digit by digit.
+# Two devices and two workers give the same losses. One device adds the same numbers in another
+# order, so its sums differ in the last digits. The first loss still agrees within a millionth, but
+# training lets such differences grow, and a short run from random weights may drift apart visibly.
+# So compare several seeds, and not single runs digit by digit.
+#
+# How large are the differences at the start? The gradient of a ResNet-18 with random weights differs
+# by a thousandth of a per cent at 32 pixels, and by 0.3 % at 64 pixels. It differs by as much on a
+# single device if the faces of the batch change places.
 #
 # ## Batch normalisation
 #
-# Batch normalisation takes its statistics over the batch of all devices, as one device would. With
-# `--sync_batch_norm=false` each device takes those of its own share, as the authors' code does. This
-# is faster ([figures](../../experiments/README.md#scale)).
+# Batch normalisation computes its statistics over the batch of all devices, as one device would.
+# With `--sync_batch_norm=false` each device uses the statistics of its own share, like the authors'
+# code. This is faster ([figures](../../experiments/README.md#scale)).
 #
 # ## When a worker is lost
 #
-# A worker may die, stop, or be out of reach. The others then end with one error and exit code 75
-# (try again), some 10 to 20 seconds after its last sign of life. With `--restarts=N` each worker
-# starts itself again, up to N times, after a lost worker or its own crash. It waits for the others
+# If a worker dies, stops or cannot be reached, the others end 10 to 20 seconds after its last sign
+# of life, with one error and exit code 75 (try again). With `--restarts=N` each worker then starts
+# itself again, up to N times, also after its own crash. It waits for the others
 # (`--wait_for_workers=600` seconds) and goes on from the last checkpoint.
 #
-# SIGTERM to one worker stops all of them, with a checkpoint and exit code 143, within eight steps (or
-# batches of validation). A worker that still waits for the others ends at once. Let a scheduler wait
-# for eight steps before it kills.
+# SIGTERM to one worker stops all of them within eight steps (or batches of validation), with a
+# checkpoint and exit code 143. A worker that still waits for the others ends at once. So a scheduler
+# should wait for eight steps before it kills a worker.
 #
 # ## Slurm
 #
@@ -160,7 +164,7 @@ assert all(abs(devices - workers) < 0.01 for devices, workers in pairs)
 #
 # The TFJob of Kubeflow sets `TF_CONFIG` by itself (`Worker` replicas, no `PS`). Without Kubeflow use
 # an Indexed Job (`completionMode: Indexed`, `completions: 2`, `parallelism: 2`, `subdomain: run` and
-# a headless Service `run`). The names of its pods are known, here those of a Job `ran`:
+# a headless Service `run`). The names of its pods are known in advance. For a Job called `ran`:
 #
 # ```bash
 # export TF_CONFIG="{\"cluster\": {\"worker\": [\"ran-0.run:2222\", \"ran-1.run:2222\"]}, \"task\": {\"type\": \"worker\", \"index\": $JOB_COMPLETION_INDEX}}"
@@ -168,5 +172,5 @@ assert all(abs(devices - workers) < 0.01 for devices, workers in pairs)
 #
 # ## Before you start
 #
-# Workers talk to each other without encryption or passwords. Keep the ports inside the cluster. The
-# lines for Slurm and Kubernetes were not run on such a cluster.
+# Workers talk to each other without encryption or passwords, so keep their ports inside the cluster.
+# The lines for Slurm and Kubernetes were not run on such a cluster.

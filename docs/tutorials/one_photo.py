@@ -19,9 +19,9 @@ predictor = ran_tf.Predictor("ran_faceres_ferplus", align=True)
 print(found.prediction.label, f"{found.prediction.probability:.0%}", found.box.round())
 
 # %% [markdown]
-# `faces` gives a list for each photo: this one has one face. `found.image` is the face as the
-# network saw it, cut out and turned upright. `annotate_face` draws its regions; the heaviest is
-# outlined red, the lightest blue.
+# `faces` gives a list for each photo, and this photo has one face. `found.image` is the face as the
+# network saw it, cut out and turned upright. `annotate_face` draws its regions. The heaviest is
+# outlined in red, the lightest in blue.
 
 # %%
 Image.fromarray(ran_tf.annotate_face(found.image, found.prediction)).save("tutorial_regions.png")
@@ -29,7 +29,7 @@ Image.fromarray(ran_tf.annotate_face(found.image, found.prediction)).save("tutor
 # %% [markdown]
 # ![The face, and its six regions with their weights](../pictures/tutorial_regions.png)
 #
-# Now the weights as numbers. Region 0 is the whole face; the weights sum to 1.
+# The next cell prints the weights. Region 0 is the whole face, and the weights sum to 1.
 
 # %%
 for box, weight in zip(found.prediction.boxes, found.prediction.weights, strict=True):
@@ -39,8 +39,8 @@ assert np.isclose(found.prediction.weights.sum(), 1, atol=1e-4)
 # %% [markdown]
 # ## Cover the mouth
 #
-# `found.image` is a face crop already, so a predictor without `align` takes it. A grey bar covers
-# the lower third.
+# `found.image` is a face crop already, so it goes to a predictor without `align`. A grey bar covers
+# its lower third.
 
 # %%
 covered = found.image.copy()
@@ -62,6 +62,6 @@ for name, answer in zip(("before", "after "), whole([found.image, covered]), str
     print(name, answer.label, f"{answer.probability:.0%}")
 
 # %% [markdown]
-# The region at the bottom had 15 % of the weight and has 4 % now; both networks still see
-# happiness, less surely. One face is an anecdote. [Where it looks](../guides/attention.md) measures
+# The region at the bottom had 15 % of the weight and now has 4 %. Both networks still see happiness,
+# but are less sure. One face is only an anecdote. [Where it looks](../guides/attention.md) measures
 # this over a dataset, and says what not to read into weights.

@@ -2,8 +2,8 @@
 # # Tutorial: train on your own folders of faces
 #
 # You start from raw photos in folders that are named by their class. You end with a network of your
-# own, a report, and a server that reads photos. It takes three minutes on two cores and needs
-# `pip install ".[serve]"`. Each step is a Python call here; the command that does the same stands
+# own, a report, and a server that reads photos. The tutorial takes three minutes on two cores and
+# needs `pip install ".[serve]"`. Each step is a Python call, and the command that does the same is
 # below it.
 # This page is a notebook kept as text (`docs/tutorials/own_faces.py`).
 
@@ -25,7 +25,7 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## 1. Photos in folders
 #
-# You have such folders already:
+# Sort your photos into folders like these:
 #
 # ```text
 # photos/train/happy/anything.jpg
@@ -33,13 +33,14 @@ keras.utils.set_random_seed(0)
 # photos/test/happy/...
 # ```
 #
-# The first folder is the split: `train`, `validation`, `test`. The second is the class. **Put other
-# people into `validation` and `test` than into `train`.** If a person is on both sides, the result
-# is too good. Without a folder `validation`, every tenth image of each class of `train` is held out.
+# The first folder is the split: `train`, `validation` or `test`. The second is the class. **Put
+# different people into `train`, `validation` and `test`.** If a person is in two of them, the
+# measured accuracy is too high. If there is no folder `validation`, every tenth image of each class
+# of `train` is held out.
 #
-# This page must run anywhere, so it draws its photos: 320 to train and 80 to test, of four classes.
-# Each has a drawn face at some place; some test faces are turned or covered. Leave this cell out for
-# photos of your own.
+# So that this page runs anywhere, it draws its photos: 320 to train and 80 to test, of four classes.
+# Each shows a drawn face at a random place, and some test faces are turned or covered. Leave this
+# cell out if you have photos of your own.
 
 # %%
 CLASSES = ("happiness", "surprise", "sadness", "anger")
@@ -95,10 +96,10 @@ beside.save("tutorial_aligned.png")
 #
 # ## 3. Prepare the dataset
 #
-# `mine` is your name for it. The classes are the names of the folders, sorted, or the lines of a
-# `labels.txt` beside them. A folder of another name in `test` is an error, so that a misspelling
-# does not become a class. [The dataset's page](../../tfds_builders/folder_faces/README.md) has the
-# details, also on lists of occluded and turned faces to report on.
+# `mine` is your name for the dataset. The classes are the sorted names of the folders, or the lines
+# of a `labels.txt` beside them. A folder in `test` that `train` does not have is an error, so that a
+# misspelling does not become a class. [The dataset's page](../../tfds_builders/folder_faces/README.md)
+# has the details. It also says how to report on occluded and turned faces.
 
 # %%
 print(ran_tf.prepare("folder_faces/mine", manual_dir="faces", data_dir="data"))
@@ -114,9 +115,9 @@ print({name: (value.dtype.name, tuple(value.shape)) for name, value in x.items()
 #
 # ## 4. Train from a network that knows faces
 #
-# The network starts from a preset. With `labels` it keeps what it knows of classes of the same name;
-# a new class starts at random. It is an ordinary Keras model. `compile` takes the paper's losses
-# unless you give others: cross-entropy and the region biased loss.
+# The network starts from a preset. With `labels` it keeps what it knows about classes of the same
+# name, and a new class starts at random. The network is an ordinary Keras model. Unless you give
+# other losses, `compile` uses those of the paper: cross-entropy and the region biased loss.
 
 # %%
 model = ran_tf.from_preset("ran_faceres_shared_ferplus", labels=data.labels)
@@ -125,9 +126,9 @@ history = model.fit(data.train, validation_data=data.validation, epochs=2, shuff
 print({name: np.round(values, 2).tolist() for name, values in history.history.items()})
 
 # %% [markdown]
-# `fit` is Keras' loop. For a real run take the loop of this package, `ran_tf.train`, or its command.
-# It augments the faces, averages the weights, keeps the best epoch, and
-# [goes on](../guides/resume.md) where it was stopped:
+# `fit` is the training loop of Keras. For a real run use the loop of this package, `ran_tf.train`,
+# or its command. It augments the faces, averages the weights, keeps the best epoch, and
+# [resumes](../guides/resume.md) after an interruption:
 #
 # ```sh
 # python -m ran_tf.launch.train --flagfile=launch/ferplus_mobilenet_ran.flags --target=label \
@@ -155,9 +156,9 @@ report.plot("confusion").savefig("tutorial_confusion.png")
 #
 # Drawn faces show that everything works. They say nothing about photographs.
 #
-# Do the regions help? Train a baseline alike: the same faces and epochs, with the whole face alone.
-# The difference is paired, because both networks answer for the same faces. If its interval holds 0,
-# it may be chance ([how a figure is made](../concepts/figures.md)).
+# Do the regions help? To find out, train a baseline in the same way, with the same faces and epochs
+# but with the whole face alone. The difference is paired, because both networks answer for the same
+# faces. If its interval contains 0, it may be chance ([how a figure is made](../concepts/figures.md)).
 
 # %%
 alone = ran_tf.load_dataset(
@@ -175,9 +176,9 @@ both.plot("disagreements").savefig("tutorial_disagreements.png")
 #
 # ## 6. Keep it and use it
 #
-# A preset is a folder that `Predictor`, `from_preset` and every command take, and that
-# `ran_tf.upload_preset` sends to a hub. It knows how the training faces were cut, so it cuts the
-# faces of new photos likewise.
+# A preset is a folder that `Predictor`, `from_preset` and every command can load, and that
+# `ran_tf.upload_preset` sends to a hub. It stores how the training faces were cut, so the faces of
+# new photos are cut in the same way.
 
 # %%
 model.save_to_preset("mine", data=data, report=report)
@@ -192,8 +193,8 @@ print(answer.label, f"{answer.probability:.0%}")
 #
 # ## 7. Export and serve it
 #
-# The server takes whole photos and finds the faces. It runs until it is told to stop; port 0 is any
-# that is free.
+# The server takes whole photos and finds the faces. It runs until it is told to stop. Port 0 means
+# any free port.
 
 # %%
 written = ran_tf.export("mine", "export")
@@ -222,14 +223,15 @@ assert served["label"] == answer.label
 # curl --data-binary @photo.jpg http://localhost:8501/v1/photos:predict
 # ```
 #
-# The trained work directory `runs/mine` goes the same way: give `--workdir=runs/mine`.
-# [Export and serve](../guides/serve.md) has protocols, batches and limits,
-# [a server and a phone](export.py) the file for a phone, [Weights](../guides/weights.md) how to share
-# a preset.
+# A trained work directory is exported in the same way, with `--workdir=runs/mine`.
+# [Export and serve](../guides/serve.md) has the protocols, batches and limits.
+# [A server and a phone](export.py) makes the file for a phone, and [Weights](../guides/weights.md)
+# says how to share a preset.
 #
 # ## Test a packaged network on your photos
 #
-# Without training: cut the photos as its training faces were cut, and give the classes in its order.
+# You can also test a packaged network without training. Cut the photos like its training faces, and
+# give the classes in its order.
 #
 # ```sh
 # python -m ran_tf.launch.align --input_dir=photos --output_dir=cut --margin=-0.05 --drop=0.07

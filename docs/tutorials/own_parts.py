@@ -2,9 +2,9 @@
 # # Tutorial: your own region, attention, loss and backbone
 #
 # You write four parts, train a network of them on drawn faces, and use it. It takes two minutes on
-# two cores. Each part is a function or a layer that gets a name; then the name is a choice like
-# those of the package. [`examples/`](../../examples) has a file of each kind, and of augmentation,
-# optimizer, detector and dataset.
+# two cores. Each part is a function or a layer that you register under a name. The name then works
+# like those of the package. [`examples/`](../../examples) has a file for each kind of part, also for
+# augmentations, optimizers, detectors and datasets.
 # This page is a notebook kept as text (`docs/tutorials/own_parts.py`).
 
 # %%
@@ -17,8 +17,8 @@ import ran_tf
 # %% [markdown]
 # ## Regions
 #
-# Boxes `y0, x0, y1, x1` in 0..1, the whole face first. These are the upper, middle and lower part.
-# `names` are shown in reports.
+# Regions are boxes `y0, x0, y1, x1` in 0..1, with the whole face first. These boxes are the upper,
+# middle and lower part of the face. Reports show their `names`.
 
 # %%
 PARTS = ("upper part", "middle part", "lower part")
@@ -32,9 +32,9 @@ def parts(config, landmarks, draw):
 # %% [markdown]
 # ## Attention
 #
-# A Keras layer from features f32[b, k, d] to weights f32[b, k], none of them negative. The network
-# has it twice, each time with weights of its own: for self- and for relation-attention. Here it is
-# one dense layer, made positive.
+# An attention is a Keras layer from features f32[b, k, d] to weights f32[b, k] that are not negative.
+# The network uses it twice, for self- and for relation-attention, each time with parameters of its
+# own. This one is a dense layer with a positive output.
 
 
 # %%
@@ -51,8 +51,8 @@ class Positive(keras.layers.Layer):
 # %% [markdown]
 # ## Loss
 #
-# A number for each face, f32[b]. It is added to the paper's losses. This one asks that no region
-# has all the weight.
+# A loss gives a number for each face, f32[b], which is added to the paper's losses. This one is
+# largest if a single region has all the weight.
 
 
 # %%
@@ -64,8 +64,8 @@ def share(outputs, targets, mask):
 # %% [markdown]
 # ## Backbone
 #
-# From pixels f32[b, h, w, 3] in 0..255 to features [b, d], of Keras layers. All models of
-# `keras.applications` are known by their names already, such as `EfficientNetB0`.
+# A backbone makes features [b, d] from pixels f32[b, h, w, 3] in 0..255, with Keras layers. You need
+# not write one for the models of `keras.applications`: use their names, such as `EfficientNetB0`.
 
 
 # %%
@@ -101,12 +101,12 @@ run = ran_tf.train(config, workdir="run")
 print({name: round(run.metrics[name], 3) for name in ("cross_entropy", "region_loss", "share")})
 
 # %% [markdown]
-# Your loss has a column in `run/metrics.csv`. Two epochs of 256 faces teach nearly nothing: they
-# show that the parts fit together.
+# Your loss has a column in `run/metrics.csv`. Two epochs of 256 faces teach the network nearly
+# nothing, but they show that the parts fit together.
 #
 # ## Evaluate and use it
 #
-# A work directory is a model for every function and command.
+# Every function and command accepts a work directory as a model.
 
 # %%
 report = ran_tf.evaluate("run", "test[:64]")
@@ -125,8 +125,9 @@ assert np.allclose(answer.boxes[1], [0, 0, 0.5, 1])
 # %% [markdown]
 # ![A drawn face and your four regions with their weights](../pictures/tutorial_parts.png)
 #
-# To know what your part is worth, train the same without it, and with `k=1`, the whole face alone.
-# Then compare on the same faces: `ran_tf.evaluate("run", baseline="other_run")`. Use several seeds
+# To find out what your part is worth, train the same network without it, and with `k=1`, which is
+# the whole face alone. Then compare the runs on the same faces with
+# `ran_tf.evaluate("run", baseline="other_run")`. Use several seeds
 # ([how a figure is made](../concepts/figures.md)).
 #
 # ## From the notebook to a file
@@ -139,7 +140,6 @@ assert np.allclose(answer.boxes[1], [0, 0, 0.5, 1])
 # python -m ran_tf.launch.predict --import=my_parts --model=run --align photo.jpg
 # ```
 #
-# In Python, `import my_parts` comes before the network is loaded. An export holds the parts in its
-# graph; only the name of the regions is needed then.
-# [Add your own part](../guides/extend.md) shows the other kinds,
-# [what you may add](../reference/extending.md) the contract of each.
+# In Python, write `import my_parts` before you load the network. An export contains the parts in its
+# graph, so it only needs the name of the regions. [Add your own part](../guides/extend.md) shows the
+# other kinds, and [What you may add](../reference/extending.md) has the contract of each.

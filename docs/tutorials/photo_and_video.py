@@ -2,9 +2,9 @@
 # # Tutorial: the faces of a photo and of a video
 #
 # You find every face of a photo, write the answers to a table, and follow two people through a
-# video. It takes two minutes on two cores and needs `pip install ".[video]" scikit-image`.
-# Both photos are free works (NASA, US Navy) that come with packages: one with scikit-image, one
-# with Matplotlib, which is here already.
+# video. It takes two minutes on two cores and needs `pip install ".[video]" scikit-image`. Both
+# photos are free works (NASA, US Navy). One comes with scikit-image, the other with Matplotlib,
+# which is installed already.
 # This page is a notebook kept as text (`docs/tutorials/photo_and_video.py`).
 
 # %%
@@ -30,8 +30,8 @@ photo.save("photo.png")
 # %% [markdown]
 # ## All faces of a photo
 #
-# `predictor.faces` takes paths, bytes or arrays and gives a list for each photo, the largest face
-# first. Calling the predictor itself answers for one face a photo.
+# `predictor.faces` takes paths, bytes or arrays, and gives a list of faces for each photo, the
+# largest first. If you call the predictor itself, it gives one answer for each photo.
 
 # %%
 predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
@@ -50,8 +50,8 @@ assert len(found) == 2
 # ![The photo with a box and an answer for each face](../pictures/tutorial_photo.png)
 #
 # Each item has the `prediction`, the `box` in pixels, the detector's `score`, five `landmarks`, and
-# the cut face `image`. A photo without a face gives an empty list, not an error. A file that cannot
-# be read raises one; `on_error="return"` puts a `Failure` in its place and goes on.
+# the cut face `image`. A photo without a face gives an empty list. A file that cannot be read raises
+# an error. With `on_error="return"` it gives a `Failure` instead, and the other photos go on.
 
 # %%
 empty, missing = predictor.faces([np.zeros((96, 96, 3), np.uint8), "no.png"], on_error="return")
@@ -60,7 +60,8 @@ print(empty, missing)
 # %% [markdown]
 # ## Many photos, one table
 #
-# A row for each face. A file that cannot be used has a row, too, with the reason in `error`.
+# The table has a row for each face. A file that cannot be used also has a row, with the reason in
+# `error`.
 
 # %%
 done = ran_tf.predict_to_file(predictor, ["photo.png", "no.png"], "faces.csv", align=True)
@@ -70,7 +71,8 @@ print(pathlib.Path("faces.csv").read_text().splitlines()[0][:60])
 # %% [markdown]
 # ## A video
 #
-# Here both people move towards each other for two seconds. Your own file goes the same way.
+# This cell makes a video in which both people move towards each other for two seconds. Leave it out
+# if you have a video of your own.
 
 # %%
 with av.open("clip.mp4", "w") as out:
@@ -85,8 +87,8 @@ with av.open("clip.mp4", "w") as out:
 
 # %% [markdown]
 # `predictor.video` gives the frames one after the other, so a long video takes no more memory than
-# a short one. People keep their number. `face` is `None` while a person is not seen.
-# `smoothed` has the probabilities averaged over time, half a second unless you give `smooth`.
+# a short one. Each person keeps their number, and `face` is `None` while they are not seen.
+# `smoothed` has the probabilities averaged over half a second, or over the time in `smooth`.
 
 # %%
 frames = list(predictor.video("clip.mp4", every=0.4))
@@ -99,7 +101,8 @@ assert len(frames) == 5
 assert {person.person for frame in frames for person in frame.people} == {1, 2}
 
 # %% [markdown]
-# The same as a figure: strong lines are smoothed, faint ones are single frames.
+# `plot_timeline` draws the same as a figure. Strong lines are smoothed, faint ones show single
+# frames.
 
 # %%
 figure = ran_tf.plot_timeline(frames, labels=predictor.labels, title="clip.mp4")
@@ -108,6 +111,5 @@ figure.savefig("tutorial_timeline.png")
 # %% [markdown]
 # ![Probabilities of two people over time, with their faces above](../pictures/tutorial_timeline.png)
 #
-# [People in videos](../guides/videos.md)
-# says how people are told apart and what goes wrong. [Many photos](../guides/folders.md) has the
-# commands, and how a stopped run goes on.
+# [People in videos](../guides/videos.md) says how people are told apart and what can go wrong.
+# [Many photos](../guides/folders.md) has the commands, and says how to resume an interrupted run.

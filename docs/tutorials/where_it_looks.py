@@ -24,13 +24,14 @@ Image.fromarray(ran_tf.annotate_face(face, said)).save("tutorial_weights.png")
 # %% [markdown]
 # ![The face, and its six regions with their weights](../pictures/tutorial_weights.png)
 #
-# A weight says how much the features of a region entered the mean that is classified. That is all.
-# It does not say what the answer would be without the region.
+# A weight says how much the features of a region contributed to the mean that is classified. It does
+# not say what the answer would be without the region.
 #
 # ## Cover it piece by piece
 #
-# To know what the answer depends on, take something away. A grey square of half the side goes to
-# nine places. Each number is the probability that is left of the first answer.
+# To find out what the answer depends on, take something away. The next cell lays a grey square of
+# half the side over nine places in turn. Each number is the probability that is left of the first
+# answer.
 
 # %%
 side = len(face) // 2
@@ -56,21 +57,23 @@ figure.savefig("tutorial_covers.png", dpi=200)
 # %% [markdown]
 # ![The face, and the nine probabilities as a map](../pictures/tutorial_covers.png)
 #
-# All numbers stay near 1 but one: that in the middle of the last row falls by half. This happiness
-# is read from the mouth. Now the weights of the same nine faces: how much of them moved to other
-# regions?
+# All numbers stay near 1, except the one in the middle of the last row, which falls by half. So the
+# network reads happiness from the mouth here. Do the weights show the same? The next cell computes
+# how much of the weight moved to other regions, for the same nine faces.
 
 # %%
 moved = np.array([np.abs(answer.weights - said.weights).sum() / 2 for answer in answers])
 print(moved.reshape(3, 3).round(2))
 
 # %% [markdown]
-# About a tenth or less everywhere. No place stands out here as the mouth does in the first table.
-# One face is an anecdote, so measure it.
+# About a tenth or less moved, wherever the square is. No place stands out as the mouth does above,
+# so the weights do not show what the answer depends on. But one face is an anecdote, so measure it
+# on many.
 #
 # ## A dataset
 #
-# `evaluate` keeps the weights of every face. Drawn faces know what covers them.
+# `evaluate` keeps the weights of every face. We use drawn faces, because for these it is known what
+# covers them.
 
 # %%
 data = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:112]")
@@ -83,23 +86,24 @@ for name, row in report.numbers["occlusions"].items():
 # %% [markdown]
 # ![Mean weight of each region, by occlusion and pose](../pictures/tutorial_drawn_weights.png)
 #
-# A row is a kind of face, a column a region. Blue is below an equal share, red above it.
+# Each row is a kind of face, and each column is a region. Blue weights are below an equal share, red
+# ones above it.
 #
 # ![Attention of the whole face and of the best crop](../pictures/tutorial_attention.png)
 #
-# On the left is *mu*, the first attention weight, of the whole face and of the best crop. On the
-# right is their difference. The region biased loss wants it beyond the margin.
+# The left plot shows *mu*, the self-attention, of the whole face and of the best crop. The right plot
+# shows their difference. The region biased loss asks for a difference beyond the margin.
 #
-# *Exposure* is the covered share of the regions under the network's own weights, over that under
-# equal weights. At 1 the weights do not care what is covered. Below 1 they look away from it; above
-# 1 they look at it. A list of a dataset names a place, such as "lower". "side" has no number: the
-# list does not say which side.
+# The printed *exposure* is the covered share of the regions under the network's own weights, divided
+# by the same share under equal weights. At 1 the weights do not depend on what is covered. Below 1
+# they look away from it, and above 1 they look at it. The list of a dataset names a part of the face,
+# such as "lower". For "side" there is no number, because the list does not say which side.
 #
-# An exposure may differ from 1 for another reason. On clean faces, too, this network gives the top
-# regions hardly any weight. So whatever covers the upper part is exposed less. Look at the weights
-# on clean faces before you say that a network looks away.
+# **An exposure below 1 can have another reason.** This network gives the top regions hardly any
+# weight, also on clean faces. So a cover over the upper part always has a low exposure. Look at the
+# weights on clean faces before you conclude that a network looks away.
 #
-# `robustness` lays the same occluders over all faces and knows every pixel that they cover.
+# `robustness` lays the same occluders over all faces, and knows every pixel that they cover.
 
 # %%
 KINDS = ["surgical mask", "hat"]
@@ -109,19 +113,20 @@ for kind in KINDS:
     print(kind, round(tried.numbers["model"]["conditions"][kind]["exposure"], 2))
 
 # %% [markdown]
-# This preset was trained as the paper says, and has never seen a drawn face. The preset
-# `ran_faceres_covered_ferplus` was told in training what is covered. It looks away, at a price:
-# [a network that looks away](../looks_away.md) has the figures on photographs.
+# This preset was trained like the paper's network, and it has never seen a drawn face. Training told
+# the preset `ran_faceres_covered_ferplus` what is covered, so it looks away, but at a price.
+# [A network that looks away](../looks_away.md) has the figures on photographs.
 #
 # ## What not to read into it
 #
 # - **A weight is not a cause.** Cover the region and look, as above.
-# - **A grey square is not nothing.** Part of what falls may come from the square itself. Try other
+# - **A grey square is not nothing.** Some of the loss may come from the square itself. Try other
 #   covers before you believe a map.
-# - **Most regions are most of the face.** The six fixed regions are squares of at least three
-#   quarters of the side. A heavy "top left" does not mean "the left eye".
-# - **Exposure is not accuracy.** Weights may look away, and the answer may stay wrong.
-# - **A few faces say little.** Here are about a hundred. Look at the interval beside each accuracy.
+# - **Most regions show most of the face.** The six fixed regions are squares of at least three
+#   quarters of the side, so a heavy "top left" does not mean "the left eye".
+# - **Exposure is not accuracy.** The weights may look away while the answer stays wrong.
+# - **A few faces say little.** This page uses about a hundred. Look at the interval beside each
+#   accuracy.
 # - **An expression is not an emotion.** The network names what raters would see in a picture.
 #
 # [Where it looks](../guides/attention.md) has the commands and the figures on FERPlus.
