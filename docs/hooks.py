@@ -146,7 +146,7 @@ def _api(name: str) -> str:
     public = [f"{home}.{name}" for name, home in homes.items() if home.split(".")[1] in rooms]
     parts = [f"::: {path}\n    options:\n      heading: ran_tf.{_last(path)}" for path in public]
     if returned:
-        parts.append("What these take and return, by the module that defines it:")
+        parts.append("Types that these take and return, with their modules:")
         parts += [f"::: {path}\n    options:\n      heading: {path}" for path in returned]
     parts = [
         f"{part}\n      toc_label: {_last(part)}" if part[0] == ":" else part for part in parts
@@ -167,9 +167,9 @@ def _commands() -> str:
     parts = [
         "# Commands",
         "`python -m ran_tf.launch.COMMAND --help` prints the same. A flag is written "
-        "`--name=value`; one that is on or off `--name` or `--noname`. `--flagfile=FILE` reads "
-        "flags from a file, `--import=MODULE` imports what you register, and `--verbosity=1` shows "
-        "tracebacks.",
+        "`--name=value`, and one that is on or off `--name` or `--noname`. `--flagfile=FILE` reads "
+        "flags from a file, `--import=MODULE` imports a module with parts of your own, and "
+        "`--verbosity=1` shows tracebacks.",
     ]
     for path in sorted((ROOT / "ran_tf" / "launch").glob("*.py")):
         text = path.read_text()

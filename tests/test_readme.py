@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+import skimage.data
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 README, START = ROOT / "README.md", ROOT / "docs" / "index.md"
@@ -43,6 +45,16 @@ def test_the_keras_example_runs(page, run, tmp_path):
     assert run(sys.executable, "-c", code)
     assert (tmp_path / "mine" / "model.safetensors").exists()
     assert (tmp_path / "export" / "1").exists() == ("ran_tf.export" in code)
+
+
+@pytest.mark.large
+def test_the_first_lines_and_commands_answer_for_a_photo(run, tmp_path):
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "photo.jpg")
+    (code,) = (text for text in blocks(START, "py") if "photo.jpg" in text)
+    (command,) = (text for text in blocks(README, "sh") if "--annotate=faces" in text)
+    for said in (run(sys.executable, "-c", code), run("bash", "-ec", command)):
+        assert "happiness" in said
+    assert (tmp_path / "faces" / "photo_face0.png").exists()
 
 
 @pytest.mark.large

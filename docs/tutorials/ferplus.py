@@ -57,8 +57,8 @@ for name, report in reports.items():
 #     --out=report
 # ```
 #
-# On all 3,137 faces this command should print 89.64, 85.45, 89.06 and 88.15 %. These differ a
-# little from the main table, because the packaged weights are rounded to float16.
+# On all 3,137 faces this command should print 89.61, 85.45, 89.06 and 88.15 %, as in the preset's
+# card. The main table is a little different, because the packaged weights are rounded to float16.
 #
 # ## Compare two networks
 #
