@@ -157,7 +157,7 @@ def _against_baseline(report: dict, section: str, name: str, *, measure: str) ->
 @styled
 def curve_figure(report: dict) -> Figure:
     """Accuracy against the covered share, with Wilson's intervals as bands."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axis = figure.subplots()
     for role, colour in (("model", FIRST), ("baseline", SECOND)):
         if role not in report:
@@ -181,7 +181,8 @@ def curve_figure(report: dict) -> Figure:
     axis.set_ylabel("accuracy, %")
     axis.set_title(f"{report['dataset']}, {report['split']}, {report['faces']:,} faces")
     axis.grid()
-    axis.legend(loc="lower left")
+    # Below the axes: descriptions of models are long, and curves end low.
+    figure.legend(loc="outside lower center")
     return figure
 
 
