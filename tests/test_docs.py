@@ -93,3 +93,13 @@ def test_commands_are_found_in_a_page():
     text = "```sh\npython -m ran_tf.launch.train --a=1 \\\n  --b\n```\n"
     text += "`python -m ran_tf.launch.serve --c`"
     assert list(commands(text)) == [("train", ["a", "b"]), ("serve", ["c"])]
+
+
+def test_errors_that_a_page_explains_are_those_of_the_package():
+    sources = [path.read_text() for path in (ROOT / "ran_tf").rglob("*.py")]
+    # Words of one message stand in several strings, one below the other.
+    said = re.sub(r"""["']\s*\n\s*f?["']""", "", "\n".join(sources))
+    table = (ROOT / "docs" / "questions.md").read_text().partition("| The error says |")[2]
+    explained = re.findall(r"(?m)^\| `([^`]+)` \|", table)
+    assert len(explained) > 10
+    assert [words for words in explained if words not in said] == []
