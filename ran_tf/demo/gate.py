@@ -118,17 +118,17 @@ def _check_source(headers, hosts: Hosts) -> None:
         if not hosts.allow_host(host):
             raise _Refused(
                 421,
-                f"This page does not answer to the name {host[:200]!a}. Whoever started it can add "
-                "one with --allowed_hosts.",
+                f"This page is not served under the name {host[:200]!a}. Whoever started it can "
+                "add a name with --allowed_hosts.",
             )
     if len(asked) != 1:
-        raise _Refused(400, "A request must have one Host.")
+        raise _Refused(400, "A request must have exactly one Host header.")
     if values(b"transfer-encoding") and values(b"content-length"):
         # A proxy may see another end of this request, and ours as its next.
-        raise _Refused(400, "A request must say its length once.")
+        raise _Refused(400, "A request must give its length exactly once.")
     for origin in values(b"origin"):
         if not hosts.allow_origin(origin, hosts=[*asked, *forwarded]):
-            raise _Refused(403, f"A page of {origin[:200]!a} must not speak to this one.")
+            raise _Refused(403, f"A page of {origin[:200]!a} may not send requests to this page.")
 
 
 def _find_visitor(headers) -> str | None:
@@ -195,9 +195,9 @@ def _read_event(
     if type(number) is not int or number not in events:
         raise _Refused(400, "There is no such event.")
     if not _is_plain(details):
-        raise _Refused(400, "An event's details must be numbers by name.")
+        raise _Refused(400, "An event's details must be an object of numbers.")
     if not isinstance(data, list) or len(data) != 1:
-        raise _Refused(400, "An event's data must be a list of one.")
+        raise _Refused(400, "An event's data must be a list of one item.")
     event = {
         "fn_index": number,
         "data": [None],

@@ -62,8 +62,8 @@ def find_hosts(host: str, *, allowed: Sequence[str] = ()) -> Hosts:
         bare = _name(name)
         if bare is None or bare not in (name.lower(), name.lower().strip("[]")):
             raise ValueError(
-                "--allowed_hosts must be names or addresses, without http:// and ports, parted by "
-                f"commas. Received: {name[:200]!r}"
+                "--allowed_hosts must be names or addresses, without http:// and ports, "
+                f"separated by commas. Received: {name[:200]!r}"
             )
     bare = host.strip("[]").lower()
     address = ipaddress.ip_address("127.0.0.1") if bare == "localhost" else _address(bare)

@@ -32,8 +32,8 @@ _STEPS = """1. **Drop a photo**, or take one with the camera. Faces are found an
 3. **Cover** a part of the face with a patch and drag it: weights and expression follow.
 """
 _NO_FACE = (
-    "No face was found. If the picture is the face itself, from fringe to chin, take it whole: the "
-    "largest square in its middle is used."
+    "No face was found. If the picture shows one face from fringe to chin, take the whole "
+    "picture: its largest central square is used."
 )
 _EXPIRED = "That face is no longer in memory. Drop the photo again."
 # Of faces in memory, and of visitors who have some.
@@ -155,7 +155,7 @@ def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
         def take_whole(kept: Session | None):
             if kept is None:
                 return {**forget(), **say(_EXPIRED, error=True)}
-            return {**choose(kept.photo, None), **say("The whole picture is taken for a face.")}
+            return {**choose(kept.photo, None), **say("The whole picture is treated as one face.")}
 
         def pick(kept: Session | None, event: gr.EventData):
             if kept is None:

@@ -34,7 +34,7 @@ def run_demo(
         packaged whole-face network, if its labels are those of `model`.
       detector: name of the detector of faces, or a `ran_tf.DetectorConfig`.
       engine: "auto", "onnx" or "keras", see `ran_tf.Predictor`.
-      host: address to listen on; "0.0.0.0" lets everybody in.
+      host: address to listen on; "0.0.0.0" accepts connections from everywhere.
       port: port to listen on.
       allowed_hosts: further names of the page, besides that of `host`, such as a proxy's.
       max_megabytes: largest upload, MiB.
@@ -71,7 +71,7 @@ def run_demo(
         serving = server.serve(app, listening=listening, uploads=waiting)
         on_message(f"Open {_address(host, port)} in a browser; Ctrl-C ends it.")
         if host not in _LOOPBACK:
-            on_message("Everybody who reaches this address can use the page.")
+            on_message("Everyone who can reach this address can use the page.")
         serving.join()
         raise RuntimeError("the page's server has ended; the lines above say why")
 

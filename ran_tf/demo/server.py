@@ -89,7 +89,7 @@ def _receive(uploads: Uploads):
             form = await parser.parse()
             (photo,) = form.getlist("files")
             if isinstance(photo, str):
-                raise ValueError("it has text in place of the file")
+                raise ValueError("it has text instead of a file")
         except (MultiPartException, KeyError, ValueError) as error:
             return PlainTextResponse(f"This is not an upload of one file: {error}", 400)
         data = await photo.read()

@@ -95,7 +95,7 @@ def export(
     data_dir: str | None = None,
     web_runtime: str | os.PathLike | None = None,
 ) -> Export:
-    """Writes a network for serving as EXPORT_DIR/<version>/, complete or not at all.
+    """Writes a network for serving to EXPORT_DIR/<version>/, which appears complete or not at all.
 
     Args:
       model: `RegionAttentionNetwork`, or a preset or work directory of one.
@@ -261,8 +261,8 @@ def check_export(
 
     Raises:
       FileNotFoundError: if there is no export, or no such model.
-      ValueError: if it was made of another model card.
-      RuntimeError: if it cannot be loaded, or something differs by more than rounding.
+      ValueError: if the export was made from another model card.
+      RuntimeError: if the export cannot be loaded, or its answers differ by more than rounding.
 
     Example:
       >>> written = ran_tf.export("ran_faceres_shared_ferplus", "export", check=False)
@@ -284,7 +284,7 @@ def check_export(
     there, here = map(settings.fingerprint, (stored, card))
     if different := settings.differences(there, here):
         raise ValueError(
-            "the export must be of this model. Received: one whose card differs: "
+            "the export must be of this model. Received: an export whose card differs: "
             f"{settings.describe(different)}"
         )
     model = model.twin(dtype=dtype) if dtype else model
@@ -294,7 +294,7 @@ def check_export(
 def _check_portable(format: str, *, dtype: str | None) -> None:
     portable.check_installed(format)
     if dtype not in (None, "float32"):
-        raise ValueError(f"`format` {format!r} is float32 alone. Received: dtype={dtype!r}")
+        raise ValueError(f"`format` {format!r} supports only float32. Received: dtype={dtype!r}")
 
 
 def _check_quantize(quantize: str | None, calibration: Any, compare: Any, *, format: str) -> None:
@@ -306,7 +306,7 @@ def _check_quantize(quantize: str | None, calibration: Any, compare: Any, *, for
     if (calibration is None) == (quantize == "int8"):
         raise InvalidArgument(
             "calibration",
-            "a folder of faces or a split with quantize='int8', and absent without",
+            "a folder of faces or a split with quantize='int8', and absent otherwise",
             calibration,
         )
 

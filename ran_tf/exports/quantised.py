@@ -117,8 +117,8 @@ def compare_classes(before: np.ndarray, after: np.ndarray, *, kind: str, faces: 
     if changed > _MOST_CHANGED * len(before):
         raise RuntimeError(
             f"quantisation changes the class of {changed / len(before):.0%} of the faces "
-            f"(allowed: {_MOST_CHANGED:.0%}); do not use it. Received: {len(before):,} faces of "
-            f"{faces.data}"
+            f"(allowed: {_MOST_CHANGED:.0%}); do not use this file. Received: {len(before):,} "
+            f"faces of {faces.data}"
         )
     cost = Quantised(kind=kind, data=faces.data, faces=len(before), changed=changed)
     if faces.labels is None:

@@ -48,22 +48,25 @@ class DetectorConfig(Checked):
     )
     min_score: float | None = setting(
         None,
-        "Lowest confidence of a face, 0..1; when absent 0.9, of yunet 0.7.",
+        "Lowest confidence of a face, 0..1; when absent, 0.9, with yunet 0.7.",
         high=1.0,
     )
     max_side: int = setting(
-        1600, "Larger photos are searched at this size, and cut from the original.", low=32
+        1600,
+        "Larger photos are reduced to this side for the search, pixels; faces are cut from "
+        "the original.",
+        low=32,
     )
-    retry_mirrored: bool = setting(False, "Search the mirror image of photos without a face, too.")
+    retry_mirrored: bool = setting(False, "Search photos without a face a second time, mirrored.")
     turned: bool = setting(
-        False, "Search photos without a face turned by 90, 180 and 270 degrees, too."
+        False, "Search photos without a face again, turned by 90, 180 and 270 degrees."
     )
     upscale: bool = setting(
-        True, "Let retinaface enlarge small photos (to 1,024 pixels); faster without."
+        True, "Let retinaface enlarge small photos to 1,024 pixels; it is faster without."
     )
 
     def resolved(self) -> "DetectorConfig":
-        """The same with a number for the lowest score: its detector's own where none is given."""
+        """The same settings with a number for `min_score`: the detector's own if it is None."""
         if self.min_score is not None:
             return self
         return dataclasses.replace(self, min_score=_MIN_SCORES.get(self.name, _MIN_SCORE))
@@ -136,7 +139,7 @@ def tell_of_crowd(faces: Sequence[Face], *, shape: Sequence[int], config: Detect
     least = config.min_face * FINER * min(shape[:2])
     if not _is_crowd(faces, least):
         return ""
-    return f"a crowd: faces below {least:.0f} pixels were not searched (min_face)"
+    return f"a crowd: faces below {least:.0f} pixels were not searched for (min_face)"
 
 
 def _is_crowd(faces: Sequence[Face], least: float) -> bool:

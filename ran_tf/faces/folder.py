@@ -64,8 +64,8 @@ class Summary:
         return (
             f"{self.images:,} photos ({self.resumed:,} done before): {self.faces:,} faces; "
             f"{counts.get('no_face', 0):,} photos without a face, {self.many:,} with many, "
-            f"{counts.get('unreadable', 0):,} unreadable{crashed}; "
-            f"{self.seconds:.1f} s, {rate:.1f} photos/s with the start"
+            f"{counts.get('unreadable', 0):,} unreadable{crashed}; {self.seconds:.1f} s, "
+            f"{rate:.1f} photos/s, start included"
         )
 
 
@@ -79,27 +79,28 @@ def align_folder(
 ) -> Summary:
     """Aligns every photo below a folder, or finds its landmarks.
 
-    Every file in `output_dir` appears complete or not at all. A journal there keeps what is done.
-    The same call goes on after a stop: it does the rest, and tries photos again that could not be
-    read or crashed their process.
+    Every file in `output_dir` appears complete or not at all. A journal there lists finished
+    photos. After a stop, the same call continues. It also tries photos again that could not be read
+    or crashed their process.
 
     Args:
-      input_dir: folder of photos, searched in depth, see `photos.find_files`.
+      input_dir: folder of photos. Its sub-folders are searched, too; see `photos.find_files`.
       output_dir: folder for the faces, in the same sub-folders, and for `landmarks.csv`,
         `report.csv` and `framing.json` (not with `landmarks_only`).
       config: settings of the faces.
-      processes: number of processes, of one thread each. A photo that crashes one is skipped, with
-        the status "crashed". 1 works in this process, which a crash ends.
-      on_photos: called with the number of photos that a step finished, and of all photos.
+      processes: number of worker processes, each with one thread. A photo that crashes a process is
+        skipped, with the status "crashed". 1 works in this process, and a crash ends it.
+      on_photos: called with the number of photos that a step finished, and the number of all
+        photos.
 
     Returns:
       A `Summary`.
 
     Raises:
-      FileNotFoundError: no folder, no photos, or no weights.
-      ValueError: two photos, or faces, might get the same id; `output_dir` was begun with other
-        settings, or is `input_dir`.
-      RuntimeError: processes die at each of three photos in a row.
+      FileNotFoundError: if the folder, photos in it, or the detector's weights are missing.
+      ValueError: if two photos or faces would get the same id, or if `output_dir` was begun with
+        other settings or is `input_dir`.
+      RuntimeError: if a process dies at each of three photos in a row.
 
     Example:
       >>> ran_tf.align_folder(input_dir="no", output_dir="out", config=ran_tf.AlignConfig())
@@ -179,8 +180,8 @@ def list_photos(input_dir: Path, *, exclude: Path) -> tuple[list[str], Mapping[s
             path.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                "`input_dir` must hold names in UTF-8, which become ids: rename the file. "
-                f"Received: {path!a}"
+                "the names of files in `input_dir` must be UTF-8, because they become ids: "
+                f"rename the file. Received: {path!a}"
             ) from error
     return paths, found.left_out
 
@@ -192,8 +193,9 @@ def _check_unique(paths: list[str], config: AlignConfig) -> None:
         if name in seen:
             what = "stem" if config.landmarks_only else "path without ending"
             raise ValueError(
-                f"`input_dir` must not hold two photos of the same {what}, which is their id: "
-                f"rename one, or align sub-folders one by one. Received: {seen[name]}, {path}"
+                f"`input_dir` must not hold two photos with the same {what}, because it is their "
+                f"id: rename one, or align the sub-folders one by one. Received: {seen[name]}, "
+                f"{path}"
             )
         seen[name] = path
     if config.many_faces == "all":
@@ -206,9 +208,9 @@ def _check_faces_apart(seen: dict[str, str]) -> None:
         other = seen.get(_FACE_OF.sub("", name)) if _FACE_OF.search(name) else None
         if other is not None:
             raise ValueError(
-                "`input_dir` must not hold a photo with the name of another photo's face, as "
-                "--many_faces=all writes it: rename one. If an earlier run wrote it, move the "
-                f"faces of that run to another folder. Received: {other}, {path}"
+                "`input_dir` must not hold a photo with the name that --many_faces=all gives to "
+                "another photo's face: rename one. If an earlier run wrote it, move the faces of "
+                f"that run to another folder. Received: {other}, {path}"
             )
 
 

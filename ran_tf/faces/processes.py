@@ -74,9 +74,10 @@ def run_in_processes(
                 if deaths == _MAX_DEATHS:
                     raise RuntimeError(
                         f"a worker process died at each of {_MAX_DEATHS} items in a row, so the "
-                        "items are hardly the cause. Its output above may say why. Is there enough "
-                        "memory? Does the detector need a new installation? processes=1 starts no "
-                        f"process. What is done is kept. Received: {items[0]!r}, {ending}"
+                        "items are probably not the cause. Its output above may say why. There "
+                        "may be too little memory, or the detector may need to be installed "
+                        "again. processes=1 starts no process. Finished items are kept. "
+                        f"Received: {items[0]!r}, {ending}"
                     )
     finally:
         for worker in workers:
@@ -133,7 +134,7 @@ class _Worker:
         self._process.join()
         self.pipe.close()
         if self.exitcode == -signal.SIGKILL:
-            return "SIGKILL, perhaps for want of memory"
+            return "SIGKILL, perhaps because memory ran out"
         if self.exitcode < 0:
             return signal.Signals(-self.exitcode).name
         return f"exit status {self.exitcode}"

@@ -39,13 +39,15 @@ def find_weights(config: DetectorConfig) -> Path:
     from retinaface.model.retinaface_onnx_model import WEIGHTS_URLS
 
     old = path.with_suffix(".h5")
-    remark = f" ({old} is there, but is for its TensorFlow engine.)" if old.exists() else ""
+    remark = (
+        f" ({old} exists, but is for the TensorFlow engine of retinaface.)" if old.exists() else ""
+    )
     raise FileNotFoundError(
-        f"the weights of retinaface must be at {path}.{remark} They are not downloaded without "
-        f"being asked, and no checksum of them is published: fetch {' or '.join(WEIGHTS_URLS)} if "
-        "you trust it, and place the file there (another folder than the home folder: set "
-        "DEEPFACE_HOME, or name the file: --detector_weights), or use --detector=mtcnn, which "
-        f"brings its own. Received: DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
+        f"the weights of retinaface must be at {path}.{remark} They are not downloaded "
+        "automatically, and no checksum of them is published. If you trust the source, fetch "
+        f"{' or '.join(WEIGHTS_URLS)} and put the file there. For another place, set "
+        "DEEPFACE_HOME, or name the file with --detector_weights. --detector=mtcnn brings its "
+        f"own weights. Received: DEEPFACE_HOME={os.environ.get('DEEPFACE_HOME')!r}"
     )
 
 
@@ -72,8 +74,8 @@ def create_search(config: DetectorConfig, *, threads: int | None = None):
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
         raise ValueError(
-            f"{path} is not a readable ONNX model, perhaps a broken download: delete it and fetch "
-            f"it again. Received: {path.stat().st_size:,} bytes"
+            f"{path} is not a readable ONNX model; the download may be broken. Delete it and "
+            f"fetch it again. Received: {path.stat().st_size:,} bytes"
         ) from error
     model = RetinaFace(session)
 

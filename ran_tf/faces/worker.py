@@ -31,7 +31,7 @@ class AlignConfig(Checked):
 
     detector: DetectorConfig = dataclasses.field(default_factory=DetectorConfig)
     landmarks_only: bool = setting(
-        False, "Write landmarks.csv alone, in 0..1 of the whole photos, and no images."
+        False, "Write only landmarks.csv, in 0..1 of the whole photos, and no images."
     )
     size: int = setting(224, "Side of the faces, pixels.", low=8)
     margin: float = setting(
@@ -47,7 +47,7 @@ class AlignConfig(Checked):
         low=-1.0,
         high=1.0,
     )
-    choose: str = setting("largest", "Which face of a photo is taken.", choices=CHOICES)
+    choose: str = setting("largest", "Which face of a photo to take.", choices=CHOICES)
     no_face: str = setting(
         "skip",
         "Photos without a face: skip them, or keep their centre square with landmarks nan.",
@@ -58,7 +58,7 @@ class AlignConfig(Checked):
         "Photos with many faces: choose one, skip the photo, or write all (NAME_face0, ...).",
         choices=("choose", "skip", "all"),
     )
-    format: str = setting("png", "Kind of file of the faces.", choices=("png", "jpg"))
+    format: str = setting("png", "File format of the faces.", choices=("png", "jpg"))
 
     def __post_init__(self):
         super().__post_init__()

@@ -29,11 +29,11 @@ def find_weights(config: DetectorConfig) -> Path:
     path = None if config.weights is None else fetch.local_path(config.weights)
     if path is None or not path.is_file():
         raise FileNotFoundError(
-            "the detector yunet needs the file of its network: get "
+            "the detector yunet needs the file of its network. If you trust the source, get "
             "face_detection_yunet_2026may.onnx (face_detection_yunet_2023mar.onnx for OpenCV 4) "
-            f"from {_SOURCE} if you trust it, and name it by --detector_weights=FILE, or "
-            "DetectorConfig(weights=FILE), or its URL#sha256=HEX. "
-            f"Received: weights={config.weights!r}"
+            f"from {_SOURCE}. Then give the file, or its URL#sha256=HEX, as "
+            "--detector_weights=FILE or DetectorConfig(weights=FILE). Received: "
+            f"weights={config.weights!r}"
         )
     return path
 
@@ -50,9 +50,9 @@ def create_search(config: DetectorConfig, *, threads: int | None = None):
         )
     except cv2.error as error:
         raise ValueError(
-            f"{path} is no network that this OpenCV reads as YuNet: perhaps a broken download, or "
-            f"one for another version. Received: {path.stat().st_size:,} bytes, OpenCV "
-            f"{cv2.__version__}"
+            f"{path} is not a YuNet network that this OpenCV can read. The download may be "
+            f"broken, or made for another version of OpenCV. Received: {path.stat().st_size:,} "
+            f"bytes, OpenCV {cv2.__version__}"
         ) from error
     one_at_a_time = threading.Lock()
 

@@ -49,7 +49,9 @@ class PhotoHandler(base.ModelHandler[Photo, tuple[str, list[dict]], Any]):
     ):
         card = sources.read_card(model)
         if card is None:
-            raise ValueError(f"`model` must be one that predicts. Received: model={str(model)!r}")
+            raise ValueError(
+                f"`model` must be a model that predicts. Received: model={str(model)!r}"
+            )
         # Of the rows; known before a network is loaded.
         self.columns = row_files.column_types(labels=card.labels, k=card.regions.k, found=align)
         self._model, self._align = str(model), align

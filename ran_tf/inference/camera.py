@@ -38,6 +38,8 @@ def read_camera(index: int, *, every: float) -> Iterator[Frame]:
             shown = True
             yield Frame(seconds=now - start, image=np.ascontiguousarray(image[..., ::-1]))
         if not shown:
-            raise OSError(f"camera {index} cannot be read: is it there, free and allowed?")
+            raise OSError(
+                f"camera {index} cannot be read: is it connected, not in use, and allowed?"
+            )
     finally:
         capture.release()

@@ -78,7 +78,7 @@ def check_annotate(
         target = pathlib.Path(folder).expanduser().resolve()
         if path.is_dir() and target.is_relative_to(path.resolve()):
             raise ValueError(
-                "`annotate` must be a folder outside of those that are searched for images. "
+                "`annotate` must be a folder outside the folders that are searched for images. "
                 f"Received: annotate={folder!r}, within {argument!r}"
             )
 
@@ -97,7 +97,7 @@ def predict_files(
 ) -> Iterator[dict]:
     """Classifies images and videos, two batches of them at the same time.
 
-    `ran_tf.predict_to_file` writes the rows to a file, and goes on after a stop.
+    `ran_tf.predict_to_file` writes the rows to a file and can continue after a stop.
 
     Args:
       predictor: a `ran_tf.Predictor`.
@@ -114,18 +114,18 @@ def predict_files(
 
     Yields:
       For each face {"path", "label", "probability", "heaviest_region", "probabilities", "weights",
-      "boxes"}; with "seconds" for videos, "face" (from 0, the largest), "box" (y0, x0, y1, x1 in
-      pixels) and "score" if `align`, "annotated" (path) if `annotate`. For a file that cannot be
-      used, or has no face to find, {"path", "error"}.
+      "boxes"}. Videos add "seconds". `align` adds "face" (from 0, the largest), "box" (y0, x0, y1,
+      x1 in pixels) and "score". `annotate` adds "annotated" (path). A file that cannot be used, or
+      in which no face is found, has {"path", "error"}.
 
-      With `align`, a video has for each frame a row for each person who was seen by then: "person"
-      (the same number throughout, from 1) in place of "face", and "smoothed" beside
-      "probabilities". A person who is not seen has {"path", "seconds", "person"} alone. A
-      frame before anybody was seen has {"path", "seconds"}.
+      With `align`, a video has for each frame a row for each person who was seen so far. It has
+      "person" (the same number in all frames, from 1) instead of "face", and "smoothed" beside
+      "probabilities". A person who is not seen in a frame has only {"path", "seconds", "person"}. A
+      frame before the first person has {"path", "seconds"}.
 
     Raises:
-      ValueError: for a setting out of range; if `timeline` is asked for and there is not one video,
-        or its ending is of another kind.
+      ValueError: for a setting out of range; with `timeline`, if there is not exactly one video, or
+        for another ending.
 
     Example:
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
@@ -204,7 +204,9 @@ def _predict_images(
         for path, answer in answered:
             row = {"path": str(path)}
             if answer == []:
-                rows: Iterable[dict] = [row | {"error": f"{NO_FACE}; face crops need no --align"}]
+                rows: Iterable[dict] = [
+                    row | {"error": f"{NO_FACE}; leave out --align for face crops"}
+                ]
             else:
                 rows = _face_rows(row, answer, labels=predictor.labels, image=path, draw=draw)
             yield str(path), rows

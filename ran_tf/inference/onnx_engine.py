@@ -37,6 +37,6 @@ def _open_preset(source: Source, card):
         return onnx_session.open_session(graph.read_bytes(), weights=weights)
     except ValueError as error:
         raise ValueError(
-            "the weights of a preset must be those of the network on its card. "
-            f"Received: {source.name!r}: {error.__cause__ or error}"
+            "the weights of a preset must fit the network that its card describes. Received: "
+            f"{source.name!r}: {error.__cause__ or error}"
         ) from error

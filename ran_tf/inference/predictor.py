@@ -35,13 +35,13 @@ _MOST_DECODERS = 4
 class Predictor:
     """Classifies face crops, or the faces of photos.
 
-    A pickle holds the arguments alone; the model is loaded again at first use. After a fork make a
-    new `Predictor`, because the threads of the engines do not survive a fork.
+    A pickle holds only the arguments, and the model is loaded again on first use. After a fork,
+    make a new `Predictor`, because the threads of the engines do not survive a fork.
 
     Args:
-      name_or_dir: the name, file or URL of a preset, EXPORT_DIR (its newest version),
-        EXPORT_DIR/<version>, a file of ONNX in it, or the work directory of a training run (the
-        weights it keeps); see `ran_tf.weights.sources`.
+      name_or_dir: the name, file or URL of a preset; EXPORT_DIR (its newest version),
+        EXPORT_DIR/<version> or an ONNX file in it; or the work directory of a training run (the
+        weights that it keeps). See `ran_tf.weights.sources`.
       align: whether a call takes photos. The largest plausible face of each photo
         (`ran_tf.faces.choose_face`) is turned upright and cut out as the training faces were.
         False: a call takes face crops.
@@ -49,8 +49,8 @@ class Predictor:
         `register_detector`, or a `DetectorConfig` with all its settings.
       batch_size: faces that the model sees at a time.
       engine: "onnx" is ONNX Runtime. It runs ONNX files and presets of the packaged designs, and
-        imports neither TensorFlow nor Keras. "keras" is TensorFlow and Keras. "auto" takes "onnx"
-        where it can.
+        imports neither TensorFlow nor Keras. "keras" is TensorFlow and Keras. "auto" is "onnx"
+        where possible.
 
     Attributes:
       card: `ran_tf.weights.card.ModelCard`.
@@ -128,12 +128,12 @@ class Predictor:
 
     @property
     def source(self) -> str | os.PathLike:
-        """Where it was loaded from."""
+        """Where the model was loaded from."""
         return self._arguments["name_or_dir"]
 
     @property
     def detector(self) -> detect.DetectorConfig:
-        """Which finds faces in photos."""
+        """The detector that finds faces in photos."""
         return self._arguments["detector"]
 
     @property
@@ -167,7 +167,8 @@ class Predictor:
 
         Raises:
           OSError: for a file that cannot be opened.
-          ValueError: naming an item that is no such image, or has no face to align.
+          ValueError: for an item that is not such an image, or has no face to align. The error
+            names the item.
         """
         self._check_not_forked()
         results = _Results("images", images, on_error=on_error)
@@ -203,14 +204,14 @@ class Predictor:
 
         Args:
           photos: as `images` of a call.
-          on_error: likewise.
-          most: largest number of faces of a photo; the largest faces are taken. None is all.
+          on_error: as in a call.
+          most: largest number of faces in a photo; the largest faces are taken. None takes all.
 
         Returns:
           For each photo its faces, the largest first; an empty list where none is found.
 
         Raises:
-          OSError, ValueError: as a call does; not for a photo without a face.
+          OSError, ValueError: as in a call, but not for a photo without a face.
         """
         self._check_not_forked()
         results = _Results("photos", photos, on_error=on_error)
@@ -297,7 +298,7 @@ class Predictor:
                 results.fail(
                     i,
                     ValueError(
-                        "shows no face that the detector finds; crops need align=False. "
+                        "the detector found no face in it; face crops need align=False. "
                         f"Received: a photo of shape={photos[i].shape}"
                     ),
                 )

@@ -25,14 +25,14 @@ def predict_rows(
 
     Args:
       predictor: a `ran_tf.Predictor`.
-      images: as a call of it takes them.
+      images: as a call of the predictor takes them.
       align: find all faces of each photo; else the images are face crops.
 
     Returns:
       For each image a list of rows, one a face: {"label", "probability", "heaviest_region",
-      "probabilities", "weights", "boxes"}; with "face" (from 0, the largest), "box" (y0, x0, y1, x1
-      in pixels) and "score" if `align`. For an image that cannot be used, or has no face to find,
-      the one row {"error"}.
+      "probabilities", "weights", "boxes"}. `align` adds "face" (from 0, the largest), "box" (y0,
+      x0, y1, x1 in pixels) and "score". An image that cannot be used, or in which no face is found,
+      has one row {"error"}.
 
     Example:
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")

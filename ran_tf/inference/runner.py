@@ -31,7 +31,9 @@ def load(path: str | os.PathLike, *, served: bool = False, engine: str = "auto")
     source = sources.resolve(path)
     if source.kind == "onnx" or (served and choose_engine(engine, source) == "onnx"):
         if engine == "keras":
-            raise InvalidArgument("engine", f"onnx or auto for {source.name}, of ONNX", engine)
+            raise InvalidArgument(
+                "engine", f"onnx or auto for {source.name}, which is an ONNX file", engine
+            )
         from ran_tf.inference import onnx_engine
 
         return onnx_engine.load(source)
@@ -55,7 +57,7 @@ def choose_engine(engine: str, source: sources.Source) -> str:
     if engine == "onnx":
         raise InvalidArgument(
             "engine",
-            f"keras or auto for {source.name}: ONNX Runtime takes files of ran_tf.launch.export "
+            f"keras or auto for {source.name}. ONNX Runtime runs files of ran_tf.launch.export "
             "--format=onnx, and presets of the packaged designs",
             engine,
         )

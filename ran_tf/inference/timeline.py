@@ -76,7 +76,9 @@ class Timeline:
           ValueError: if nobody was seen.
         """
         if not self._people:
-            raise ValueError("a timeline needs frames in which somebody is seen. Received: none")
+            raise ValueError(
+                "a timeline needs at least one frame in which a person is seen. Received: none"
+            )
         by_time = sorted(self._people, key=lambda n: -self._people[n].seen)[:_MOST_PEOPLE]
         shown = {number: self._people[number] for number in sorted(by_time)}
         drawn = [
@@ -102,11 +104,11 @@ class Timeline:
             last.xaxis.set_major_formatter(FuncFormatter(_clock))
         last.set_xlabel("minutes" if end >= _LONG else "seconds")
         left_out = len(self._people) - len(shown)
-        more = f"; {left_out} seen more briefly not shown" if left_out else ""
+        more = f"; not shown: {left_out} seen more briefly" if left_out else ""
         heading = f"{title}{more}".removeprefix("; ")
         figure.suptitle(heading, x=0.01, ha="left")
         handles = [Line2D([], [], color=colours[i], lw=2.2, label=self._labels[i]) for i in drawn]
-        faint = Line2D([], [], color=style.INK, lw=0.9, alpha=0.5, label="one frame alone")
+        faint = Line2D([], [], color=style.INK, lw=0.9, alpha=0.5, label="single frame")
         figure.legend(
             handles=[*handles, faint],
             loc="outside lower center",

@@ -36,14 +36,14 @@ def predict_to_file(
 ) -> Progress:
     """Classifies images and videos into a file of rows.
 
-    `out` appears when it is complete. Until then `OUT.journal` beside it keeps what is done.
+    `out` appears when it is complete. Until then, `OUT.journal` beside it keeps finished rows.
 
     Args:
       predictor: a `ran_tf.Predictor`.
       paths: files, as `find_files` finds them.
-      out: file to write. It must not exist: nothing is written over.
+      out: file to write. It must not exist, because nothing is overwritten.
       form: "csv", "json" or "parquet" (extra `parquet`); the ending of `out` when None.
-      resume: go on with a run that was stopped. Finished files, also failed ones, are not done
+      resume: continue a run that was stopped. Finished files, also those that failed, are not done
         again. Starts a run if there is none, and does nothing if `out` exists.
       align, every, smooth, annotate, timeline, batch_size: see `predict_files`.
       on_progress: called after each file.
@@ -92,8 +92,9 @@ def predict_to_file(
     ) as journal:
         if not (resume or journal.is_new):
             raise FileExistsError(
-                f"{journal.path} holds what a stopped run has done: go on with it by resume=True "
-                f"(--resume), or delete it to begin anew. Received: out={str(out)!r}"
+                f"{journal.path} holds the results of a stopped run. Continue that run with "
+                "resume=True (--resume), or delete the file to start again. Received: "
+                f"out={str(out)!r}"
             )
         counter = Counter(on_progress=on_progress)
         done = _take_up(journal, counter)
@@ -115,8 +116,8 @@ def predict_to_file(
             _write(out, journal, form=form, columns=columns)
         except BaseException as stop:
             stop.add_note(
-                f"{counter.now().photos:,} of {counter.total:,} are kept in {journal.path}: "
-                "the same with --resume (resume=True) goes on"
+                f"{counter.now().photos:,} of {counter.total:,} are kept in {journal.path}: the "
+                "same command with --resume (resume=True) continues"
             )
             raise
         journal.path.unlink()
@@ -141,7 +142,7 @@ def check_output(out: str | os.PathLike, *, form: str, resume: bool) -> None:
         raise checks.InvalidArgument("out", "a file", str(out))
     if out.exists() and not resume:
         raise FileExistsError(
-            f"{out} is there already, and is not written over: delete it, or name another file. "
+            f"{out} exists already and is not overwritten: delete it, or name another file. "
             f"Received: out={str(out)!r}"
         )
 

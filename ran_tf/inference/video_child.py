@@ -83,8 +83,8 @@ def send_frames(file, *, demuxer: str, every: float, max_pixels: int, send) -> N
     # Of recordings in fragments the second is found.
     if demuxer == "mov" and _count_boxes(file, b"moov") > 1 and not _count_boxes(file, b"moof"):
         raise Refused(
-            "the file holds a second recording after the one that was read; a player shows the "
-            f"first alone, too: save them as two files. Received: {size:,} bytes"
+            "the file holds a second recording after the one that was read. Players, too, show "
+            f"only the first. Save the recordings as two files. Received: {size:,} bytes"
         )
 
 
@@ -93,10 +93,10 @@ def _choose_stream(container, *, max_pixels: int):
     aside = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [s for s in container.streams.video if not s.disposition & aside]
     if not streams:
-        raise Refused("it holds no moving pictures; is it sound alone?")
+        raise Refused("it has no video stream; is it an audio file?")
     known = [s for s in streams if s.codec_context is not None]
     if not known:
-        raise Refused("its pictures are in a code that FFmpeg does not know")
+        raise Refused("its video uses a codec that FFmpeg does not know")
     stream = max(known, key=lambda s: s.width * s.height)
     context = stream.codec_context
     if stream.width * stream.height > max_pixels:
@@ -213,8 +213,8 @@ def _check_whole(container, stream, tally: _Tally, *, demuxer: str, size: int) -
         )
     if demuxer in _TELL_PLACES and size - tally.place > max(0.1 * size, _MOST_UNREAD):
         raise Refused(
-            f"the last {size - tally.place:,} bytes could not be read; they may be a second "
-            f"recording: save them as two files. Received: {size:,} bytes"
+            f"the last {size - tally.place:,} bytes could not be read. They may be a second "
+            f"recording: save the recordings as two files. Received: {size:,} bytes"
         )
 
 

@@ -23,9 +23,15 @@ def check_timeline(file: str | os.PathLike, *, align: bool, paths: Sequence[path
         raise InvalidArgument("timeline", f"a file that ends in {timeline.SUFFIXES}", str(file))
     videos = [str(path) for path in paths if video.is_video(path)]
     if not align:
-        raise InvalidArgument("timeline", "absent where frames are faces: it needs align", file)
+        raise InvalidArgument(
+            "timeline", "absent without align, because it needs the faces of whole frames", file
+        )
     if len(videos) != 1:
-        raise InvalidArgument("timeline", f"of one video, and {len(videos)} are named", str(file))
+        raise InvalidArgument(
+            "timeline",
+            f"for exactly one video among the paths (there are {len(videos)})",
+            str(file),
+        )
 
 
 def predict_people(

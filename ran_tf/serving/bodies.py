@@ -93,7 +93,7 @@ class BodyReader:
                     if self._held > limits.bodies_at_once * limits.request_bytes:
                         raise RefusedError(503, "too many requests at once", close=True)
         except TimeoutError as error:
-            message = f"the body must come within {limits.body_seconds} s"
+            message = f"the body must arrive within {limits.body_seconds} s"
             raise RefusedError(408, message, close=True) from error
 
     async def _check_declared(self, request: Request) -> None:

@@ -61,7 +61,7 @@ def make_server(
     except RuntimeError as error:
         raise OSError(
             f"cannot listen on --grpc_port={port} of --host={host}: {error}. Choose another port, "
-            "or --grpc_port=0 for any that is free"
+            "or --grpc_port=0 for any free port"
         ) from error
     return {"server": server, "port": bound}
 
@@ -154,7 +154,9 @@ def _claimed_bytes(tensor: tensor_pb2.TensorProto) -> int:
     shape = tensor.tensor_shape
     sizes = [axis.size for axis in shape.dim[: _MOST_AXES + 1]]
     if shape.unknown_rank or len(sizes) > _MOST_AXES or min(sizes, default=0) < 0:
-        raise ValueError(f"a shape must be at most {_MOST_AXES} numbers from 0. Received: {sizes}")
+        raise ValueError(
+            f"a shape must have at most {_MOST_AXES} sizes, each at least 0. Received: {sizes}"
+        )
     count, dtype = math.prod(sizes), tf.as_dtype(tensor.dtype)
     if dtype != tf.string:
         return count * dtype.size

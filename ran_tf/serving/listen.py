@@ -35,6 +35,6 @@ def listen(*, host: str, port: int, flag: str) -> socket.socket:
     except OSError as error:
         raise OSError(
             f"cannot listen on {flag}={port} of --host={host}: {error.strerror}. Choose another "
-            f"port, or {flag}=0 for any that is free"
+            f"port, or {flag}=0 for any free port"
         ) from error
     return found

@@ -28,11 +28,14 @@ class Metrics:
         self._registry = registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=registry)
         self._requests = prometheus_client.Counter(
-            "ran_requests", "Requests, by what was asked.", ["asked", "status"], registry=registry
+            "ran_requests",
+            "Requests by endpoint and HTTP status.",
+            ["asked", "status"],
+            registry=registry,
         )
         self._seconds = prometheus_client.Histogram(
             "ran_request_seconds",
-            "From a request's head to the end of its answer.",
+            "Seconds from the head of a request to the end of its answer.",
             ["asked"],
             registry=registry,
             buckets=_BUCKETS,
@@ -41,10 +44,10 @@ class Metrics:
             "ran_requests_in_flight", "Requests that are not answered yet.", registry=registry
         )
         self._photos = prometheus_client.Counter(
-            "ran_photos", "Photos that were sent, by outcome.", ["outcome"], registry=registry
+            "ran_photos", "Photos received, by outcome.", ["outcome"], registry=registry
         )
         self._faces = prometheus_client.Counter(
-            "ran_photo_faces", "Faces that were found in photos.", registry=registry
+            "ran_photo_faces", "Faces found in photos.", registry=registry
         )
 
     def text(self) -> bytes:

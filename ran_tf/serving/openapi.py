@@ -36,21 +36,21 @@ def _photos(limits: Limits) -> dict:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = {"type": "object", "additionalProperties": file | {"maxItems": limits.photos}}
     answers = {
-        "200": _answer("One photo or more was answered for.", "Photos"),
+        "200": _answer("At least one photo was classified.", "Photos"),
         "400": _answer("No photo could be read.", "Error"),
-        "408": _answer("The body did not come in time.", "Error"),
+        "408": _answer("The body did not arrive in time.", "Error"),
         "411": _answer("The request has no Content-Length.", "Error"),
         "413": _answer(f"More than {limits.request_bytes:,} bytes.", "Error"),
-        "503": _answer("Too many requests at once: ask later.", "Error"),
+        "503": _answer("Too many requests at once: try again later.", "Error"),
     }
     return {
         "operationId": "predictPhotos",
-        "summary": "Finds the faces of photos and says what they express.",
+        "summary": "Finds the faces in photos and classifies their expressions.",
         "description": (
-            f"At most {limits.photos} photos of {limits.pixels:,} pixels, of which the "
-            f"{limits.faces} largest faces are answered for, in {limits.request_bytes:,} bytes. "
-            f"After {limits.photo_seconds:g} s no further photo is begun. A photo that cannot be "
-            "used has an `error`; the others are answered for."
+            f"A request has at most {limits.photos} photos of {limits.pixels:,} pixels, and "
+            f"{limits.request_bytes:,} bytes. The {limits.faces} largest faces of each photo are "
+            f"classified. After {limits.photo_seconds:g} s no further photo is started. A photo "
+            "that cannot be used has an `error`; the others are classified."
         ),
         "requestBody": {
             "required": True,
@@ -88,7 +88,7 @@ def _model_paths() -> dict:
         "/v1/models/{model}:predict": {
             "post": {
                 "operationId": "predict",
-                "summary": "Face crops, as TensorFlow Serving takes them.",
+                "summary": "Classifies face crops, with the interface of TensorFlow Serving.",
                 "parameters": [name],
                 "requestBody": {
                     "required": True,
@@ -96,7 +96,7 @@ def _model_paths() -> dict:
                 },
                 "responses": {
                     "200": {
-                        "description": "Rows, or columns, as the request had.",
+                        "description": "Rows for `instances`, columns for `inputs`.",
                         "content": {"application/json": {"schema": outputs}},
                     },
                     "400": _answer("The request cannot be answered.", "Error"),
@@ -104,7 +104,7 @@ def _model_paths() -> dict:
                 },
             }
         },
-        "/v1/models/{model}": get("status", "Whether the model is there."),
+        "/v1/models/{model}": get("status", "Whether the model is loaded."),
         "/v1/models/{model}/metadata": get("metadata", "The signatures of the model."),
     }
 
@@ -122,7 +122,7 @@ def _plain_paths() -> dict:
 
     return {
         "/healthz": get("alive", "The server runs.", "application/json"),
-        "/readyz": get("ready", "The server has its model and answers.", "application/json"),
+        "/readyz": get("ready", "The server has loaded its model and answers.", "application/json"),
         "/metrics": get("metrics", "Counters, for Prometheus.", "text/plain"),
         "/openapi.json": get("describe", "This document.", "application/json"),
     }
@@ -136,31 +136,32 @@ def _answer(description: str, schema: str | None) -> dict:
 def _schemas(labels: Sequence[str]) -> dict:
     box = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
     face = {
-        "face": {"type": "integer", "description": "From 0, the largest."},
+        "face": {"type": "integer", "description": "Number of the face, from 0, the largest."},
         "box": box | {"description": "y0, x0, y1, x1 in pixels of the upright photo."},
-        "score": _NUMBER | {"description": "The detector's, 0..1."},
+        "score": _NUMBER | {"description": "Confidence of the detector, 0..1."},
         "label": {"enum": list(labels), "description": "The most probable expression."},
-        "probability": _NUMBER | {"description": "Of `label`."},
+        "probability": _NUMBER | {"description": "Probability of `label`."},
         "heaviest_region": _TEXT,
         "probabilities": {
             "type": "object",
             "properties": dict.fromkeys(labels, _NUMBER),
             "required": list(labels),
         },
-        "weights": {"type": "array", "items": _NUMBER, "description": "Of each region."},
+        "weights": {"type": "array", "items": _NUMBER, "description": "Weight of each region."},
         "boxes": {
             "type": "array",
             "items": box,
-            "description": "Of each region, y0, x0, y1, x1 in 0..1 of the face.",
+            "description": "Box of each region: y0, x0, y1, x1 in 0..1 of the face.",
         },
     }
     photo = {
-        "name": _TEXT | {"description": "Of the file, as it was sent."},
-        "width": {"type": "integer", "description": "Pixels, upright."},
-        "height": {"type": "integer", "description": "Pixels, upright."},
+        "name": _TEXT | {"description": "Name of the file, as it was sent."},
+        "width": {"type": "integer", "description": "Width of the upright photo, pixels."},
+        "height": {"type": "integer", "description": "Height of the upright photo, pixels."},
         "faces": {"type": "array", "items": {"$ref": "#/components/schemas/Face"}},
-        "more_faces": {"type": "boolean", "description": "Smaller ones were left out."},
-        "error": _TEXT | {"description": "In place of all but the name."},
+        "more_faces": {"type": "boolean", "description": "Whether smaller faces were left out."},
+        "error": _TEXT
+        | {"description": "Why the photo cannot be used; then only `name` is there, too."},
     }
     photos = {"type": "array", "items": {"$ref": "#/components/schemas/Photo"}}
     model = {"type": "object", "properties": {"name": _TEXT, "version": {"type": "integer"}}}

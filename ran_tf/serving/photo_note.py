@@ -26,8 +26,8 @@ def photo_note(images: np.ndarray | list, *, face_size: tuple[int, int]) -> str 
     for index, size in enumerate(sizes):
         if max(size) > _MOST_SIDES * max(face_size):
             return (
-                f"image {index} has {size[1]} x {size[0]} pixels: if it is a photo and not a face "
-                "cut out of one, its answer says nothing"
+                f"image {index} has {size[1]} x {size[0]} pixels: if this is a whole photo and "
+                "not a face crop, its answer means nothing"
             )
     return None
 

@@ -82,8 +82,8 @@ class PhotoService:
             if left <= 0 or not self._turn.acquire(timeout=left):
                 late = True
                 said: dict[str, Any] = {
-                    "error": f"no time for it within {self._limits.photo_seconds:g} s: send fewer "
-                    "photos, or later"
+                    "error": f"not started within {self._limits.photo_seconds:g} s: "
+                    "send fewer photos, or try again later"
                 }
             else:
                 try:

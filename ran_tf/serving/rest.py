@@ -160,7 +160,7 @@ async def _in_turn(request: Request, *, pool: concurrent.futures.Executor, call,
     try:
         done, _ = await asyncio.wait({work, gone}, timeout=seconds, return_when=first)
         if not done and begun.cancel():
-            raise bodies.RefusedError(503, f"no turn within {seconds} s: too many requests")
+            raise bodies.RefusedError(503, f"not started within {seconds} s: too many requests")
         await asyncio.wait({work, gone}, return_when=first)
         if not work.done():
             raise ClientDisconnect

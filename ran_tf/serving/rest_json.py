@@ -200,5 +200,5 @@ def _read_shape(text: bytes) -> list[int]:
         sides.insert(0, count)
         unit = b"[" + (count * (unit + b","))[:-1] + b"]"
     if unit != brackets:
-        raise BadRequestError("not a tensor: lists beside each other must be of one length")
+        raise BadRequestError("not a tensor: lists of one level must have equal lengths")
     return sides

@@ -44,16 +44,17 @@ def serve(
       model_dir: folder of an export, whose newest version is served, or of one version in it.
       model_name: name of the model in requests.
       host: address to listen on.
-      rest_port, grpc_port: ports; 0 is any free one. `grpc_port=-1` is no gRPC.
-      parallel: requests that are answered at the same time; others wait.
+      rest_port, grpc_port: ports; 0 is any free port. `grpc_port=-1` switches gRPC off.
+      parallel: number of requests that are answered at the same time; others wait.
       max_request_mib: largest request, MiB.
-      max_batch: most crops of a request.
-      photos: take whole photos, not crops alone.
+      max_batch: largest number of crops in a request.
+      photos: accept whole photos as well as crops.
       detector: name of the detector of faces, or a `ran_tf.DetectorConfig`.
-      max_photos, max_megapixels: most photos of a request, and largest photo, million pixels.
-      max_faces: most faces of a photo that are answered for: the largest.
-      max_seconds: seconds of a request, after which no further photo is begun.
-      on_message: called with each address when the server answers there.
+      max_photos, max_megapixels: largest number of photos in a request, and largest photo in
+        megapixels.
+      max_faces: largest number of faces that are answered for in a photo; the largest are taken.
+      max_seconds: time of a request after which no further photo is started, seconds.
+      on_message: called with each address at which the server answers.
 
     Raises:
       FileNotFoundError: if there is no export.

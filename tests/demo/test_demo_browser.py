@@ -197,7 +197,7 @@ def test_no_face_and_the_whole_picture(page, photos):
     assert not page.locator(".ran-region").count()
     page.click("#ran-whole")
     page.wait_for_selector(".ran-region")
-    assert "whole picture is taken" in page.locator(".ran-message").inner_text()
+    assert "whole picture is treated" in page.locator(".ran-message").inner_text()
 
 
 def test_the_camera(page):

@@ -330,7 +330,7 @@ def test_an_export_that_disagrees_is_not_published(tmp_path, monkeypatch):
 def test_models_that_cannot_be_exported(tmp_path):
     card, model = make_card(regions=RegionConfig(kind="landmarks", k=6)), LinearModel()
     with pytest.raises(
-        ValueError, match="be evaluated, but neither exported.*Received: regions='landmarks'"
+        ValueError, match="be evaluated, but not exported.*Received: regions='landmarks'"
     ):
         export.write_export(model, card, export_dir=tmp_path / "a")
     with pytest.raises(ValueError, match="must name the 8 classes"):

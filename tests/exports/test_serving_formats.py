@@ -131,7 +131,7 @@ def test_notes_are_in_the_files(folder):
 
 def test_what_is_refused(tmp_path, monkeypatch):
     model, card = LinearModel(), make_card()
-    with pytest.raises(ValueError, match="float32 alone. Received: dtype='mixed_bfloat16'"):
+    with pytest.raises(ValueError, match="only float32. Received: dtype='mixed_bfloat16'"):
         export.write_export(
             model, card, export_dir=tmp_path / "a", format="tflite", dtype="mixed_bfloat16"
         )

@@ -50,7 +50,7 @@ def test_nobody_dies():
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "want of memory")]
+    ("how", "words"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGKILL, "memory ran out")]
 )
 def test_what_kills_is_named_and_the_rest_is_done(how, words):
     results, lost = run(functools.partial(double, deadly=(17,), how=how))

@@ -25,7 +25,7 @@ def test_a_missing_file_says_where_it_is_to_be_had(tmp_path):
 def test_a_broken_file_is_one_error(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"\x08\x07broken")
-    with pytest.raises(ValueError, match=r"broken\.onnx is no network.*8 bytes"):
+    with pytest.raises(ValueError, match=r"broken\.onnx is not a YuNet network.*8 bytes"):
         create_detector(DetectorConfig(name="yunet", weights=str(path)))
 
 

@@ -110,9 +110,9 @@ def _without(arrays):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_without, "must be those of the network on its card"),
-        (lambda a: a | {"more": np.zeros(3, np.float32)}, "must be those of the network"),
-        (lambda a: a | {"classifier/bias": np.zeros(9, np.float32)}, "must be those of"),
+        (_without, "must fit the network that its card describes"),
+        (lambda a: a | {"more": np.zeros(3, np.float32)}, "must fit the network"),
+        (lambda a: a | {"classifier/bias": np.zeros(9, np.float32)}, "must fit the network"),
         (lambda a: a | {"classifier/bias": np.full(8, np.nan, np.float32)}, "must be finite"),
     ],
 )

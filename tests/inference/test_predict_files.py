@@ -163,7 +163,10 @@ def test_all_faces_of_a_photo(tmp_path):
     first, second, nobody = rows
     assert (first["face"], first["label"], first["score"]) == (0, "dark", 0.9)
     assert (second["face"], second["label"], second["box"]) == (1, "light", [0, 100, 119, 199])
-    assert nobody == {"path": "none.png", "error": "no face was found; face crops need no --align"}
+    assert nobody == {
+        "path": "none.png",
+        "error": "no face was found; leave out --align for face crops",
+    }
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("MJPG", "avi"), ("mp4v", "mp4")])

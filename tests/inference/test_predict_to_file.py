@@ -94,7 +94,7 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path):
     with pytest.raises(KeyboardInterrupt) as stopped:
         run(photos, out, predictor=Known(stop_at="two.png"))
     assert stopped.value.__notes__ == [
-        f"4 of 8 are kept in {out}.journal: the same with --resume (resume=True) goes on"
+        f"4 of 8 are kept in {out}.journal: the same command with --resume (resume=True) continues"
     ]
     assert not out.exists()
     with pytest.raises(FileExistsError, match="--resume"):
@@ -114,7 +114,7 @@ def test_a_run_that_was_stopped_goes_on(photos, tmp_path):
     by_name = lambda rows: sorted(rows, key=lambda row: (row["path"], row["face"]))  # noqa: E731
     assert by_name(read(out)) == by_name(read(tmp_path / "whole.csv"))
     assert run(photos, out, resume=True).total == 0, "a whole file is left alone"
-    with pytest.raises(FileExistsError, match="is not written over"):
+    with pytest.raises(FileExistsError, match="is not overwritten"):
         run(photos, out)
 
 
@@ -201,8 +201,8 @@ def test_files_that_cannot_be_are_refused_before_any_work(photos, tmp_path, monk
         (["--parquet=a", "--resume"], ("parquet", "a")),
         (["--csv=a", "--parquet=b"], "choose one output. Received: --csv=a --parquet=b"),
         (["--parquet=-"], "--parquet needs a FILE"),
-        (["--resume"], "--resume goes on with a file"),
-        (["--resume", "--csv=-"], "--resume goes on with a file"),
+        (["--resume"], "--resume continues a file"),
+        (["--resume", "--csv=-"], "--resume continues a file"),
     ],
 )
 def test_what_the_flags_put_out(arguments, expected, parse):
@@ -239,7 +239,7 @@ def test_what_was_written_is_said(photos, tmp_path, capsys):
     again = run(photos, tmp_path / "faces.csv", resume=True)
     predict_output.say_written(again, [], out="faces.csv")
     said = capsys.readouterr()
-    assert said.out == "" and "is there already and was left as it is" in said.err
+    assert said.out == "" and "exists already and was left unchanged" in said.err
 
 
 KILLED = """

@@ -258,11 +258,13 @@ def test_align_takes_the_largest_face(workdir, known_faces):
     by_hand = cut_by_hand(photo, LARGE)
     expected = expected_outputs(make_model(), by_hand[None], ran_tf.fixed_boxes(6))
     check_prediction(predictor([photo])[0], expected, 0)
-    with pytest.raises(ValueError, match=r"images\[1\]`: shows no face.*shape=\(9, 9, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"images\[1\]`: the detector found no face.*shape=\(9, 9, 3\)"
+    ):
         predictor([photo, random_faces(9, 9)])
     good, bad = predictor([photo, random_faces(9, 9)], on_error="return")
     check_prediction(good, expected, 0)
-    assert "shows no face" in bad.error
+    assert "found no face" in bad.error
 
 
 def test_align_takes_no_glass_for_the_largest_face(workdir, monkeypatch):

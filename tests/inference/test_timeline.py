@@ -58,7 +58,7 @@ def test_lines_are_the_probabilities_and_gaps_are_gaps():
     assert [(s.x0, s.x1) for s in spans] == [pytest.approx((9.5, 14.5))]
     assert 8 <= len(faces.images) <= 12
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["neutral", "happiness", "one frame alone"]
+    assert legend == ["neutral", "happiness", "single frame"]
     # The same class, the same colour.
     assert {c for c, _ in lines_of(second)} == {c for c, _ in drawn}
 
@@ -95,5 +95,5 @@ def test_a_crowd_is_cut_down_to_those_seen_most():
 
 
 def test_nobody_is_an_error():
-    with pytest.raises(ValueError, match="somebody is seen"):
+    with pytest.raises(ValueError, match="a person is seen"):
         ran_tf.plot_timeline([frame(0.0)], labels=LABELS)

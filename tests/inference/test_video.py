@@ -182,7 +182,7 @@ def test_frames_are_turned_and_mirrored_as_the_video_says(matrix, tmp_path):
 def test_what_no_frame_can_be_had_of_says_why(tmp_path):
     path = write_clip(tmp_path / "a.mp4", VALUES, codec="libx264")
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzz9"))
-    assert "a code that FFmpeg does not know" in read_until_error(path)[1]
+    assert "a codec that FFmpeg does not know" in read_until_error(path)[1]
     import av
 
     with av.open(str(tmp_path / "sound.mkv"), "w") as out:
@@ -191,7 +191,7 @@ def test_what_no_frame_can_be_had_of_says_why(tmp_path):
         frame.sample_rate = 8000
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert "no moving pictures" in read_until_error(tmp_path / "sound.mkv")[1]
+    assert "no video stream" in read_until_error(tmp_path / "sound.mkv")[1]
     # A list of other files, which FFmpeg would follow.
     for text in ("#EXTM3U\n#EXTINF:1,\n{}\n", "ffconcat version 1.0\nfile {}\n"):
         (tmp_path / "list.mp4").write_text(text.format(path))

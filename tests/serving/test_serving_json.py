@@ -65,16 +65,16 @@ def test_many_numbers_are_read_in_their_places():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        *((text, "one length") for text in ("[1,[2]]", "[[1],2]", "[[1,2],[3]]", "[[[1]],[2]]")),
-        *((text, "one length") for text in ("[[1],[[2]]]", "[[[1],[2]],[[3]]]", "[[1],[2,3]]")),
+        *((text, "equal lengths") for text in ("[1,[2]]", "[[1],2]", "[[1,2],[3]]", "[[[1]],[2]]")),
+        *((text, "equal lengths") for text in ("[[1],[[2]]]", "[[[1],[2]],[[3]]]", "[[1],[2,3]]")),
         *((text, "is empty") for text in ("[[]]", "[[1],[]]", "[[],[1]]", "[]", "[[[]],[[]]]")),
         *((text, "not integers") for text in ("[1.0]", "[1e2]", "[true]", '["1"]', "[null]")),
         *((text, "not integers") for text in ("[99999999999999999999]", '[{"b64":"AA=="}]')),
         *((text, "JSON Parse Error") for text in ("[NaN]", "[Infinity]", "[1,]", "[01]", "[1.]")),
         *((text, "JSON Parse Error") for text in ("[+1]", "[1}", "[0x1]", "[1 2]", "nan", "")),
         ("[" * 9 + "1" + "]" * 9, "more than 8 axes"),
-        ('["]"]', "one length"),
-        ('["[[[["]', "one length"),
+        ('["]"]', "equal lengths"),
+        ('["[[[["]', "equal lengths"),
     ],
 )
 def test_what_is_no_tensor(text, message):

@@ -129,7 +129,7 @@ def test_photos_that_the_time_is_over_for_are_not_begun(model):
     with rest_server.serve(model, predictor=Finder(), photo_seconds=0.2) as port:
         with model.turn, model.turn:  # others have all turns
             status, said = photos(port, body=png(250))
-        assert status == 503 and "no time for it within 0.2 s" in said["error"]
+        assert status == 503 and "not started within 0.2 s" in said["error"]
         assert photos(port, body=png(250))[0] == 200
 
 

@@ -277,7 +277,7 @@ element("camera").addEventListener("click", async () => {
     return;
   }
   if (!navigator.mediaDevices) {
-    say("Browsers give the camera to pages of https: and of localhost alone.");
+    say("Browsers allow the camera only on pages of https: and localhost.");
     return;
   }
   try {
