@@ -33,7 +33,8 @@ def ablate(
 ) -> dict:
     """Trains the rows of the paper's ablation table, one seed of each after another.
 
-    The same call goes on after a stop: finished runs are kept. The table is written after each run.
+    The same call continues after a stop: finished runs are kept. The table is written after each
+    run.
 
     Args:
       config: the run that rows change.
@@ -164,12 +165,12 @@ def render(table: dict) -> str:
     start = for_markdown(table["init_weights"] or "random weights")
     return markdown.document(
         "# Ablation",
-        f"{markdown.code(table['dataset'])}: every row trained on "
+        f"Dataset {markdown.code(table['dataset'])}. Every row is trained on "
         f"{markdown.code(table['train_split'])} ({table['train_faces']:,} faces) for "
-        f"{table['epochs']} epoch(s) from {start}; the {table['keep']} epoch on "
-        f"{markdown.code(table['validation_split'])} ({table['validation_faces']:,} faces), Wilson "
-        "intervals; mean and standard deviation over the seeds. Runs this short rank what learns "
-        "fast, not what ends best.",
+        f"{table['epochs']} epoch(s) from {start}. Accuracies are those of the {table['keep']} "
+        f"epoch on {markdown.code(table['validation_split'])} ({table['validation_faces']:,} "
+        "faces), with Wilson intervals; mean and standard deviation are over the seeds. Short "
+        "runs show which rows learn fast, not which end best.",
         markdown.table(rows),
         f"Command: {markdown.code(table['command'])}",
     )

@@ -78,7 +78,7 @@ def choose(rows: dict[str, Row], names: Sequence[str] | None) -> list[Row]:
         raise ValueError(
             f"`rows` must be some of {', '.join(rows)}. Received: {', '.join(unknown)}"
             + (
-                "; the dataset knows no landmarks, see ran_tf.launch.align --landmarks_only"
+                "; the dataset has no landmarks, see ran_tf.launch.align --landmarks_only"
                 if "landmarks" in unknown
                 else ""
             )

@@ -13,19 +13,20 @@ from ran_tf.weights.card import ModelCard, check_labels
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """A model of others, for `ran_tf.evaluate` and `ran_tf.robustness`.
+    """A model of another project, for `ran_tf.evaluate` and `ran_tf.robustness`.
 
     Attributes:
       name: its name in reports.
-      labels: the classes of its probabilities, in its order, in the words of the dataset: if it
-        says "happy", write FERPlus' "happiness". It never predicts a class that is not here.
+      labels: the classes of its probabilities, in its order and in the words of the dataset. If
+        the model says "happy", write FERPlus' "happiness". The model never predicts a class that
+        is not here.
       predict: takes faces u8[b, h, w, 3], RGB, and returns probabilities f32[b, len(labels)].
-      dataset: TFDS name of the faces that it is tried on.
+      dataset: TFDS name of the faces on which it is evaluated.
       image_size: (height, width) of a face in pixels.
 
     Raises:
       InvalidArgument: for a class that the dataset does not have.
-      ValueError: where `predict` returns something else.
+      ValueError: if `predict` returns something else.
 
     Example:
       >>> def always_happy(faces):

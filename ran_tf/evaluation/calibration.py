@@ -57,10 +57,10 @@ def calibrate(
     The logits are divided by the temperature. No answer changes its class.
 
     Args:
-      model: a network with a card, such as `ran_tf.from_preset` gives. Its classifier is scaled,
+      model: a network with a card, such as one of `ran_tf.from_preset`. Its classifier is scaled,
         and its card holds the product of all temperatures.
-      data: faces that it was not trained on, as `ran_tf.evaluate` takes them. Do not take the test
-        split, which would no longer test anything.
+      data: faces that it was not trained on, in the forms that `ran_tf.evaluate` takes. Do not
+        take the test split: it would no longer be held out.
       dataset, data_dir: dataset and folder of a split expression.
 
     Returns:

@@ -38,24 +38,24 @@ def evaluate(
 ) -> Report:
     """Evaluates a model on faces, by subset.
 
-    A network sees faces as `data` gives them, as in `fit`. For every other model the faces are read
-    again, and its card says their size, their colour and the regions.
+    A network sees the faces that `data` gives, as in `fit`. For every other model the faces are
+    read again. Its card then says their size, their colour and the regions.
 
     Args:
-      model: a `RegionAttentionNetwork`, a `Predictor`, an `Adapter` of another model, or where one
-        is on disk: the name, file or URL of a preset, an export, the work directory of a training
-        run.
-      data: `test` or `validation` of `ran_tf.load_dataset`; a split expression such as "test" of
-        the dataset that the model was trained on; or batches (x, y): x a dict of image
+      model: a `RegionAttentionNetwork`, a `Predictor`, an `Adapter` of another model, or a source
+        of a model: the name, file or URL of a preset, an export, or the work directory of a
+        training run.
+      data: `test` or `validation` of `ran_tf.load_dataset`; a split expression, such as "test", of
+        the dataset that the model was trained on; or batches (x, y), with x a dict of image
         u8[b, H, W, 3], boxes f32[b, k, 4] and, where known, mask bool[b, k], occlusion i64[b],
-        pose_30 and pose_45 bool[b]; y f32[b, n] or i64[b].
+        pose_30 and pose_45 bool[b], and y f32[b, n] or i64[b].
       baseline: another model, which is compared on the same faces.
       flip_average: average probabilities over each face and its mirror image.
       dataset: TFDS name of a split expression; that of the model's card when None.
       data_dir: TFDS directory of a split expression; TFDS' default when None.
-      batch_size: faces at a time of a split expression, over all workers.
+      batch_size: batch size of a split expression, over all workers.
       strategy: tf.distribute strategy of several workers. All call this with a split expression and
-        share the faces; each gets the whole report.
+        share the faces. Each worker gets the whole report.
       on_faces: called after each batch with the model's name, the number of its faces, and the
         number of all faces, or None if that is not known.
       command: command that the report names.

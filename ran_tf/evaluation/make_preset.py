@@ -185,12 +185,12 @@ def _numbers(report: Report | str | os.PathLike, *, card: ModelCard) -> dict:
         ) from error
     here = settings.fingerprint({"regions": card.regions, **card.model})
     differences = [
-        f"{name} is {was!r} there and {now!r} in the run"
+        f"{name} is {was!r} in the report and {now!r} in the run"
         for name, (was, now) in settings.differences(there, here).items()
         if name not in _HOW_IT_IS_COMPUTED
     ]
     if numbers["labels"] != list(card.labels) or classes != len(card.labels):
-        differences.append("its classes are others")
+        differences.append("its classes differ")
     if differences:
         raise ValueError(
             f"`report` must be of this run: {'; '.join(differences)}. "

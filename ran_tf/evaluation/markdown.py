@@ -6,10 +6,10 @@ from ran_tf.safety.escaping import for_markdown
 from ran_tf.weights.card import describe_model
 
 ABOUT_SUBSETS = (
-    "`all` is every face of the split; `occlusion` are the faces of which something is covered "
-    "(upper part, lower part, one side) or that wear glasses; `pose_30` and `pose_45` are faces "
-    "turned by more than 30 and 45 degrees. The last three follow the lists of the Region "
-    "Attention Network's authors where the dataset has them, and may share faces."
+    "`all`: every face of the split. `occlusion`: faces that are partly covered (upper part, "
+    "lower part, one side) or wear glasses. `pose_30` and `pose_45`: faces turned by more than 30 "
+    "and 45 degrees. Where the dataset has the lists of the Region Attention Network's authors, "
+    "the last three follow them. They may share faces."
 )
 
 
@@ -27,7 +27,7 @@ def render(report: dict, *, figures: Sequence[str] = ()) -> str:
         table(subset_rows(report["subsets"])),
         ABOUT_SUBSETS + _empty(report["subsets"]),
         "Intervals of accuracies are Wilson's. The class mean is the mean recall of the classes "
-        "present; ECE is the calibration error of the top probability (15 bins), NLL the mean "
+        "present. ECE is the calibration error of the top probability (15 bins). NLL is the mean "
         "negative log-likelihood in nats.",
         *_baseline(report),
         "## Recall by class",
@@ -152,7 +152,7 @@ def _baseline(report: dict) -> list[str]:
         "## Against the baseline",
         table(difference_rows(report)),
         "Difference: accuracy of the model minus accuracy of the baseline, in points, on the same "
-        "faces; its interval is a paired bootstrap over faces. An interval without zero is "
+        "faces. Its interval is a paired bootstrap over faces. An interval without zero is "
         "evidence of a difference.",
         "The baseline by itself:",
         table(subset_rows(report["baseline"]["subsets"])),
@@ -183,9 +183,10 @@ def _occlusions(report: dict) -> list[str]:
         if row["count"]:
             rows.append([*_accuracy_row(name, row), *[seen] * exposed])
     about = [
-        "Exposure: the covered share of the regions under the model's own weights over that under "
-        "equal ones; below 1 the weights look away. What is covered is taken from the kind: the "
-        "upper 35 %, the lower 45 %, or a band at the eyes."
+        "Exposure: the covered share of the regions, averaged with the model's weights, divided "
+        "by the same share with equal weights. Below 1, the model looks away from what is "
+        "covered. The covered area is assumed from the kind: the upper 35 %, the lower 45 %, or a "
+        "band at the eyes."
     ]
     return ["## By kind of occlusion", table(rows), *about * exposed]
 
@@ -199,8 +200,8 @@ def _agreement(report: dict) -> list[str]:
     return [
         "## By agreement of the annotators",
         table(rows),
-        f"Another ten annotators with the same shares of votes would give "
-        f"{percent(agreement['ceiling'])} % of the faces the same label: no model can be expected "
+        "Another ten annotators with the same shares of votes would give "
+        f"{percent(agreement['ceiling'])} % of the faces the same label. No model can be expected "
         "to agree with the labels more often.",
     ]
 
@@ -224,8 +225,8 @@ def _regions(report: dict) -> list[str]:
             rows.append([name, *(f"{100 * weight:.1f}" for weight in weights)])
     return [
         "## Region weights",
-        "Mean share of each region in the prediction, per cent, by kind of occlusion and by pose "
-        "(`unturned`: on none of the pose lists).",
+        "Mean share of each region in the prediction, per cent, by kind of occlusion and by pose. "
+        "`unturned`: faces on none of the pose lists.",
         table(rows),
     ]
 
@@ -245,10 +246,10 @@ def _attention(report: dict) -> list[str]:
         rows.append([name, *cells])
     return [
         "## Best crop against whole face",
-        "Self-attention `mu` of the whole face and the largest of the other regions; then, per "
-        "cent of the faces of each subset on which the best crop is ahead by at least the margin "
-        "of the region biased loss that the model was trained with (95 % interval). Faces of which "
-        "only the whole face is known are left out.",
+        "Self-attention `mu` of the whole face, and of the best crop: the other region with the "
+        "largest `mu`. Then, for each subset, the per cent of faces on which the best crop is "
+        "ahead by at least the margin of the region biased loss in training (95 % interval). "
+        "Faces with no region but the whole face are left out.",
         table(rows),
     ]
 
@@ -272,6 +273,6 @@ def _figures(figures: Sequence[str]) -> list[str]:
         return []
     return [
         "## Figures",
-        "Rows of a confusion matrix are the truth; colours are shares of a row.",
+        "Rows of a confusion matrix are the true classes. Colours are shares of a row.",
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in figures),
     ]

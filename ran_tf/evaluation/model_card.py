@@ -52,12 +52,11 @@ def render(
     if starts:
         flags = starts[-1]["flags"]
         data += f", split {markdown.code(flags['train_split'])}; {_chosen(flags)}"
-    colour = "taken out" if card.colour == "grey" else "kept"
+    colour = "removed" if card.colour == "grey" else "kept"
     facts = (
         f"Classes, in order: {', '.join(map(for_markdown, card.labels))}.",
-        f"Input: RGB faces of any size; brought to {height}x{width} px, colour {colour} by the "
-        "predictor and by exports (whose signature `regions`, ONNX and TFLite take crops of such "
-        "faces).",
+        f"Input: RGB faces of any size. The predictor and exports resize them to {height}x{width} "
+        f"px, colour {colour}. The signature `regions`, ONNX and TFLite take crops of such faces.",
         *_temperature(card),
         f"Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
         f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
@@ -76,7 +75,7 @@ def render(
         "## Origin of the backbone",
         backbone_origin or _origin(starts),
         "## Terms",
-        _TERMS.get(card.family, f"Those of the dataset {markdown.code(card.dataset)}.")
+        _TERMS.get(card.family, f"The terms of the dataset {markdown.code(card.dataset)}.")
         + "\nUse the weights for research only; see NOTICE in the repository of ran_tf.",
         "## Not for",
         "Decisions about people: hiring, schooling, policing, insurance, credit, medicine, border "
@@ -88,7 +87,7 @@ def _temperature(card: ModelCard) -> list[str]:
     if card.temperature == 1.0:
         return []
     return [
-        f"Logits are divided by {card.temperature:.3f}, in the weights already: with that "
+        f"The weights divide the logits by {card.temperature:.3f}, the temperature at which the "
         "probabilities fit the validation split best."
     ]
 
@@ -105,21 +104,21 @@ def _rounding(made: dict) -> str:
 def _chosen(flags: dict) -> str:
     # Runs from before the flag `keep` kept the best epoch.
     if flags.get("keep", "best") == "last":
-        return "the weights are those after the last epoch, none was chosen"
+        return "the weights are those after the last epoch; no epoch was chosen"
     return f"the epoch was chosen on {markdown.code(flags['validation_split'])}"
 
 
 def _origin(starts: list[dict]) -> str:
     if not starts:
-        return "Not known: the run left no run.json."
+        return "Not known: the run has no run.json."
     # A run that goes on need not name again what it began with.
     named = [s["init_weights"] for s in starts if s["init_weights"] is not None]
     if not named:
         return "Random initialisation."
     # No path: it says nothing to others, and perhaps too much.
     return (
-        f"Training started from {markdown.code(pathlib.PurePath(named[0]).name)}, whose terms hold "
-        "for these weights too; the maker of this preset did not say whose they are."
+        f"Training started from {markdown.code(pathlib.PurePath(named[0]).name)}, whose terms "
+        "also hold for these weights. The maker of this preset did not say where they come from."
     )
 
 
@@ -130,7 +129,7 @@ def _numbers(report: dict) -> list[str]:
     return [
         "## Numbers",
         f"{markdown.code(report['dataset'])}, split {markdown.code(report['split'])}, faces "
-        f"{flips}; before the weights were rounded; written by `ran_tf.launch.evaluate`.",
+        f"{flips}. Measured by `ran_tf.launch.evaluate`, before the weights were rounded.",
         markdown.table(markdown.subset_rows(report["subsets"])),
         markdown.ABOUT_SUBSETS,
         f"Recall by class: {', '.join(by_class)} %.",

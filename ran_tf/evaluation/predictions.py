@@ -44,9 +44,9 @@ class Predictions:
         finite = np.isfinite(self.probabilities).all(axis=1)
         if not finite.all():
             raise ValueError(
-                "the model's probabilities are not finite, so its weights or the face are broken. "
-                f"Received: {int((~finite).sum())} of {faces} faces, first id="
-                f"{str(self.id[np.argmin(finite)])!r}"
+                "the model's probabilities must be finite; its weights or the face may be "
+                f"damaged. Received: {int((~finite).sum())} of {faces} faces, first "
+                f"id={str(self.id[np.argmin(finite)])!r}"
             )
         ids, counts = np.unique(self.id, return_counts=True)
         if ids.size != faces:

@@ -78,8 +78,8 @@ class Report(Shown):
     Attributes:
       numbers: the dictionary of report.json, see `ran_tf.evaluation.report.build_report`.
       model: the model and its answers for every face.
-      baseline: the same of the model that it is compared with, or None.
-      find_faces: gives the faces u8[h, w, 3] of some ids, for figures.
+      baseline: the same for the baseline, or None without one.
+      find_faces: returns the faces u8[h, w, 3] with given ids, for figures.
 
     Example:
       >>> data = ran_tf.load_dataset("synthetic_faces", image_size=48, test_split="test[:32]")
@@ -115,7 +115,7 @@ class Report(Shown):
         return rows and {name: Difference(**row) for name, row in rows.items()}
 
     def compare(self, other: "Report") -> "Report":
-        """This report with another one as its baseline: paired differences on the same faces.
+        """Returns this report with another report as its baseline: paired differences.
 
         Raises:
           ValueError: if the reports have different faces, labels or `flip_average`.

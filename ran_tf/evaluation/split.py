@@ -83,7 +83,9 @@ def open_faces(
         )
     first_batch(data)
     if share.total > 1:
-        raise InvalidArgument("data", "a split expression, which workers can share out", data)
+        raise InvalidArgument(
+            "data", "a split expression, because several workers share the faces", data
+        )
     batches = _Batches(data)
     return Split(
         classifier=classifier,
@@ -118,8 +120,8 @@ def _open_split(
         raise ValueError(f"`split` must hold at least one face. Received: split={split!r}")
     if min(faces, batch_size) < share.total:
         raise ValueError(
-            f"`split` and `batch_size` must have a face for each of {share.total} workers. "
-            f"Received: split={split!r} with {faces} faces, batch_size={batch_size}"
+            f"`split` and `batch_size` must each have at least one face for each of {share.total} "
+            f"workers. Received: split={split!r} with {faces} faces, batch_size={batch_size}"
         )
     opened.check_regions(config.regions, split=split)
     asked: dict[str, Any] = {"split": split, "batch_size": batch_size}
@@ -175,7 +177,7 @@ def first_batch(data: Any) -> dict:
     """
     wanted = (
         "a split of ran_tf.load_dataset, a split expression, or batches (x, y) that can be read "
-        "again, x a dict with image and boxes"
+        "more than once, with x a dict with image and boxes"
     )
     if not isinstance(data, Iterable) or isinstance(data, Iterator):
         raise InvalidArgument("data", wanted, type(data).__name__)

@@ -49,7 +49,7 @@ def small(workdir, synthetic_dir, tmp_path_factory):
 @pytest.mark.parametrize(
     ("starts", "told"),
     [
-        ([], "left no run.json"),
+        ([], "has no run.json"),
         ([None, None], "Random initialisation"),
         (["/home/me/faces.weights.h5"], "started from `faces.weights.h5`"),
         # Who resumes need not name them again.
@@ -261,12 +261,12 @@ def test_a_report_of_something_else_is_refused_before_the_work(tmp_path, monkeyp
         with pytest.raises(ValueError, match=r"a report\.json of ran_tf\.launch\.evaluate"):
             make({**good, **wrong})
     other = {**told, "model": {**told["model"], "trunk": "shared"}}
-    with pytest.raises(ValueError, match="trunk is 'shared' there and 'full' in the run"):
+    with pytest.raises(ValueError, match="trunk is 'shared' in the report and 'full' in the run"):
         make({**good, "model": {"card": other}})
     other = {**told, "regions": {**told["regions"], "kind": "random"}}
-    with pytest.raises(ValueError, match=r"regions\.kind is 'random' there"):
+    with pytest.raises(ValueError, match=r"regions\.kind is 'random' in the report"):
         make({**good, "model": {"card": other}})
-    with pytest.raises(ValueError, match="its classes are others"):
+    with pytest.raises(ValueError, match="its classes differ"):
         make({**good, "labels": told["labels"][::-1]})
     # As `evaluate` computes, and from before there were shared trunks.
     old = {n: v for n, v in told["model"].items() if n != "trunk"} | {"dtype": "float32"}

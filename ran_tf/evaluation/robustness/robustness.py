@@ -70,8 +70,8 @@ def robustness(
     Raises:
       FileNotFoundError: for a model or dataset that is not there.
       DamagedDatasetError: for a damaged file of the dataset.
-      ValueError: for models whose labels are not those of the dataset, unknown kinds, or a `limit`
-        of faces that are not a plain split.
+      ValueError: for models whose labels are not those of the dataset, for unknown kinds, or for a
+        `limit` if `data` is not the plain name of a split.
 
     Example:
       >>> report = ran_tf.robustness("ran_faceres_shared_ferplus", dataset="synthetic_faces",

@@ -61,15 +61,16 @@ def render(report: dict, *, looks: bool = False) -> str:
         "\n".join(facts),
         "## By kind",
         markdown.table(rows(report)),
-        "Accuracy in per cent of the same faces under each condition, intervals Wilson's; loss in "
-        "points against clean faces. Difference: model minus baseline in points, with a paired "
-        "bootstrap interval over faces. `covered`: a grey rectangle over that share of the face, "
-        "at a place drawn for each face. `seen` are kinds that training may show (--erase, "
-        "--degrade). It never shows `occluder`, `kept_out`, `degradation` and `turn` in these "
-        "drawings and by this code; with --cover and --spoil it has others of the kinds of "
-        "`occluder` and `degradation`, never of `kept_out`. Exposure: the covered share of the "
-        "regions under the model's own weights over that under equal ones; at 1 they do not care "
-        "what is covered, below they look away from it.",
+        "All conditions have the same faces. Accuracy is in per cent, with Wilson intervals; loss "
+        "is in points against clean faces. Difference: model minus baseline in points, with a "
+        "paired bootstrap interval over faces. `covered`: a grey rectangle over that share of the "
+        "face, at a random place for each face. `seen`: kinds that training may show (--erase, "
+        "--degrade). Training never shows `occluder`, `kept_out`, `degradation` and `turn` in "
+        "these drawings and by this code. With --cover and --spoil it shows other drawings and "
+        "flaws of the kinds of `occluder` and `degradation`, but never of `kept_out`. Exposure: "
+        "the covered share of the regions, averaged with the model's weights, divided by the same "
+        "share with equal weights. At 1, the weights do not avoid what is covered. Below 1, they "
+        "do.",
         *_means(report),
         "## Covered share",
         f"![accuracy against covered share]({PLOT})",
@@ -82,9 +83,8 @@ def _looks(there: bool) -> list[str]:
         return []
     return [
         "## Where it looks",
-        "Of some faces, each as it is and covered. Orange places weigh more than they would if all "
-        "regions weighed the same, purple ones less. A network that looks away turns what is "
-        "covered purple.",
+        "Some faces, each as it is and covered. Orange places weigh more than with equal region "
+        "weights, purple places less. If a network looks away, what is covered turns purple.",
         f"![where the model looks, before and after something covers the face]({LOOKS})",
     ]
 

@@ -126,7 +126,7 @@ def build_report(
             or model.right.keys() != baseline.right.keys()
         ):
             raise ValueError(
-                "model and baseline must be tried on the same faces and conditions. Received: "
+                "model and baseline must be tested on the same faces and conditions. Received: "
                 f"{len(model.ids)} and {len(baseline.ids)} faces, {len(model.right)} and "
                 f"{len(baseline.right)} conditions"
             )
