@@ -63,7 +63,7 @@ class Dataset(abc.ABC):
             names = sorted(self.split_names)
             held_back = "test" in split and "test" not in names and "validation" in names
             raise ValueError(
-                f"`{name}` must be one of {names} or a slice within one"
+                f"`{name}` must be one of {names}, or a slice of one"
                 + (" (faces to test on are in 'validation')" if held_back else "")
                 + f". Received: {name}={split!r}"
             ) from error

@@ -127,22 +127,22 @@ def load_dataset(
       data_dir: TFDS directory; TFDS' default when None.
       image_size: side of a whole face in pixels, or (height, width).
       regions: "fixed", "grid", "random", "landmarks", a registered name, or a `RegionConfig`.
-      num_regions: number of regions with the whole face; 6 when None. 1 is the whole-face
+      num_regions: number of regions, the whole face included; 6 when None. 1 is the whole-face
         baseline.
       batch_size: faces of a batch.
-      target: "label", or "votes" where the dataset has some.
+      target: "label", or "votes" if the dataset has votes.
       train_split, validation_split, test_split: TFDS split expressions, such as "train[:90%]".
       balanced: draw each class equally often in training.
       cache: keep decoded training faces in memory.
-      seed: of the order of training, of augmentation and of random regions.
+      seed: seed of the order of training, of augmentation and of random regions.
 
     Returns:
       `Data`: labels, and train, validation and test as `tf.data.Dataset` of (x, y) for
-      `RegionAttentionNetwork.fit`: x a dict of image u8[b, H, W, 3], boxes f32[b, k, 4], mask
-      bool[b, k] and occlusion i64[b], in training key i32[b] (what augmentation draws its numbers
-      from) and landmarks f32[b, 5, 2] (NaN where unknown), in the others face i64[b], votes
-      f32[b, n] (zeros where there are none), pose_30 and pose_45 bool[b]; y
-      f32[b, n], votes or one-hot. A split that the dataset lacks is None.
+      `RegionAttentionNetwork.fit`. A split that the dataset lacks is None. y is f32[b, n], votes
+      or one-hot. x is a dict of image u8[b, H, W, 3], boxes f32[b, k, 4], mask bool[b, k] and
+      occlusion i64[b]. In training it also has key i32[b], from which augmentation draws its
+      numbers, and landmarks f32[b, 5, 2] (NaN where unknown). In the other splits it also has
+      face i64[b], votes f32[b, n] (zeros where there are none), pose_30 and pose_45 bool[b].
 
     Raises:
       FileNotFoundError: if the dataset is not prepared; the message has the command.

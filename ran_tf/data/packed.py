@@ -190,7 +190,7 @@ def _read_index(folder: pathlib.Path) -> Dataset:
             path, keys=("format", "name", "full_name", "labels", "framing", "splits")
         )
         if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']!r}, where this version reads {FORMAT}")
+            raise ValueError(f"format {found['format']!r}, but this version reads format {FORMAT}")
         for name in ("name", "full_name"):
             if not _NAME.fullmatch(found[name]):
                 raise ValueError(f"{name} {found[name]!r}")
@@ -215,7 +215,7 @@ def _split(name: str, said: dict) -> Split:
     whole = all(type(faces) is int and faces >= 0 for faces in shards)
     # It becomes the name of a file.
     if not _SPLIT.fullmatch(name) or not whole or not 0 < sum(shards) <= _MAX_FACES:
-        raise ValueError(f"split {name!r} of {str(shards)[:100]} faces")
+        raise ValueError(f"a split {name!r} with files of {str(shards)[:100]} faces")
     return Split(shards=tuple(shards), sha256=str(said["sha256"]))
 
 
@@ -251,9 +251,9 @@ def _check_members(archive, members: dict[str, str], *, faces: int, classes: int
     }
     needed = {"image_deltas", "label", "id", "label_marks"}
     if needed - set(members) or set(members) - set(forms) - needed:
-        raise ValueError(f"arrays {str(sorted(members))[:400]}")
+        raise ValueError(f"wrong set of arrays: {str(sorted(members))[:400]}")
     if ("votes" in members) != ("vote_marks" in members):
-        raise ValueError("votes without their marks")
+        raise ValueError("the arrays votes and vote_marks must be there together")
     for name, member in members.items():
         with archive.open(member) as file:
             shape, dtype = _read_header(file)
@@ -267,13 +267,13 @@ def _check_members(archive, members: dict[str, str], *, faces: int, classes: int
         size = math.prod(shape) * dtype.itemsize
         unpacked = archive.getinfo(member).file_size
         if not fits or size > _MAX_BYTES or not size <= unpacked <= size + _NPY_HEADER:
-            raise ValueError(f"{name} of {dtype}{list(shape)} in {unpacked:,} bytes")
+            raise ValueError(f"an array {name} of {dtype}{list(shape)} in {unpacked:,} bytes")
 
 
 def _read_header(file) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(file)
     if version != (1, 0):
-        raise ValueError(f"a .npy of version {version}")
+        raise ValueError(f"a .npy file of version {version}")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     return shape, dtype
 

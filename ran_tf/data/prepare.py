@@ -54,7 +54,8 @@ def prepare(
     if landmarks:
         _set_landmarks(builder, landmarks)
     if _is_built(builder):
-        return f"{_describe(builder)}. Already built in {builder.data_dir}: delete it to build anew"
+        built = f"Already built in {builder.data_dir}: delete that folder to build it again"
+        return f"{_describe(builder)}. {built}"
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         _check_manual_dir(builder, manual_dir)
     start = time.monotonic()
@@ -97,9 +98,9 @@ def _open_builder(dataset: str, *, data_dir: str | None) -> tfds.core.DatasetBui
     made = tfds_builders.DATASETS.get(name) or _users_builder(name)
     if made is None:
         raise ValueError(
-            f"`dataset` must be one of {', '.join(tfds_builders.DATASETS)}, or a TFDS builder of "
-            "yours: import its module (commands: --import=MODULE). "
-            f"Received: dataset={dataset!r}"
+            f"`dataset` must be one of {', '.join(tfds_builders.DATASETS)}, or your own TFDS "
+            "builder: import its module (commands: --import=MODULE). Received: "
+            f"dataset={dataset!r}"
         )
     if config and made.get_builder_config(config) is None:
         configs = [config.name for config in made.BUILDER_CONFIGS]
@@ -170,8 +171,8 @@ def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
     takers = [name for name, made in tfds_builders.DATASETS.items() if hasattr(made, "landmarks")]
     if builder.name not in takers:
         raise ValueError(
-            f"`landmarks` must be left out for {builder.name}, which has its own; "
-            f"{', '.join(takers)} can be given them. Received: landmarks={path!r}"
+            f"`landmarks` must be left out for {builder.name}, which has its own landmarks; "
+            f"{', '.join(takers)} accept a file. Received: landmarks={path!r}"
         )
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
@@ -183,8 +184,8 @@ def _set_landmarks(builder: tfds.core.DatasetBuilder, path: str) -> None:
     if _is_built(builder) and built_with != landmarks_lib.checksum(file):
         raise ValueError(
             f"`landmarks`: {builder.info.full_name} is already built in {builder.data_dir}, "
-            f"{'with others' if built_with else 'without any'}: delete it, or give another "
-            f"data_dir. Received: landmarks={path!r}"
+            f"{'with other landmarks' if built_with else 'without landmarks'}. Delete it, or give "
+            f"another data_dir. Received: landmarks={path!r}"
         )
     builder.landmarks = file
 
@@ -198,7 +199,7 @@ def _check_manual_dir(builder: tfds.core.DatasetBuilder, manual_dir: str | None)
         )
     folder = pathlib.Path(manual_dir).expanduser()
     if not folder.is_dir() or not any(folder.iterdir()):
-        state = "is empty" if folder.is_dir() else "is no folder"
+        state = "is empty" if folder.is_dir() else "is not a folder"
         raise FileNotFoundError(
             f"`manual_dir` {state}: {wanted} Received: manual_dir={manual_dir!r}"
         )
@@ -236,8 +237,8 @@ def _describe(builder: tfds.core.DatasetBuilder) -> str:
     if "landmarks" in metadata:
         faces = metadata["landmarks"]
         line += (
-            f"; landmarks of {faces['known']:,}, not found in {faces['not_found']:,}, "
-            f"no row for {faces['no_row']:,}"
+            f"; landmarks: {faces['known']:,} known, {faces['not_found']:,} not found, "
+            f"{faces['no_row']:,} without a row"
         )
     if "framing" in metadata:
         line += "; cut with margin {margin:g} and drop {drop:g}".format(**metadata["framing"])

@@ -134,8 +134,8 @@ def open_dataset(data: DataConfig) -> Dataset:
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
             f"`dataset` must be one of {sorted(tfds_builders.DATASETS)}, perhaps with a /config, "
-            "or a TFDS builder of yours: import its module (commands: --import=MODULE). "
-            f"Received: dataset={data.name!r}"
+            "or your own TFDS builder: import its module (commands: --import=MODULE). Received: "
+            f"dataset={data.name!r}"
         ) from error
     family = builder.name
     if not builder.info.splits:
@@ -187,9 +187,9 @@ def _check_features(builder: tfds.core.DatasetBuilder) -> None:
     if wrong or not classes:
         raise ValueError(
             f"the dataset {builder.info.full_name!r} must have the features image (u8[H,W,C]), "
-            "label (a class with names) and id (text), as tfds_builders.reading.features has them. "
-            f"Received: {', '.join(wrong) or 'label'} missing or of another form, "
-            f"among {', '.join(found) or 'none'}"
+            "label (a class with names) and id (text), as tfds_builders.reading.features has "
+            f"them. Received: {', '.join(wrong) or 'label'} missing or of another type; the "
+            f"dataset has {', '.join(found) or 'no features'}"
         )
 
 

@@ -42,7 +42,8 @@ def test_a_dataset_is_built_once_and_described(tmp_path, raw, capsys):
     again = prepare(dataset="ferplus/majority", data_dir=where["data_dir"])  # raw files are gone
     folder = tmp_path / "out" / "ferplus" / "majority" / "1.1.0"
     assert again == (
-        f"ferplus/majority/1.1.0: {said}Already built in {folder}: delete it to build anew"
+        f"ferplus/majority/1.1.0: {said}Already built in {folder}: "
+        "delete that folder to build it again"
     )
     assert record.stat().st_mtime_ns == written
 
@@ -125,7 +126,7 @@ def test_synthetic_faces_need_no_files(tmp_path, monkeypatch):
         (
             {"dataset": "ferplus", "manual_dir": "no/such"},
             FileNotFoundError,
-            r"is no folder: manual_dir is the folder that holds FER2013Train.*'no/such'",
+            r"is not a folder: manual_dir is the folder that holds FER2013Train.*'no/such'",
         ),
     ],
 )

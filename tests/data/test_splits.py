@@ -90,7 +90,7 @@ def test_an_epoch_is_not_chosen_on_faces_that_are_trained_on(config):
         check(change(config, train_split="train[:8]", validation_split="train[6:]"))
     kept_last = change(config, train_split="train+validation", keep="last")
     assert check(kept_last) == [
-        "validates on 4 faces that it trains on: that accuracy means nothing"
+        "4 validation faces are also training faces: the validation accuracy means nothing"
     ]
 
 
@@ -112,7 +112,7 @@ def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(
     config, plain_dir, parse, tmp_path
 ):
     assert check(change(config, train_split="train+test", keep="last")) == [
-        "trains on 4 faces of the test split: evaluate it on other faces"
+        "4 training faces are also test faces: evaluate this network on other faces"
     ]
     parse(
         f"--workdir={tmp_path / 'run'}",
@@ -121,7 +121,9 @@ def test_training_on_the_test_split_is_said_and_cannot_be_evaluated(
         "--train_split=train+test",
         "--evaluate",
     )
-    with pytest.raises(ValueError, match=r"Received: train_split='train\+test', which has 4 faces"):
+    with pytest.raises(
+        ValueError, match=r"Received: train_split='train\+test', which shares 4 faces"
+    ):
         train_command.main()
     assert not (tmp_path / "run").exists()
 

@@ -75,7 +75,7 @@ def test_the_original_release_gives_faces_cut_out_and_joined_to_the_lists(
     assert "none 1, uncertain 1, non-face 1)" in caplog.text
     published = {8: "287,651", 7: "283,901"}[num_classes]
     assert (
-        f"train has {len(kept('train', num_classes))} faces, the published one {published}: "
+        f"train has {len(kept('train', num_classes))} faces, the published split {published}: "
         in (caplog.text)
     )
 

@@ -40,7 +40,7 @@ def test_a_numbered_copy_is_built_without_subsets(tmp_path, caplog):
     raw = files.write_copy(tmp_path / "raw")
     line = prepare(dataset="affectnet", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert "numbered_8/1.0.0: train 10, validation 9 faces; from class folders 0 to 7 in" in line
-    assert "published are train 287,651 (74874, 134415" in caplog.text
+    assert "published: train 287,651 (74874, 134415" in caplog.text
     builder = build(raw, tmp_path / "out", config="numbered_7")  # contempt is left out
     assert "occlusion" not in builder.info.features
     assert builder.info.metadata["left_out"]["train"]["contempt"] == 1
@@ -109,10 +109,10 @@ def test_labels_for_yolo_go_by_the_names_of_their_classes(tmp_path, names):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("data.yaml", None, "is missing: it says which number is which class"),
+        ("data.yaml", None, r"is missing\. It says which number stands for which class"),
         ("data.yaml", "names: [Anger, Calm]", "must list classes of AffectNet .*: 'Anger, Calm'"),
         ("data.yaml", "names: [0, 1, 2, 3, 4, 5, 6, 7]", "`names` must list classes"),
-        ("train/labels/3.txt", None, "is missing, which says the class of"),
+        ("train/labels/3.txt", None, r"is missing\. It holds the class of"),
         ("train/labels/3.txt", "8 .5 .5 1 1", r"must give one class of 0\.\.7 .*Received: \['8 "),
         ("train/labels/3.txt", "1 .5 .5 1 1\n2 .1 .1 .1 .1\n", "must give one class"),
     ],
@@ -130,7 +130,7 @@ def test_a_fault_in_labels_for_yolo_is_named(tmp_path, file, text, message):
         (
             lambda raw: [(raw / f"{s}/0").rename(raw / f"{s}/8") for s in ("train", "val")],
             "numbered",
-            r"must be numbered 0\.\.7, or 0\.\.6, or 0\.\.10, alike.*train \[1, 2, .* 8\]",
+            r"must be numbered 0\.\.7, or 0\.\.6, or 0\.\.10, the same in.*train \[1, 2, .* 8\]",
         ),
         (lambda raw: None, "original", r"do not have the hashed names .* build affectnet/numbered"),
         (

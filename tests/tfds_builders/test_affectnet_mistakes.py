@@ -51,7 +51,7 @@ ORIGINAL_MISTAKES = {
     "the other release": (
         lambda raw: (shutil.rmtree(raw), files.write_numbered(raw)),
         r"lacks training\.csv, validation\.csv, Manually_Annotated_Images/ .*it holds the numbered "
-        r"release, build affectnet/numbered_8",
+        r"release: build affectnet/numbered_8",
     ),
     "a row cut off": (
         lambda raw: edit(raw / TRAIN, ",0.9\r\n", "\r\n"),
@@ -103,7 +103,7 @@ ORIGINAL_MISTAKES = {
     ),
     "a quote that is not closed": (
         lambda raw: edit(raw / TRAIN, train_row(1), '"' + train_row(1)),
-        r"training\.csv, row 3: is not a row of a CSV file",
+        r"training\.csv, row 3: is not a valid CSV row",
     ),
     "a column twice": (
         lambda raw: edit(raw / TRAIN, ",arousal", ",valence,arousal"),
@@ -124,7 +124,7 @@ NUMBERED_MISTAKES = {
     ),
     "the other release": (
         lambda raw: (shutil.rmtree(raw), files.write_original(raw)),
-        r"it holds the original release, build affectnet/original_8",
+        r"it holds the original release: build affectnet/original_8",
     ),
     "an image is missing": (
         lambda raw: (raw / "train_set/images/2.jpg").unlink(),

@@ -85,7 +85,7 @@ KNOWN = {
         (
             {"pose_30": [listed("a", 0), listed("b", 0)], "pose_45": [listed("a", 1)]},
             r"l\.txt, b: gives b the label 0 \(sad\), t\.csv, b gives 1 \(glad\), both counted "
-            r"from zero: .*and 1 more like it\)\. Received: cell=1",
+            r"from zero\. .*and 1 more like it\)\. Received: cell=1",
         ),
         (
             {"pose_30": [listed("c", 7)]},

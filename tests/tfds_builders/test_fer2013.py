@@ -72,7 +72,7 @@ def test_every_layout_gives_the_same_classes_and_splits(tmp_path, caplog, write,
     line = prepare(dataset="fer2013", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert f"train 7, validation 7, test 7 faces; from {layout}. Built" in line
     assert "reshuffled" not in caplog.text
-    assert "published are train 28,709 (3995, 436" in caplog.text
+    assert "published: train 28,709 (3995, 436" in caplog.text
     builder = tfds.builder("fer2013", data_dir=str(tmp_path / "out"))
     assert not {"votes", "occlusion", "pose_30"} & set(builder.info.features)
     seen = {}
@@ -104,7 +104,10 @@ def test_numbers_by_the_alphabet_are_known_by_their_counts(tmp_path, monkeypatch
             folder.mkdir(parents=True)
             for i in range(label + 1):
                 (folder / f"{usage}_{label}{i}.jpg").write_bytes(b"never read")
-    with pytest.raises(ValueError, match=r"train has as many .* in another order than angry"):
+    with pytest.raises(
+        ValueError,
+        match=r"train has the published numbers of faces, .* in another order than angry",
+    ):
         source.read_source(tmp_path)
 
 
@@ -118,7 +121,7 @@ def replace_counts(counts):
         (lambda raw: None, r"holds no FER2013: expected fer2013\.csv or"),
         (
             lambda raw: write_folders(raw, words=("contempt", *LABELS["fer2013"][1:])),
-            r"train/contempt is no class of FER2013 \(angry, ",
+            r"train/contempt is not a class of FER2013 \(angry, ",
         ),
         (
             lambda raw: edit(write_table(raw) / "fer2013.csv", "\n6,", "\n7,"),

@@ -226,11 +226,11 @@ TABLE_MISTAKES = {
     ),
     "rows cut off": (
         lambda raw: drop_last_row(raw / "fer2013new.csv"),
-        r"fer2013new\.csv ends before .*fer2013\.csv, row 13: .*get the shorter file again",
+        r"fer2013new\.csv ends before .*fer2013\.csv, row 13, .*get the shorter file again",
     ),
     "rows sorted": (
         lambda raw: edit(raw / "fer2013new.csv", "PublicTest", "Training"),
-        r"fer2013new\.csv, row 6: it and .*fer2013\.csv, row 6 must agree in Usage",
+        r"fer2013new\.csv, row 6: it and .*fer2013\.csv, row 6 must have the same Usage",
     ),
     "pixels cut off": (
         lambda raw: edit(

@@ -196,7 +196,7 @@ def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
     (raw / "landmarks.csv").write_text("\n".join(rows) + "\n")
     line = build(raw, tmp_path)
     assert "test 3 faces; among them occlusion 1, pose_30 2, pose_45 1" in line
-    assert "; landmarks of 1, not found in 1, no row for 16. Built" in line
+    assert "; landmarks: 1 known, 1 not found, 16 without a row. Built" in line
     found = examples(tmp_path)
     flags = {n: (f["occlusion"], f["pose_30"], f["pose_45"]) for n, f in found.items()}
     assert {name: flag for name, flag in flags.items() if any(flag)} == {
@@ -213,12 +213,14 @@ def test_csv_files_give_conditions_and_landmarks(tmp_path, raw):
 def test_the_landmarks_of_a_search_are_joined_by_file_name(tmp_path, raw):
     path = tmp_path / "landmarks.csv"
     path.write_text(f"id,{LANDMARK_HEADER}\nIMG 1{',0.5' * 10}\n")
-    assert "landmarks of 1, not found in 0, no row for 17" in build(
+    assert "landmarks: 1 known, 0 not found, 17 without a row" in build(
         raw, tmp_path, landmarks=str(path)
     )
     build(raw, tmp_path, "folder_faces/mine", landmarks=str(path))
     path.write_text(f"id,{LANDMARK_HEADER}\nface00{',0.5' * 10}\n")
-    with pytest.raises(ValueError, match=r"folder_faces/mine/1\.0\.0 is already built .* others"):
+    with pytest.raises(
+        ValueError, match=r"folder_faces/mine/1\.0\.0 is already built .* with other landmarks"
+    ):
         build(raw, tmp_path, "folder_faces/mine", landmarks=str(path))
     with pytest.raises(ValueError, match=r"landmarks\.csv, row 2: several images .*id='face00'"):
         build(raw, tmp_path, "folder_faces/again", landmarks=str(path))
@@ -234,7 +236,7 @@ def test_every_kind_of_image_is_one(tmp_path, raw, caplog):
     picture.save(folder / "Aaron.Eckhart_0002", "AVIF")
     (folder / "notes.txt").write_text("not a face")
     build(raw, tmp_path)
-    assert "left out 1 files that are no images, such as 'notes.txt'" in caplog.text
+    assert "left out 1 files that are not images, such as 'notes.txt'" in caplog.text
     found = {k: e for k, e in examples(tmp_path).items() if k.startswith("test/happy")}
     assert len(found) == before + 6
     for name in ("Aaron.Eckhart_0001", "Aaron.Eckhart_0002", "a_JPEG", "a_GIF", "a_JPEG2000"):
@@ -279,7 +281,7 @@ MISTAKES = {
     ),
     "a misspelt class": (
         lambda raw: (raw / "test" / "happy").rename(raw / "test" / "Happy"),
-        r"test/Happy \(test\) is no class of train \(angry, happy\): rename it, or list all",
+        r"test/Happy \(test\) is not a class of train \(angry, happy\): rename it, or list all",
     ),
     "a folder that labels.txt does not name": (
         lambda raw: (raw / "labels.txt").write_text("happy\nsad\n"),
@@ -291,19 +293,19 @@ MISTAKES = {
     ),
     "a folder beside the splits": (
         lambda raw: write_class(raw / "happy", 1),
-        r"raw/happy is no split, but lies beside test.*move it away",
+        r"raw/happy is not a split, but lies beside the split test.*Move it away",
     ),
     "one split twice": (
         lambda raw: [write_class(raw / name / "happy", 1) for name in ("val", "valid")],
-        r"valid and .*val are both the split validation: join them",
+        r"valid and .*val are both the split validation: merge them",
     ),
     "a loose image": (
         lambda raw: write_image(raw / "train" / "x.png", (0, 0, 0)),
-        r"train/x\.png lies in no folder of a class \(angry, happy\): move it.*1 such images",
+        r"train/x\.png is not in the folder of a class \(angry, happy\): move it.*1 such images",
     ),
     "an image of another kind": (
         lambda raw: (raw / "train" / "happy" / "x").write_bytes(HEIC),
-        r"happy/x is an image of a kind that is not read: save it as JPEG.*Received: HEIC",
+        r"happy/x is an image of a kind that cannot be read: save it as JPEG.*Received: HEIC",
     ),
     "a name that is not UTF-8": (
         lambda raw: (raw / "train" / "happy" / os.fsdecode(b"Jos\xe9.png")).touch(),
@@ -319,13 +321,13 @@ MISTAKES = {
     ),
     "a class in capitals beside itself": (
         lambda raw: write_image(raw / "train" / "HAPPY" / "x.png", (0, 0, 0)),
-        r"differs from .*train/(happy|HAPPY) in capitals alone, .*: give both one name",
+        r"differs from .*train/(happy|HAPPY) only in capitals, .*: use one name for both",
     ),
     "a class of letters put together otherwise": (
         lambda raw: [
             write_image(raw / "train" / name / "x.png", (0, 0, 0)) for name in ("\xe9", "e\u0301")
         ],
-        r"in how its letters are put together: give both one name",
+        r"only in capitals, or in how accents are encoded: use one name for both",
     ),
     "a class that is another by a link": (
         lambda raw: (raw / "train" / "sad").symlink_to(raw / "train" / "happy"),
@@ -341,11 +343,11 @@ MISTAKES = {
     ),
     "a link that leads nowhere": (
         lambda raw: (raw / "train" / "happy" / "x.png").symlink_to("nowhere.png"),
-        r"happy/x\.png is no file, nor a link to one: put the image there",
+        r"happy/x\.png is neither a file nor a link to one: put the image there",
     ),
     "a pipe": (
         lambda raw: os.mkfifo(raw / "train" / "happy" / "x.png"),
-        r"happy/x\.png is no file, nor a link to one",
+        r"happy/x\.png is neither a file nor a link to one",
     ),
     "an image that does not decode": (
         lambda raw: (raw / "train" / "happy" / "face03.png").write_bytes(b"\x89PNG"),
@@ -353,7 +355,7 @@ MISTAKES = {
     ),
     "a condition of no image": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "test/face,upper,0,0\n"),
-        r"conditions\.csv, row 2: names no face of this dataset: .*id='test/face'",
+        r"conditions\.csv, row 2: no face of this dataset has this id: .*id='test/face'",
     ),
     "a missing column": (
         lambda raw: (raw / "conditions.csv").write_text("id,occlusion,pose_30\n"),
@@ -369,7 +371,7 @@ MISTAKES = {
     ),
     "45 but not 30": (
         lambda raw: (raw / "conditions.csv").write_text(CONDITIONS + "IMG 1,none,0,1\n"),
-        r"row 2: a face turned by more than 45 degrees is turned by more than 30",
+        r"row 2: a face turned by more than 45 degrees is also turned by more than 30",
     ),
 }
 

@@ -37,7 +37,7 @@ def test_landmarks_reach_the_examples_by_id(tmp_path, raw, given):
     where = {"dataset": "ferplus", "data_dir": str(tmp_path / "out")}
     flag = {"landmarks": str(path)} if given == "flag" else {}
     line = prepare(manual_dir=str(raw), **where, **flag)
-    assert "; landmarks of 1, not found in 1, no row for 6. Built in" in line
+    assert "; landmarks: 1 known, 1 not found, 6 without a row. Built in" in line
 
     points = points_by_id(where["data_dir"])
     np.testing.assert_allclose(
@@ -47,7 +47,7 @@ def test_landmarks_reach_the_examples_by_id(tmp_path, raw, given):
     assert np.isnan(list(points.values())).all()
 
     again = prepare(**where, landmarks=str(path))
-    assert "landmarks of 1, not found in 1, no row for 6. Already built" in again
+    assert "landmarks: 1 known, 1 not found, 6 without a row. Already built" in again
 
 
 def test_columns_are_read_by_name_and_others_ignored(tmp_path):
@@ -67,7 +67,7 @@ MISTAKES = {
     ),
     "an id of no face": (
         (HEADER, FACE, FACE.replace("fer0032220", "fer9999999")),
-        r"x\.csv, row 3: names no face of this dataset: .*delete the row.*id='fer9999999'",
+        r"x\.csv, row 3: no face of this dataset has this id: .*delete the row.*id='fer9999999'",
     ),
     "pixels": (
         (HEADER, FACE.replace("0.7", "33.5")),
@@ -83,7 +83,7 @@ MISTAKES = {
     ),
     "a quote that is not closed": (
         (HEADER, f'"{FACE}', NO_FACE, f'{LEFT_OUT}"'),
-        r"x\.csv, row 2: is not a row of a CSV file .*Received: .*fer0032220",
+        r"x\.csv, row 2: is not a valid CSV row .*Received: .*fer0032220",
     ),
     "half a landmark": (
         (HEADER, FACE.replace("0.7", "nan")),
@@ -116,7 +116,9 @@ def test_a_dataset_that_is_built_is_not_silently_kept_without_the_landmarks(tmp_
     where = {"dataset": "ferplus", "data_dir": str(tmp_path / "out")}
     prepare(manual_dir=str(raw), **where)
     path = write(tmp_path / "x.csv", HEADER, FACE)
-    with pytest.raises(ValueError, match=r"already built in .*without any: delete it.*x\.csv"):
+    with pytest.raises(
+        ValueError, match=r"already built in .*without landmarks\. Delete it.*x\.csv"
+    ):
         prepare(manual_dir=str(raw), landmarks=str(path), **where)
 
 

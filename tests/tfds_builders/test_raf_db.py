@@ -51,13 +51,13 @@ def test_faces_have_their_label_split_conditions_and_image(tmp_path, raw, caplog
     assert "occlusion_list.txt, row 3: repeats test_2464 of" in caplog.text
     assert "occlusion_list.txt, row 2: counted once" in caplog.text
     assert "train 11 (0, 0, 0, 10, 0, 0, 1), test 4" in caplog.text
-    assert "published are train 12,271 (1290, 281, 717," in caplog.text
+    assert "published: train 12,271 (1290, 281, 717," in caplog.text
 
 
 def test_landmarks_are_those_of_the_original_image(tmp_path, raw):
     where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "out")}
     line = prepare(dataset="raf_db/original", **where)
-    assert "; landmarks of 2, not found in 0, no row for 13." in line
+    assert "; landmarks: 2 known, 0 not found, 13 without a row." in line
     found = builds.examples(tfds.builder("raf_db/original", data_dir=where["data_dir"]))
     height, width = raf_db_files.SIZE
     five = np.array(raf_db_files.FIVE) / (width, height)
@@ -146,7 +146,7 @@ MISTAKES = {
     "labels in another order": (
         lambda top: edit(top / LABEL_FILE, "test_0002.jpg 6", "test_0002.jpg 1"),
         r"occlusion_list\.txt, row 1: gives test_0002 the label 5 \(anger\), .*label\.txt, row 13 "
-        r"gives 0 \(surprise\), both counted from zero: .*Received: label=1",
+        r"gives 0 \(surprise\), both counted from zero\. .*Received: label=1",
     ),
 }
 

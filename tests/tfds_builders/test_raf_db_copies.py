@@ -45,8 +45,8 @@ def test_a_copy_is_built_and_joined_to_the_lists_by_name(tmp_path, raw, caplog):
     line = prepare(dataset="raf_db", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert "; from class folders 1 to 7 in DATASET/train, DATASET/test." in line
     assert "train 17, validation 1, test 11 faces; among them occlusion 2, pose_30 2" in line
-    assert "published are train 12,271 (1290, 281" in caplog.text
-    assert "a part of it" in caplog.text
+    assert "published: train 12,271 (1290, 281" in caplog.text
+    assert "a part of the dataset" in caplog.text
     faces = builds.examples(tfds.builder("raf_db", data_dir=tmp_path / "out"))
     assert {name: face["label"] + 1 for name, face in faces.items()} == COPY_LABELS
     assert [n for n, face in faces.items() if face["split"] == "validation"] == ["train_00010"]
@@ -104,8 +104,8 @@ def test_a_reshuffled_copy_is_named_and_put_right(raw, caplog):
     shutil.move(raw / "DATASET/train/4/train_00002_aligned.jpg", raw / "DATASET/test/4/")
     assert read(raw) == EXPECTED
     assert re.search(
-        r"1 of 29 images lie in the folder of another split.*test/4/train_00002_aligned\.jpg, "
-        r"which is of train: a reshuffled copy",
+        r"the names of 1 of 29 images say another split.*test/4/train_00002_aligned\.jpg, "
+        r"which is of train\. The copy was reshuffled",
         caplog.text,
     )
 
@@ -116,15 +116,15 @@ def test_renamed_faces_are_read_and_joined_to_nothing(tmp_path, raw, caplog):
     line = prepare(dataset="raf_db", manual_dir=str(raw), data_dir=str(tmp_path / "out"))
     assert "train 17, validation 1, test 11 faces; from class folders" in line
     assert "29 of 29 images do not have an official name" in caplog.text
-    assert "nothing joins the two" in caplog.text
+    assert "nothing else joins the two" in caplog.text
 
 
 def test_doubled_files_are_counted(raw, caplog):
     write_image(raw / "DATASET/test/4/test_0054_aligned.jpg", level=1, size=(100, 100))
     read(raw)
     assert re.search(
-        r"1 images are the same, byte for byte, as others, 1 of them as one of another split; such "
-        r"as .*(train_00002|test_0054)_aligned\.jpg",
+        r"1 images are byte for byte equal to another image, 1 of them to one of another split\. "
+        r"For example .*(train_00002|test_0054)_aligned\.jpg",
         caplog.text,
     )
 
@@ -134,7 +134,7 @@ FAULTS = {
         lambda raw: [
             (raw / f"DATASET/train/{n}").rename(raw / f"DATASET/train/{n - 1}") for n in range(1, 8)
         ],
-        r"must be numbered 1\.\.7, or 0\.\.6, alike.*train \[0, 1.*test \[1, 2",
+        r"must be numbered 1\.\.7, or 0\.\.6, the same in.*train \[0, 1.*test \[1, 2",
     ),
     "a class is missing": (
         lambda raw: [shutil.rmtree(raw / f"DATASET/{s}/7") for s in ("train", "test")],
@@ -142,14 +142,14 @@ FAULTS = {
     ),
     "words and numbers": (
         lambda raw: (raw / "DATASET/test/4").rename(raw / "DATASET/test/happy"),
-        r"test/happy is named by a word and .*two layouts are mixed",
+        r"test/happy is named by a word, but .*Two layouts are mixed",
     ),
     "an unknown class": (
         lambda raw: (
             rename_classes(raw, WORDS),
             (raw / "DATASET/test/neutral").rename(raw / "DATASET/test/contempt"),
         ),
-        r"test/contempt is no class of RAF-DB \(surprise, .*Received: 'contempt'",
+        r"test/contempt is not a class of RAF-DB \(surprise, .*Received: 'contempt'",
     ),
     "a class twice": (
         lambda raw: (
@@ -164,19 +164,19 @@ FAULTS = {
     ),
     "a class beside splits": (
         lambda raw: shutil.copytree(raw / "DATASET/test/4", raw / "DATASET/happy"),
-        r"DATASET/happy is a folder of a class beside folders of splits",
+        r"DATASET/happy is the folder of a class, but lies beside folders of splits",
     ),
     "a loose image": (
         lambda raw: shutil.copy(
             raw / "DATASET/test/4/test_54_aligned.jpg", raw / "DATASET/test/x.jpg"
         ),
-        r"test/x\.jpg lies in no folder of a class",
+        r"test/x\.jpg is not in the folder of a class",
     ),
     "a face in two classes": (
         lambda raw: shutil.copy(
             raw / "DATASET/test/4/test_54_aligned.jpg", raw / "DATASET/train/5/"
         ),
-        r"are the same face by their names.*'test_54' twice",
+        r"have the name of the same face.*'test_54' twice",
     ),
     "an empty class": (
         lambda raw: [p.unlink() for p in (raw / "DATASET/test/4").iterdir()],
@@ -191,7 +191,7 @@ FAULTS = {
             rename_classes(raw, map(str, range(7))),
             [p.rename(p.with_name(f"{i}.jpg")) for i, p in enumerate(list(raw.rglob("*.jpg")))],
         ),
-        r"not numbered by the labels of RAF-DB, and neither the names .* name the folders",
+        r"not numbered by the labels of RAF-DB\. Neither the names .* name the folders",
     ),
 }
 

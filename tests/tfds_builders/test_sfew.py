@@ -80,7 +80,7 @@ def test_landmarks_are_joined_by_path_or_file_name(tmp_path):
     )
     rows = "".join(f"{name}{',0.5' * 10}\n" for name in names)
     (raw / "landmarks.csv").write_text(f"id,{header}\n{rows}")
-    assert "; landmarks of 2, not found in 0, no row for 19." in build(raw, tmp_path)
+    assert "; landmarks: 2 known, 0 not found, 19 without a row." in build(raw, tmp_path)
     found = builds.examples(tfds.builder("sfew", data_dir=tmp_path / "out"))
     known = {name for name, face in found.items() if (face["landmarks"] == 0.5).all()}
     assert known == {
@@ -101,11 +101,11 @@ MISTAKES = {
     ),
     "another folder": (
         lambda raw: shutil.copytree(raw / TRAIN / "Sad", raw / TRAIN / "Contempt"),
-        r"Contempt is no emotion of SFEW \(Angry, .*: rename it, or move it away",
+        r"Contempt is not an emotion of SFEW \(Angry, .*: rename it, or move it away",
     ),
     "an emotion twice": (
         lambda raw: shutil.copytree(raw / TRAIN / "Happy", raw / TRAIN / "happy"),
-        r"(H|h)appy is a second folder of the emotion happy: join the two\. Received: train=",
+        r"(H|h)appy is a second folder of the emotion happy: merge the two\. Received: train=",
     ),
     "an emotion that is another by a link": (
         lambda raw: (

@@ -18,10 +18,10 @@ from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
     "The RAN authors' occlusion and pose lists name faces by the hashed file names of AffectNet's "
-    "original release. The numbered release has other names and nothing that joins the two, so "
-    "this dataset has no occlusion and pose features, and results on those subsets cannot be had "
-    "from it. For them, get the original release from AffectNet's authors (training.csv, "
-    "validation.csv, Manually_Annotated_Images/) and build affectnet/original_8."
+    "original release. The numbered release has other names, and nothing joins the two. So this "
+    "dataset has no occlusion and pose features, and no results on those subsets. For them, get "
+    "the original release from AffectNet's authors (training.csv, validation.csv, "
+    "Manually_Annotated_Images/) and build affectnet/original_8."
 )
 
 #: Faces by number of classes and split, as papers give them; one validation face of contempt is
@@ -81,7 +81,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     train_set/ and val_set/ (images/ and annotations/ in each) for the configs numbered_8 and
     numbered_7, or training.csv, validation.csv and Manually_Annotated_Images/ for original_8 and
     original_7, or a copy in class folders (train/0 to train/7, Train/anger). The RAN authors'
-    lists, which fit the original release alone, are downloaded unless they lie in it too:
+    lists fit only the original release. They are downloaded unless they are in manual_dir, too:
     occlusion_affectnet_list.txt, pose_30_affectnet_list.txt, pose_45_affectnet_list.txt.
     """
 
@@ -117,8 +117,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self._use_beam = bool(download_config.beam_runner or download_config.beam_options)
         if self._use_beam and importlib.util.find_spec("apache_beam") is None:
             raise ModuleNotFoundError(
-                'Apache Beam is asked for but not installed: pip install "ran_tf[beam]", or leave '
-                "out beam_runner and beam_options to build without it. "
+                'Apache Beam is not installed: pip install "ran_tf[beam]", or leave out '
+                "beam_runner and beam_options to build without it. "
                 f"Received: beam_runner={download_config.beam_runner!r}"
             )
         super()._download_and_prepare(dl_manager, download_config)
@@ -223,15 +223,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if not any(kept.values()):
             raise ValueError(
                 f"affectnet/{self.builder_config.name}: no face of the {split} split has an "
-                "emotion: give the release as published as manual_dir. "
-                f"Received: {sum(counts.values())} faces, all left out"
+                "emotion: manual_dir must be the release as published. Received: "
+                f"{sum(counts.values())} faces, all left out"
             )
         if self._is_copy:  # held against the release while it was read
             return
         published = PUBLISHED[len(self._emotions)][split]
         if sum(kept.values()) not in published:
             logging.warning(
-                "affectnet/%s: %s has %d faces, the published one %s: numbers will not compare.",
+                "affectnet/%s: %s has %d faces, the published split %s: results are not "
+                "comparable.",
                 self.builder_config.name,
                 split,
                 sum(kept.values()),

@@ -89,11 +89,12 @@ def read_copy(
         raise ValueError(
             f"{root} holds a copy whose validation faces "
             + (
-                "have the hashed names of the original release, by which the authors' occlusion "
-                "and pose lists name them: build affectnet/original_8"
+                "have the hashed names of the original release, which the authors' occlusion and "
+                "pose lists use, too: build affectnet/original_8"
                 if joins
-                else "do not have the hashed names of the original release: nothing joins them to "
-                "the authors' occlusion and pose lists; build affectnet/numbered_8, which has none"
+                else "do not have the hashed names of the original release, so nothing joins them "
+                "to the authors' occlusion and pose lists: build affectnet/numbered_8, which "
+                "has no such features"
             )
             + f" (or _7). Received: {copy.layout}"
         )

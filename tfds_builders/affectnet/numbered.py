@@ -118,7 +118,7 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
         original = any(manual_dir.glob("Manually_Annotated*"))
         raise FileNotFoundError(
             f"{manual_dir} lacks {', '.join(missing)} of AffectNet's numbered release: "
-            + ("it holds the original release, build affectnet/original_8; or " if original else "")
+            + ("it holds the original release: build affectnet/original_8, or " if original else "")
             + "put them there (see the README of tfds_builders/affectnet for how to get them). "
             f"Received: manual_dir={str(manual_dir)!r}"
         )

@@ -198,7 +198,7 @@ def find_splits(manual_dir: epath.PathLike) -> dict[str, Rows]:
         numbered = (manual_dir / "train_set").is_dir()
         raise FileNotFoundError(
             f"{manual_dir} lacks {', '.join(missing)} of AffectNet's original release: "
-            + ("it holds the numbered release, build affectnet/numbered_8; or " if numbered else "")
+            + ("it holds the numbered release: build affectnet/numbered_8, or " if numbered else "")
             + "put them there (see the README of tfds_builders/affectnet for how to get them). "
             f"Received: manual_dir={str(manual_dir)!r}"
         )

@@ -81,8 +81,8 @@ def _read_names(root: epath.Path, *, release: published.Release) -> list[int]:
     path = root / _NAMES_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: it says which number is which class; get it with the copy. "
-            f"Received: root={str(root)!r}"
+            f"{path} is missing. It says which number stands for which class: get it from where "
+            f"the copy is from. Received: root={str(root)!r}"
         )
     text = text_files.read_text(path)
     if match := _LIST.search(text):
@@ -106,7 +106,7 @@ def _read_label(image: epath.Path, *, labels: list[int]) -> int:
     path = image.parent.parent / "labels" / f"{image.stem}.txt"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing, which says the class of {image}: unpack the copy again, or delete "
+            f"{path} is missing. It holds the class of {image}: unpack the copy again, or delete "
             f"the image. Received: {image.name!r}"
         )
     lines = [line.split() for line in text_files.read_text(path).splitlines() if line.strip()]

@@ -14,8 +14,8 @@ from tfds_builders.reading.faces import by_split, describe
 from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
-    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names, which FER2013 "
-    "does not have: this dataset has no occlusion and pose features."
+    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names. FER2013 does "
+    "not have these names, so this dataset has no occlusion and pose features."
 )
 
 
@@ -26,7 +26,8 @@ class Builder(FaceBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     manual_dir is the folder that holds fer2013.csv or icml_face_data.csv (Kaggle), or a copy in
-    class folders, such as train/happy and test/happy. So may a landmarks.csv (see README.md).
+    class folders, such as train/happy and test/happy. It may also hold a landmarks.csv (see
+    README.md).
     """
 
     def _info(self) -> tfds.core.DatasetInfo:

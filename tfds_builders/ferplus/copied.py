@@ -49,8 +49,8 @@ def read_copy(root: epath.Path, *, manual_dir: epath.Path) -> copies.Copy:
     if not any(face.label == contempt or face.named for face in copy.faces):
         raise ValueError(
             f"{root} holds FER2013, not FERPlus: seven classes without contempt, and no votes. "
-            "FERPlus cannot be joined to it, as its images do not have the names that the votes go "
-            "by: build fer2013 for FER2013's own labels, or get FERPlus from "
+            "The votes of FERPlus cannot be joined to it, because the images do not have "
+            "FERPlus' names. Build fer2013 for FER2013's own labels, or get FERPlus from "
             f"https://github.com/microsoft/FERPlus. Received: {copy.layout}"
         )
     return copy
@@ -77,14 +77,14 @@ def check_lists(
         if 2 * equal[label] < count:
             raise ValueError(
                 f"of the {count} faces to which the authors' lists give {label} "
-                f"({LABELS['ferplus'][label]}), this copy gives it to {equal[label]}: its folders "
-                "are in another order; name them by class. "
-                f"Received: {next(faces[n].cell for n, own in labels.items() if own == label)}"
+                f"({LABELS['ferplus'][label]}), this copy gives that label to {equal[label]}. Its "
+                "folders are in another order: name them by class. Received: "
+                f"{next(faces[n].cell for n, own in labels.items() if own == label)}"
             )
     if equal.total() < listed.total():
         logging.warning(
-            "ferplus: %d of the %d listed faces have another class than in the authors' lists: "
-            "another rule or round of votes made the classes of this copy.",
+            "ferplus: %d of the %d listed faces have another class than in the authors' lists. "
+            "The classes of this copy come from another rule or another round of votes.",
             listed.total() - equal.total(),
             listed.total(),
         )

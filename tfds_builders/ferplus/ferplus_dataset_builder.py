@@ -15,9 +15,9 @@ from tfds_builders.reading.faces import by_split, describe
 from tfds_builders.reading.features import face_features
 
 NO_SUBSETS = (
-    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). The "
-    "test images of this copy do not have them: nothing joins the two, every face counts as "
-    "neither occluded nor turned, and results on those subsets cannot be had from it."
+    "The RAN authors' occlusion and pose lists name faces by FERPlus' file names (fer0032220). "
+    "The test images of this copy do not have these names, and nothing else joins the two. Every "
+    "face counts as neither occluded nor turned, so there are no results on those subsets."
 )
 
 
@@ -43,8 +43,9 @@ class Builder(FaceBuilder):
     label.csv in each, as written by https://github.com/microsoft/FERPlus), or the two files
     fer2013.csv (Kaggle) and fer2013new.csv (Microsoft), or a copy in class folders, such as
     train/anger/fer0000000.png, which has no votes. The RAN authors' lists are downloaded
-    unless they lie in it too: jianfei_occlusion_list.txt, pose_30_ferplus_list.txt,
-    pose_45_ferplus_list.txt. So may a landmarks.csv (see README.md); FERPlus itself has none.
+    unless they are in manual_dir, too: jianfei_occlusion_list.txt, pose_30_ferplus_list.txt,
+    pose_45_ferplus_list.txt. manual_dir may also hold a landmarks.csv (see README.md), because
+    FERPlus itself has no landmarks.
     """
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -207,14 +207,14 @@ def _read_tables(manual_dir: epath.Path, pixels_csv: str) -> Iterator[Face]:
         if pixel_row is None or vote_row is None:
             shorter, longer = (images, vote_row) if pixel_row is None else (votes, pixel_row)
             raise ValueError(
-                f"{shorter} ends before {longer.source}: the rows of the two files belong "
-                f"together; get the shorter file again. Received: {number} faces"
+                f"{shorter} ends before {longer.source}, but the two files must have the same "
+                f"rows: get the shorter file again. Received: {number} faces"
             )
         usage, name = (vote_row.cells[column].strip() for column in ("Usage", "Image name"))
         if usage not in USAGES or usage != pixel_row.cells["Usage"].strip():
             raise ValueError(
-                f"{vote_row.source}: it and {pixel_row.source} must agree in Usage (one of "
-                f"{', '.join(USAGES)}): one of the files was sorted or cut; get both again. "
+                f"{vote_row.source}: it and {pixel_row.source} must have the same Usage (one of "
+                f"{', '.join(USAGES)}). One of the files was sorted or cut: get both again. "
                 f"Received: {usage!r} and {pixel_row.cells['Usage']!r}"
             )
         if not name or name in seen:

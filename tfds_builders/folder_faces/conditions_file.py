@@ -55,7 +55,7 @@ def _parse(row: Record) -> dict[str, str | bool]:
         poses[name] = _TRUTH[cells[name]]
     if poses["pose_45"] and not poses["pose_30"]:
         raise ValueError(
-            f"{row.source}: a face turned by more than 45 degrees is turned by more than 30: "
+            f"{row.source}: a face turned by more than 45 degrees is also turned by more than 30: "
             "correct one of the two. Received: pose_30=0, pose_45=1"
         )
     return {"occlusion": occlusion, **poses}

@@ -65,7 +65,7 @@ class Builder(FaceBuilder):
 def _config(name: str) -> tfds.core.BuilderConfig:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(
-            "the name of a folder_faces dataset must be letters, digits, _ and -. "
+            "the name of a folder_faces dataset must consist of letters, digits, _ and -. "
             f"Received: {name!r}"
         )
     return tfds.core.BuilderConfig(name=name, description="Images of one folder.")

@@ -88,8 +88,8 @@ def _split_folders(manual_dir: epath.Path) -> dict[str, epath.Path]:
             others.append(top)
         elif split in splits:
             raise ValueError(
-                f"{top} and {splits[split]} are both the split {split}: join them. "
-                f"Received: manual_dir={str(manual_dir)!r}"
+                f"{top} and {splits[split]} are both the split {split}: merge them. Received: "
+                f"manual_dir={str(manual_dir)!r}"
             )
         else:
             splits[split] = top
@@ -100,8 +100,9 @@ def _split_folders(manual_dir: epath.Path) -> dict[str, epath.Path]:
         for other in others:
             if read_class(other, manual_dir=manual_dir):
                 raise ValueError(
-                    f"{other} is no split, but lies beside {next(iter(splits.values())).name}: "
-                    f"{_WANTED}; move it away. Received: manual_dir={str(manual_dir)!r}"
+                    f"{other} is not a split, but lies beside the split "
+                    f"{next(iter(splits.values())).name}: {_WANTED}. Move it away. Received: "
+                    f"manual_dir={str(manual_dir)!r}"
                 )
     for folder in splits.values():
         refuse_loose_images(folder, classes=[path.name for path in subfolders(folder)])
@@ -146,9 +147,9 @@ def _labels_of(folders: Mapping[str, Sequence[epath.Path]]) -> tuple[str, ...]:
             # Another spelling would silently be another class.
             if folder.name not in labels:
                 raise ValueError(
-                    f"{folder} ({split}) is no class of {first} ({', '.join(sorted(labels))}): "
-                    f"rename it, or list all classes in {LABELS_FILE}, one a line. "
-                    f"Received: {folder.name!r}"
+                    f"{folder} ({split}) is not a class of {first} ({', '.join(sorted(labels))}): "
+                    f"rename it, or list all classes in {LABELS_FILE}, one a line. Received: "
+                    f"{folder.name!r}"
                 )
     return tuple(sorted(labels))
 
@@ -160,13 +161,13 @@ def _check_names(sources: Mapping[str, str]) -> None:
         if not is_label(name):
             raise ValueError(
                 f"{source}: the name of a class must be one line of at most {MAX_LABEL} "
-                "characters, without spaces around it and without control characters: change it. "
+                "characters, without spaces around it or control characters: change it. "
                 f"Received: {name[:MAX_LABEL]!r}"
             )
         looks = unicodedata.normalize("NFC", name).casefold()
         if looks in alike:
             raise ValueError(
-                f"{source}: differs from {sources[alike[looks]]} in capitals alone, or in how its "
-                f"letters are put together: give both one name. Received: {name!r}"
+                f"{source}: differs from {sources[alike[looks]]} only in capitals, or in how "
+                f"accents are encoded: use one name for both. Received: {name!r}"
             )
         alike[looks] = name

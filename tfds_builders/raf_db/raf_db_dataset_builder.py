@@ -14,9 +14,9 @@ from tfds_builders.reading.features import face_features
 from tfds_builders.reading.held_out import with_validation
 
 NO_SUBSETS = (
-    "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). "
-    "The test images of this copy do not have them: nothing joins the two, every face counts as "
-    "neither occluded nor turned, and results on those subsets cannot be had from it."
+    "The RAN authors' occlusion and pose lists name faces by RAF-DB's file names (test_0001). The "
+    "test images of this copy do not have these names, and nothing else joins the two. Every face "
+    "counts as neither occluded nor turned, so there are no results on those subsets."
 )
 
 _ALIGNED_SIDE = 100  # pixels
@@ -40,7 +40,7 @@ class Builder(FaceBuilder):
     Image/aligned/ (or, for the config `original`, Image/original/ and Annotation/manual/), or a
     copy of the aligned faces in class folders (train/1 to train/7, test/1 to test/7). Ask its
     authors for it: http://www.whdeng.cn/RAF/model1.html. The RAN authors' lists are downloaded
-    unless they lie in it too: rafdb_occlusion_list.txt, val_raf_db_list.txt,
+    unless they are in manual_dir, too: rafdb_occlusion_list.txt, val_raf_db_list.txt,
     val_raf_db_list_45.txt.
     """
 
@@ -106,8 +106,8 @@ class Builder(FaceBuilder):
             }
         elif annotated:
             logging.warning(
-                "raf_db: no landmarks: unpack Annotation/manual.zip to Annotation/manual/ to have "
-                "them"
+                "raf_db: no landmarks. To have them, unpack Annotation/manual.zip to "
+                "Annotation/manual/"
             )
         logging.info(
             "raf_db: %s; of the test faces %s",
@@ -132,7 +132,7 @@ class Builder(FaceBuilder):
 def _check_side(image: stored_image.StoredImage, *, face: source.Face):
     if (image.height, image.width) != (_ALIGNED_SIDE, _ALIGNED_SIDE):
         raise ValueError(
-            f"{face.image} (named by {face.source}) must be {_ALIGNED_SIDE}x{_ALIGNED_SIDE} pixels "
-            "as in RAF-DB: use the published image, or the dataset folder_faces for your own. "
-            f"Received: shape={(image.height, image.width)}"
+            f"{face.image} (named by {face.source}) must be {_ALIGNED_SIDE}x{_ALIGNED_SIDE} "
+            "pixels as in RAF-DB: use the published image, or the dataset folder_faces for your "
+            f"own images. Received: shape={(image.height, image.width)}"
         )

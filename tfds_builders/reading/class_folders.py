@@ -22,8 +22,8 @@ def subfolders(folder: epath.Path) -> list[epath.Path]:
     for path in found:
         if os.path.islink(path):
             raise ValueError(
-                f"{path} is a link to a folder: put the folder itself there (cp -rL copies what "
-                f"links lead to). Received: a link to {os.path.realpath(path)!r}"
+                f"{path} is a link to a folder: put the folder itself there (cp -rL copies the "
+                f"targets of links). Received: a link to {os.path.realpath(path)!r}"
             )
     return found
 
@@ -70,16 +70,16 @@ def _check_place(path: epath.Path, *, manual_dir: epath.Path) -> None:
     """Raises ValueError unless an image's name leads to a file below `manual_dir`."""
     if not decoding.is_file(path):  # left out, a class would silently be smaller
         raise ValueError(
-            f"{path} is no file, nor a link to one: put the image there, or delete the name. "
-            f"Received: {os.path.realpath(path)!r}"
+            f"{path} is neither a file nor a link to one: put the image there, or delete the "
+            f"entry. Received: {os.path.realpath(path)!r}"
         )
     if not os.path.islink(path):
         return
     target = pathlib.Path(os.path.realpath(path))
     if not target.is_relative_to(os.path.realpath(manual_dir)):
         raise ValueError(
-            f"{path} is a link that leads out of {manual_dir}: put the image itself there "
-            f"(cp -rL copies what links lead to). Received: a link to {str(target)!r}"
+            f"{path} is a link that leads out of {manual_dir}: put the image itself there (cp -rL "
+            f"copies the targets of links). Received: a link to {str(target)!r}"
         )
 
 
@@ -88,8 +88,9 @@ def refuse_loose_images(folder: epath.Path, *, classes: Sequence[str]) -> None:
     loose = [path for path in folder.iterdir() if is_image(path)]
     if loose:
         raise ValueError(
-            f"{min(loose)} lies in no folder of a class ({', '.join(classes) or 'there is none'}): "
-            f"move it into one, or away. Received: {len(loose)} such images"
+            f"{min(loose)} is not in the folder of a class "
+            f"({', '.join(classes) or 'no class is known'}): move it into one, or away. Received: "
+            f"{len(loose)} such images"
         )
 
 
@@ -110,8 +111,8 @@ def is_image(path: epath.Path) -> bool:
         kind = decoding.kind_of(file.read(decoding.HEAD_BYTES))
     if kind in decoding.NOT_READ:
         raise ValueError(
-            f"{path} is an image of a kind that is not read: {decoding.NOT_READ[kind]}, or move it "
-            f"away. Received: {kind}"
+            f"{path} is an image of a kind that cannot be read: {decoding.NOT_READ[kind]}, or "
+            f"move it away. Received: {kind}"
         )
     return kind is not None
 
@@ -125,7 +126,10 @@ def _images_below(folder: epath.Path) -> Iterator[epath.Path]:
             others.append(path.name)
     if others:
         logging.warning(
-            "%s: left out %d files that are no images, such as %r", folder, len(others), min(others)
+            "%s: left out %d files that are not images, such as %r",
+            folder,
+            len(others),
+            min(others),
         )
     for inner in subfolders(folder):
         yield from _images_below(inner)

@@ -94,7 +94,7 @@ def load_lists(
         rows[condition] = read_list(file, path=paths[condition])
         if len(rows[condition]) != file.published:
             logging.warning(
-                "%s has %d rows, the published one %d: numbers on this subset will not compare.",
+                "%s has %d rows, the published list %d: results on this subset are not comparable.",
                 paths[condition],
                 len(rows[condition]),
                 file.published,
@@ -156,8 +156,8 @@ def present(
     for name, rows in lists.items():
         if len(kept[name]) < len(rows):
             logging.warning(
-                "%d of the %d faces in the authors' list %s are not among the %d of %s: numbers on "
-                "this subset will not compare.",
+                "%d of the %d faces in the authors' list %s are not among the %d of %s: results "
+                "on this subset are not comparable.",
                 len(rows) - len(kept[name]),
                 len(rows),
                 name,
@@ -194,8 +194,8 @@ def check_lists(
     if absent:
         raise ValueError(
             f"{absent[0].source}: names an image that is not among the {len(faces)} of {of}: "
-            f"complete these as published, or delete the row (and {len(absent) - 1} more like it). "
-            f"Received: id={absent[0].id!r}"
+            f"complete those faces as published, or delete the row (and {len(absent) - 1} more "
+            f"like it). Received: id={absent[0].id!r}"
         )
     other = [row for row in rows if row.label != faces[row.id].label] if labels_too else ()
     if other:
@@ -203,8 +203,8 @@ def check_lists(
         ours, theirs = (_with_name(label, emotions) for label in (face.label, row.label))
         raise ValueError(
             f"{row.source}: gives {row.id} the label {theirs}, {face.source} gives {ours}, both "
-            "counted from zero: one of the two has its classes or columns in another order, or is "
-            "of another release; use both as published, or delete the row (and "
+            "counted from zero. One of the two has its classes or columns in another order, or "
+            "is from another release: use both as published, or delete the row (and "
             f"{len(other) - 1} more like it). Received: {face.cell}"
         )
 

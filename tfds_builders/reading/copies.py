@@ -122,8 +122,8 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
                 face = _face(image, label=labels[inner], release=release)
                 if face.id in faces:
                     raise ValueError(
-                        f"{face.image} and {faces[face.id].image} are the same face by their "
-                        f"names: delete one of the two. Received: {face.id!r} twice"
+                        f"{face.image} and {faces[face.id].image} have the name of the same face: "
+                        f"delete one of the two. Received: {face.id!r} twice"
                     )
                 faces[face.id] = face
                 if not face.named:
@@ -140,9 +140,9 @@ def read_copy(root: epath.Path, *, manual_dir: epath.PathLike, release: publishe
     are_published = published.check_counts(copy.faces, release=release, where=root)
     if not (are_official or are_published or all(face.named for face in copy.faces)):
         raise ValueError(
-            f"{root}: its folders are not numbered by the labels of {release.title}, and neither "
-            "the names of the images nor their number shows which class is which: name the folders "
-            f"by class ({', '.join(release.classes)}). Received: {copy.layout}"
+            f"{root}: the folders are not numbered by the labels of {release.title}. Neither the "
+            "names nor the counts of the images show which class is which: name the folders by "
+            f"class ({', '.join(release.classes)}). Received: {copy.layout}"
         )
     return copy
 
@@ -168,8 +168,8 @@ def split_folders(root: epath.Path) -> dict[str, epath.Path]:
         split = _SPLITS.get(folder.name.lower())
         if split in folders:
             raise ValueError(
-                f"{folder} and {folders[split]} are both the split {split}: give a folder with one "
-                f"of them. Received: {folder.name!r} beside {folders[split].name!r}"
+                f"{folder} and {folders[split]} are both the split {split}: keep only one of them "
+                f"in the folder. Received: {folder.name!r} beside {folders[split].name!r}"
             )
         if split:
             folders[split] = folder
@@ -183,12 +183,12 @@ def _check_others(root: epath.Path, *, folders: Mapping[str, epath.Path]) -> Non
             continue
         if folder_labels.is_class(folder.name):
             raise ValueError(
-                f"{folder} is a folder of a class beside folders of splits: two layouts are mixed; "
-                f"move it away, or into its split. Received: {folder.name!r} beside "
-                f"{', '.join(folder.name for folder in folders.values())}"
+                f"{folder} is the folder of a class, but lies beside folders of splits. Two "
+                f"layouts are mixed: move it away, or into its split. Received: {folder.name!r} "
+                f"beside {', '.join(folder.name for folder in folders.values())}"
             )
         if class_folders.read_class(folder, manual_dir=root):
-            logging.warning("%s holds images and is neither a split nor a class: left out", folder)
+            logging.warning("%s holds images, but is neither a split nor a class: left out", folder)
 
 
 def _face(image: Face, *, label: int, release: published.Release) -> Face:
@@ -211,8 +211,8 @@ def _warn_of_names(
 ):
     if moved:
         logging.warning(
-            "%s: %d of %d images lie in the folder of another split than their names say, such as "
-            "%s, which is of %s: a reshuffled copy. The splits are those of the names.",
+            "%s: the names of %d of %d images say another split than their folders, such as %s, "
+            "which is of %s. The copy was reshuffled. The splits are those of the names.",
             title,
             len(moved),
             len(faces),
@@ -221,7 +221,7 @@ def _warn_of_names(
         )
     if strangers:
         logging.warning(
-            "%s: %d of %d images do not have an official name, such as %s: they were renamed, "
+            "%s: %d of %d images do not have an official name, such as %s. They were renamed, "
             "added or augmented, and cannot be joined to lists of the original faces.",
             title,
             len(strangers),

@@ -31,8 +31,8 @@ def warn_of_doubles(images: Mapping[epath.Path, str], *, title: str) -> None:
     if doubled:
         across = [pair for pair in doubled if images[pair[0]] != images[pair[1]]]
         logging.warning(
-            "%s: %d images are the same, byte for byte, as others, %d of them as one of another "
-            "split; such as %s and %s.",
+            "%s: %d images are byte for byte equal to another image, %d of them to one of another "
+            "split. For example %s and %s.",
             title,
             len(doubled),
             len(across),

@@ -59,8 +59,8 @@ def read_labels(
     if len(numbered) < len(every):
         other = next(folder for folder in every if folder not in numbered)
         raise ValueError(
-            f"{other} is named by a word and {numbered[0]} by a number: two layouts are mixed; use "
-            f"one of the two. Received: {other.name!r} and {numbered[0].name!r}"
+            f"{other} is named by a word, but {numbered[0]} by a number. Two layouts are mixed: "
+            f"use one of the two. Received: {other.name!r} and {numbered[0].name!r}"
         )
     found = {
         split: sorted(int(folder.name) for folder in of_split)
@@ -73,7 +73,7 @@ def read_labels(
     wanted = ", or ".join(f"{n[0]}..{n[-1]}" for n in (*release.numbers, *release.other_numbers))
     raise ValueError(
         f"{every[0].parent}: the folders of {release.title}'s classes must be numbered {wanted}, "
-        "alike in every split, or be named by class: nothing else says which class is which. "
+        "the same in every split, or be named by class. Nothing else says which class is which. "
         f"Received: {', '.join(f'{split} {numbers}' for split, numbers in found.items())}"
     )
 
@@ -89,13 +89,13 @@ def _read_words(
             word = _word(folder.name)
             if word not in classes:
                 raise ValueError(
-                    f"{folder} is no class of {release.title} ({', '.join(release.classes)}): "
+                    f"{folder} is not a class of {release.title} ({', '.join(release.classes)}): "
                     f"rename it, or move it away. Received: {folder.name!r}"
                 )
             if word in seen:
                 raise ValueError(
-                    f"{folder} and {seen[word]} are the same class: join them. "
-                    f"Received: {folder.name!r} and {seen[word].name!r}"
+                    f"{folder} and {seen[word]} are the same class: merge them. Received: "
+                    f"{folder.name!r} and {seen[word].name!r}"
                 )
             seen[word] = folder
             labels[folder] = classes.index(word)

@@ -16,7 +16,7 @@ def with_validation(faces: Sequence[Any]) -> list[Any]:
         return list(faces)
     chosen = held_out({face.id: face.label for face in faces if face.split == "train"})
     found = f"every {_EVERY}th face of each class of train is held out for it"
-    few = f"no class of train has the {_EVERY} faces of which one is held out"
+    few = f"no class of train has {_EVERY} faces, so none is held out"
     logging.warning("no validation split: %s", found if chosen else few)
     return [
         dataclasses.replace(face, split="validation")

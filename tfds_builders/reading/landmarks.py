@@ -84,8 +84,8 @@ def load_landmarks(
         return Landmarks(path=path, points=_read(path, ids=ids))
     if given:
         raise FileNotFoundError(
-            f"there is no file {path} of landmarks: {_MAKE_AGAIN}. "
-            f"Received: landmarks={str(given)!r}"
+            f"the file of landmarks {path} does not exist: {_MAKE_AGAIN}. Received: "
+            f"landmarks={str(given)!r}"
         )
     return Landmarks(path=None, points={})
 

@@ -60,23 +60,23 @@ def check_counts(faces: Sequence[Face], *, release: Release, where: epath.PathLi
     for split, numbers in published.items():
         if counts[split] != numbers and sorted(counts[split]) == sorted(numbers):
             raise ValueError(
-                f"{where}: {split} has as many faces of each class as published, but of other "
-                f"classes: they are in another order than {', '.join(release.classes)}. "
-                f"Received: {counts[split]}, published {numbers}"
+                f"{where}: {split} has the published numbers of faces, but for other classes. The "
+                f"classes are in another order than {', '.join(release.classes)}. Received: "
+                f"{counts[split]}, published {numbers}"
             )
     if counts == published:
         return True
     all_counted, all_published = (sum(map(sum, splits.values())) for splits in (counts, published))
     logging.warning(
-        "%s: %s; published are %s: %s. Results will not compare.",
+        "%s: %s; published: %s (%s). Results are not comparable.",
         release.title,
         _totals(counts),
         _totals(published),
-        "as many, split or labelled anew"
+        "the same total, but split or labelled again"
         if all_counted == all_published
-        else "a part of it"
+        else "only a part of the dataset"
         if all_counted < all_published
-        else "there are more, augmented ones or others",
+        else "more faces, augmented or added",
     )
     return False
 

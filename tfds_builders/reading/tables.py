@@ -48,13 +48,13 @@ def _face_id(name: str, *, ids: Mapping[str, str | None], source: str) -> str:
         name = name.removeprefix("'")
     if name not in ids:
         raise ValueError(
-            f"{source}: names no face of this dataset: use the file that belongs to these images, "
-            f"or delete the row. Received: id={name!r}"
+            f"{source}: no face of this dataset has this id: use the file that belongs to these "
+            f"images, or delete the row. Received: id={name!r}"
         )
     face_id = ids[name]
     if face_id is None:
         raise ValueError(
-            f"{source}: several images of this dataset have this name: write the id as the path "
-            f"below manual_dir, without its ending. Received: id={name!r}"
+            f"{source}: several images of this dataset have this name: give the path below "
+            f"manual_dir, without its ending, as the id. Received: id={name!r}"
         )
     return face_id

@@ -50,9 +50,9 @@ def read_csv(path: epath.PathLike) -> Iterator[tuple[int, list[str]]]:
                 (cells,) = csv.reader([line], strict=True)
             except csv.Error as error:
                 raise ValueError(
-                    f"{path}, row {number}: is not a row of a CSV file (a quote is not closed, or "
-                    f"a cell is too long): correct it, or get the file again. "
-                    f"Received: {line[:80]!r}: {error}"
+                    f"{path}, row {number}: is not a valid CSV row (an open quote, or a cell that "
+                    f"is too long): correct it, or get the file again. Received: {line[:80]!r}: "
+                    f"{error}"
                 ) from error
             if any(cell.strip() for cell in cells):
                 yield number, cells

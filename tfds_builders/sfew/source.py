@@ -56,7 +56,7 @@ def _read_split(manual_dir: epath.Path, *, split: str) -> list[Face]:
     if not found:
         raise FileNotFoundError(
             f"{manual_dir} holds no {prefix}_Aligned_Faces/ (or {prefix}/) with the folders "
-            f"{_FOLDERS}: unpack the archives, those in them too, or {_GET_SFEW}. "
+            f"{_FOLDERS}: unpack the archives and the archives inside them, or {_GET_SFEW}. "
             f"Received: manual_dir={str(manual_dir)!r}"
         )
     if len(found) > 1:
@@ -85,14 +85,14 @@ def _read_emotions(folder: epath.Path, *, split: str, manual_dir: epath.Path) ->
         faces = read_class(inner, manual_dir=manual_dir, split=split)
         if emotion in by_emotion:
             raise ValueError(
-                f"{inner} is a second folder of the emotion {emotion}: join the two. "
-                f"Received: {split}={str(folder)!r}"
+                f"{inner} is a second folder of the emotion {emotion}: merge the two. Received: "
+                f"{split}={str(folder)!r}"
             )
         if emotion in LABELS["sfew"]:
             by_emotion[emotion] = [_with_id(face, inner, f"{split}/{emotion}") for face in faces]
         elif faces and not inner.name.lower().startswith(_PREFIXES[split].lower()):
             raise ValueError(
-                f"{inner} is no emotion of SFEW ({_FOLDERS}): rename it, or move it away. "
+                f"{inner} is not an emotion of SFEW ({_FOLDERS}): rename it, or move it away. "
                 f"Received: {inner.name!r}"
             )
     for emotion in LABELS["sfew"]:
