@@ -191,7 +191,7 @@ def _commands() -> str:
             if name not in shared
         ]
         if rows:
-            parts.append("\n".join(["| Flag | Default | What it is |", "|---|---|---|", *rows]))
+            parts.append("\n".join(["| Flag | Default | Meaning |", "|---|---|---|", *rows]))
         if shared:
             parts.append("It also takes every setting of [a run](../settings.md).")
     return "\n\n".join([*parts, ""])

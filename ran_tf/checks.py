@@ -4,7 +4,7 @@ import numbers
 import unicodedata
 from typing import Any, Self
 
-# Beyond them is a mistake, or a stranger's file: what a value may make this process allocate.
+# What a value may make this process allocate. Beyond is a mistake, or a stranger's file.
 MAX_SIDE, MAX_REGIONS, MAX_COUNT = 4096, 256, 10**6
 # Characters of a class' name: it is a word or two, and stands in tables.
 MAX_LABEL = 100
@@ -41,8 +41,8 @@ def check_choice(name: str, value: Any, choices) -> None:
 
 
 def unknown(name: str, value: Any) -> InvalidArgument:
-    """What an `else` raises that has no rule for a choice: one made known elsewhere alone."""
-    return InvalidArgument(name, "known here", value)
+    """The error for a valid choice that the code at this place has no rule for."""
+    return InvalidArgument(name, "one that is supported here", value)
 
 
 def is_label(text: str) -> bool:

@@ -22,7 +22,7 @@ class RegionConfig(Checked):
     kind: str = setting("fixed", "Kind of regions.", choices=registry.REGIONS, flag="regions")
     k: int = setting(
         6,
-        "Number of regions with the whole face; 1: the whole-face baseline.",
+        "Number of regions, the whole face included; 1: the whole-face baseline.",
         low=1,
         high=MAX_REGIONS,
         flag="num_regions",
@@ -35,7 +35,7 @@ class RegionConfig(Checked):
     )
     radius: float = setting(
         0.4,
-        "Half the side of a landmark region, fraction of the face's side.",
+        "Half the side of a landmark region, as a fraction of the face's side.",
         low=0.01,
         high=1.0,
         flag="landmark_radius",
@@ -52,7 +52,7 @@ class RegionConfig(Checked):
 
     @property
     def follow_landmarks(self) -> bool:
-        """Whether regions differ from face to face with its landmarks."""
+        """Whether the regions follow the landmarks of each face."""
         return self.k > 1 and registry.REGIONS.find(self.kind, argument="kind").follows
 
 
@@ -74,12 +74,12 @@ class DataConfig(Checked):
     )
     target: str = setting(
         "label",
-        "What the classifier learns: the label, or the annotators' votes where there are some.",
+        "Target of the classifier: the label, or the annotators' votes if the dataset has them.",
         choices=vocabulary.TARGETS,
     )
     train_split: str = setting("train", "TFDS split to train on.")
     validation_split: str = setting(
-        "validation", 'TFDS split to choose the best epoch on; may be "" with --keep=last.'
+        "validation", 'TFDS split on which the best epoch is chosen; may be "" with --keep=last.'
     )
     balanced: bool = setting(False, "Draw each class equally often.")
     cache: bool = setting(True, "Keep decoded faces in memory.", identity=False)
@@ -88,7 +88,7 @@ class DataConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig(Checked):
-    """Augmentation of training faces, on the accelerator; zeros switch a part off.
+    """Augmentation of training faces, on the accelerator. A zero switches a part off.
 
     Example:
       >>> ran_tf.AugmentConfig(erase=0.0).flip
@@ -98,12 +98,15 @@ class AugmentConfig(Checked):
     flip: bool = setting(True, "Mirror half of the faces.")
     rotate: float = setting(10.0, "Largest rotation, degrees.", high=180.0)
     scale: float = setting(0.1, "Largest relative change of scale.", high=0.9)
-    shift: float = setting(0.05, "Largest shift, fraction of the side.", high=1.0)
+    shift: float = setting(0.05, "Largest shift, as a fraction of the side.", high=1.0)
     erase: float = setting(
         0.25, "Probability of each of two plain occluders: turned rectangles, ellipses.", high=1.0
     )
     erase_max: float = setting(
-        0.4, "Largest side of these occluders, fraction of the face's side.", low=0.01, high=1.0
+        0.4,
+        "Largest side of a plain occluder, as a fraction of the face's side.",
+        low=0.01,
+        high=1.0,
     )
     cover: float = setting(
         0.0,
@@ -111,7 +114,10 @@ class AugmentConfig(Checked):
         high=1.0,
     )
     cover_drawings: int = setting(
-        2048, "Number of drawn occluders; they are drawn when a run begins.", low=1, high=65536
+        2048,
+        "Number of different drawn occluders. They are drawn when a run begins.",
+        low=1,
+        high=65536,
     )
     cover_without: tuple[str, ...] = setting(
         (), "Kinds of drawn occluders to leave out, such as mask,hand.", choices=vocabulary.COVERS
@@ -119,15 +125,17 @@ class AugmentConfig(Checked):
     degrade: float = setting(0.0, "Probability of blur and noise.", high=1.0)
     spoil: float = setting(
         0.0,
-        "Probability of a flaw that photos have: JPEG, few pixels, fog, light, movement, noise.",
+        "Probability of a flaw of photos: JPEG, low resolution, fog, light, motion blur or noise.",
         high=1.0,
     )
     light: float = setting(
-        0.2, "Largest relative change of contrast, and of brightness (of 255).", high=1.0
+        0.2,
+        "Largest relative change of contrast; largest change of brightness, as a fraction of 255.",
+        high=1.0,
     )
     augmentations: tuple[str, ...] = setting(
         (),
-        "Registered augmentations, which come last: NAME or NAME:AMOUNT.",
+        "Registered augmentations, applied last: NAME or NAME:AMOUNT.",
         choices=registry.AUGMENTATIONS,
         open=True,
     )
@@ -139,7 +147,7 @@ class AugmentConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig(Checked):
-    """What a network is trained for: see `ran_tf.models.objective`.
+    """What a network is trained for: losses and augmentation, see `ran_tf.models.objective`.
 
     Example:
       >>> objective = ran_tf.ObjectiveConfig(mixup=0.2, augment=ran_tf.AugmentConfig(degrade=0.1))
@@ -153,13 +161,13 @@ class ObjectiveConfig(Checked):
     )
     visibility_weight: float = setting(
         0.0,
-        "Weight of the loss that draws the weights of regions to those that nothing covers.",
+        "Weight of the visibility loss, which moves attention to regions that nothing covers.",
         high=MAX_COUNT,
     )
     visibility_loss: str = setting(
         "kl",
-        "Kind of that loss: kl, divergence from visibility^4; own, divergence from the network's "
-        "own weights times visibility^4; rank, the more visible region must weigh more.",
+        "Kind of visibility loss: kl, divergence from visibility^4; own, divergence from the "
+        "network's own weights times visibility^4; rank, the more visible region must weigh more.",
         choices=vocabulary.VISIBILITY_LOSSES,
     )
     label_smoothing: float = setting(
@@ -167,11 +175,14 @@ class ObjectiveConfig(Checked):
     )
     # Beyond 4, the table of `augment.mixup` is not exact.
     mixup: float = setting(
-        0.0, "Mixup: both parameters of the Beta distribution of the shares; 0: off.", high=4.0
+        0.0,
+        "Mixup: both parameters of the Beta distribution from which the mixing shares are "
+        "drawn; 0: off.",
+        high=4.0,
     )
     regions_per_step: int = setting(
         0,
-        "Regions of each face that a step sees: the whole face and others at random; 0: all.",
+        "Regions of each face in a training step: the whole face and random others; 0: all.",
         low=0,
         high=MAX_REGIONS,
     )
@@ -190,7 +201,7 @@ class ObjectiveConfig(Checked):
         if self.visibility_weight and not (self.augment.cover or self.augment.erase):
             raise InvalidArgument(
                 "visibility_weight",
-                "0 where nothing covers training faces (augment.cover and augment.erase are 0)",
+                "0, because no training face is covered (augment.cover and augment.erase are 0)",
                 self.visibility_weight,
             )
         registry.LOSSES.with_numbers(self.losses, argument="losses")
@@ -207,8 +218,8 @@ class OptimizerConfig(Checked):
 
     name: str = setting(
         "sgd",
-        "Update rule: sgd (momentum, decay added to the gradient as PyTorch does), adamw, or one "
-        "that is registered.",
+        "Update rule: sgd (momentum, decay added to the gradient as PyTorch does), adamw, or a "
+        "registered one.",
         choices=registry.OPTIMIZERS,
         flag="optimizer",
     )
@@ -224,7 +235,7 @@ class OptimizerConfig(Checked):
         0.05, "Fraction of all steps in which the learning rate rises linearly.", high=1.0
     )
     milestones: tuple[float, ...] = setting(
-        (0.3, 0.5, 0.8), "Milestones of the schedule step, fractions of all steps.", high=1.0
+        (0.3, 0.5, 0.8), "Milestones of --schedule=step, as fractions of all steps.", high=1.0
     )
     weight_decay: float = setting(
         1e-4, "Weight decay of kernels; biases and batch normalisation have none.", high=MAX_COUNT
@@ -240,7 +251,7 @@ class OptimizerConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Checked):
-    """Arguments of `RegionAttentionNetwork`, which a run chooses.
+    """The arguments of `RegionAttentionNetwork` that a run chooses.
 
     Example:
       >>> ran_tf.ModelConfig(backbone="mobilenet_v1", trunk="shared").attention
@@ -249,18 +260,21 @@ class ModelConfig(Checked):
 
     backbone: str = setting(
         "resnet18",
-        "A model of keras.applications, or one that is registered.",
+        "Backbone: a known one, a model of keras.applications, or a registered one.",
         choices=registry.BACKBONES,
         open=True,
     )
     attention: str = setting(
         "sigmoid",
-        "sigmoid: paper; softmax: released code; or one that is registered.",
+        "Attention over regions: sigmoid (paper), softmax (released code), or a registered one.",
         choices=registry.ATTENTIONS,
     )
     relation: bool = setting(True, "Use relation-attention; False is the paper's ablation.")
     size: tuple[int, int] = setting(
-        (224, 224), "Side of a region at the backbone, pixels.", size=True, flag="region_size"
+        (224, 224),
+        "Side of the backbone's input, pixels: a region, or the whole face with --trunk=shared.",
+        size=True,
+        flag="region_size",
     )
     trunk: str = setting(
         "full",
@@ -274,8 +288,8 @@ class ModelConfig(Checked):
     )
     region_map: tuple[int, int] | None = setting(
         None,
-        "Side of a region's feature map in a shared trunk, where regions are cut out of the whole "
-        "face's; the same when absent.",
+        "Side of a region's feature map in a shared trunk; when absent, the side of the whole "
+        "face's feature map.",
         size=True,
     )
     dropout: float = setting(
@@ -283,12 +297,13 @@ class ModelConfig(Checked):
     )
     preprocessing: str = setting(
         "standard",
-        "Pixels: standard (the backbone's mean and scale), or unit (0..1, the authors' weights).",
+        "Preprocessing of pixels: standard (the backbone's mean and scale), or unit (0..1, as for "
+        "the authors' weights).",
         choices=vocabulary.PREPROCESSINGS,
     )
     dtype: str = setting(
         "float32",
-        "Precision policy of the model, see keras.DTypePolicy.",
+        "Precision policy of the model; see keras.DTypePolicy.",
         choices=vocabulary.DTYPES,
     )
 
@@ -314,27 +329,31 @@ class TrainConfig(Checked):
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     epochs: int = setting(10, "Passes over the training split.", low=1, high=MAX_COUNT)
-    batch_size: int = setting(64, "Global batch, faces.", low=1, high=MAX_COUNT)
+    batch_size: int = setting(64, "Global batch size, faces.", low=1, high=MAX_COUNT)
     teacher: tuple[str, ...] = setting(
         (),
-        "Trained networks whose answers to faces that nothing covers become a share of the "
-        "targets.",
+        "Trained networks that act as teachers: their answers to the uncovered faces become a "
+        "share of the targets.",
     )
-    teacher_share: float = setting(0.5, "That share.", low=0.0, high=1.0)
+    teacher_share: float = setting(
+        0.5, "Share of the teachers' answers in the targets.", low=0.0, high=1.0
+    )
     freeze: str = setting(
-        "", 'Last backbone layer that keeps its weights and statistics; "": all are trained.'
+        "", 'Last backbone layer that is frozen, with all layers before it; "": none is frozen.'
     )
     sync_batch_norm: bool = setting(
-        True, "Batch statistics of all devices together, as one device would; False is faster."
+        True, "Compute batch statistics over all devices, as one device would; False is faster."
     )
     keep: str = setting(
         "best",
-        "Epoch whose weights are kept: the best on the validation split, or the last.",
+        "Epoch whose weights are kept: best (on the validation split) or last.",
         choices=vocabulary.KEEPS,
     )
-    seed: int = setting(0, "Seed of everything random.", low=0, high=2**31 - 1)
+    seed: int = setting(0, "Seed of all random numbers.", low=0, high=2**31 - 1)
     deterministic: bool = setting(
-        False, "Same seed, same weights, to the last bit, on one device; slower.", identity=False
+        False,
+        "Equal seeds give equal weights to the last bit, on one device; slower.",
+        identity=False,
     )
 
     def __post_init__(self):
@@ -350,7 +369,7 @@ class TrainConfig(Checked):
         if self.keep == "best" and not self.data.validation_split:
             raise InvalidArgument(
                 "data.validation_split",
-                "the faces that the best epoch is chosen on; keep='last' needs none",
+                "a split on which the best epoch is chosen; keep='last' needs none",
                 self.data.validation_split,
             )
 
@@ -361,7 +380,9 @@ class TrainConfig(Checked):
         size = self.model.size if shared else self.data.image_size
         if min(size) < 2 * _LEAST_SQUARE:
             raise InvalidArgument(
-                name, f"at least {2 * _LEAST_SQUARE} pixels a side for regions of a grid", size
+                name,
+                f"at least {2 * _LEAST_SQUARE} pixels on each side for regions of a grid",
+                size,
             )
 
 
@@ -369,7 +390,7 @@ class TrainConfig(Checked):
 class VideoConfig(Checked):
     """How the people of a video are followed."""
 
-    every: float = setting(1.0, "Seconds between frames of a video; 0: all.")
+    every: float = setting(1.0, "Seconds between frames of a video; 0: every frame.")
     smooth: float = setting(
         0.5,
         "Time constant of the moving average of a person's probabilities in a video, "

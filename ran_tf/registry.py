@@ -18,7 +18,7 @@ class NotRegisteredError(InvalidArgument):
 
     def reading(self, source: str) -> "NotRegisteredError":
         """The same error of what a file says."""
-        return NotRegisteredError(self.name, f"{self.expected}, to read {source}", self.value)
+        return NotRegisteredError(self.name, f"{self.expected}, which {source} needs", self.value)
 
 
 class Registry:
@@ -65,7 +65,7 @@ class Registry:
             raise InvalidArgument("name", "without spaces, commas, colons and =", name)
         if name in self._ours:
             raise InvalidArgument(
-                "name", f"another than those of the package's own {self.kind}s", name
+                "name", f"different from the names of the package's own {self.kind}s", name
             )
 
         def add(thing: Any) -> Any:
@@ -92,8 +92,8 @@ class Registry:
         """The error of a name that is not registered."""
         return NotRegisteredError(
             argument,
-            f"one of {tuple(self)}{self.beside}, or what `ran_tf.register_{self.kind}` was given: "
-            "import the module that calls it (commands: --import=MODULE)",
+            f"one of {tuple(self)}{self.beside}, or a name that `ran_tf.register_{self.kind}` has "
+            "registered: import the module that calls it (commands: --import=MODULE)",
             name,
         )
 
@@ -171,10 +171,10 @@ def register_backbone(name: str, build: Callable | None = None) -> Any:
         over all replicas.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_backbone("tiny")
@@ -188,22 +188,22 @@ def register_backbone(name: str, build: Callable | None = None) -> Any:
 def register_attention(name: str, layer: Callable | None = None) -> Any:
     """Registers an attention over regions of your own. Also a decorator.
 
-    A network has it twice, each time with weights of its own: over the features of the regions, and
-    (with relation-attention) over the pairs of a region's features and the whole face's.
+    A network has the layer twice, each with its own weights: over the features of the regions, and
+    (with relation-attention) over pairs of a region's features and the whole face's features.
 
     Args:
       name: for `RegionAttentionNetwork(attention=...)` and `--attention`.
       layer: a `keras.layers.Layer`, made as `layer(name="self_attention")`, whose call is
         `call(features f32[b, k, d], region_mask=None) -> weights f32[b, k]`, none negative;
-        region_mask bool[b, k] says which regions are there. What it gives to others counts nothing.
-        With a method `log_weights`, of the same arguments, that is asked for their logarithms,
-        which is more exact where weights are tiny.
+        region_mask bool[b, k] says which regions are there. Weights of other regions are ignored.
+        If the layer has a method `log_weights` with the same arguments, it is called instead and
+        returns the logarithms of the weights. This is more exact for tiny weights.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_attention("length")
@@ -221,16 +221,16 @@ def register_augmentation(name: str, function: Callable | None = None) -> Any:
     it after the package's own.
 
     Args:
-      name: to ask for it by.
+      name: name of the new entry.
       function: `f(image, draw, amount) -> image`, in `keras.ops`: image f32[b, H, W, C] in 0..255;
-        `draw("chance")` gives f32[b] uniform in 0..1, another for each name and face, and
-        `draw("cells", 4)` f32[b, 4]; amount is a number, 1.0 where none is asked for.
+        `draw("chance")` gives f32[b] uniform in 0..1, different for each name and face, and
+        `draw("cells", 4)` f32[b, 4]; amount is a number, 1.0 if none is given.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_augmentation("negative")
@@ -242,20 +242,20 @@ def register_augmentation(name: str, function: Callable | None = None) -> Any:
 
 
 def register_loss(name: str, function: Callable | None = None) -> Any:
-    """Registers a loss of one's own, added to those of the paper; also a decorator.
+    """Registers a loss of your own, added to those of the paper. Also a decorator.
 
     `ObjectiveConfig(losses=("NAME:WEIGHT",))`, or `--losses=NAME:WEIGHT`, then trains with it.
 
     Args:
-      name: to ask for it by, and of its column in metrics.csv.
+      name: name of the loss, and of its column in metrics.csv.
       function: `f(outputs, targets, mask) -> f32[b]`, in `keras.ops`: outputs are those of
         `RegionAttentionNetwork`, targets f32[b, n], mask bool[b, k].
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_loss("entropy")
@@ -275,10 +275,10 @@ def register_optimizer(name: str, make: Callable | None = None) -> Any:
         learning rate before every step.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_optimizer("lion")
@@ -295,18 +295,18 @@ def register_detector(name: str, make: Callable | None = None) -> Any:
     `demo`, then finds faces with it.
 
     Args:
-      name: to ask for it by.
+      name: name of the new entry.
       make: `make(config, *, threads) -> search`: config a `ran_tf.faces.DetectorConfig`, threads
-        how many one search may take, None for one a core. `search(photos, min_sides)` gives for
-        each photo, u8[H, W, 3] RGB of any size, a list of `ran_tf.faces.Face` of scores of at least
-        `config.min_score`; smaller faces than min_sides[i] pixels need not be searched. Padding,
-        shrinking and mirroring are done around it. Several threads may call it at once.
+        how many threads one search may use, None for one a core. `search(photos, min_sides)`
+        returns a list of `ran_tf.faces.Face` for each photo, u8[H, W, 3] RGB of any size. Their
+        scores are at least `config.min_score`. Faces below min_sides[i] pixels may be left out. The
+        caller does the padding, shrinking and mirroring. Several threads may call `search` at once.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_detector("whole")

@@ -261,7 +261,7 @@ def describe(differences: dict[str, tuple], *, name: Callable[[str], str] = str)
 def table(cls: type) -> str:
     """All settings of a dataclass in Markdown, for the documentation."""
     lines = [
-        "| Flag | In Python | Default | May be | What it is |",
+        "| Flag | In Python | Default | Values | Meaning |",
         "|---|---|---|---|---|",
     ]
     for described in settings_of(cls):

@@ -25,13 +25,11 @@ CARD = ModelCard(
     ["sad\npy", " happy", "  ", "", "x" * 101, "\x1b]0;title", "a\u2028", "\udce4", "\ufffd", 3],
 )
 def test_a_label_that_is_no_line_of_text_is_refused_in_any_card(label):
-    with pytest.raises(ValueError, match="`card.labels` must be names of one line") as caught:
+    with pytest.raises(ValueError, match="`card.labels` must be one-line names") as caught:
         dataclasses.replace(ModelCard.from_json(CARD), labels=("a", label))
     assert len(str(caught.value)) < 500
     strange = json.dumps({**json.loads(CARD), "labels": ["a", label]})
-    with pytest.raises(
-        ValueError, match=r"x\.json must be a model card .*must be names of one line"
-    ):
+    with pytest.raises(ValueError, match=r"x\.json must be a model card .*must be one-line names"):
         ModelCard.from_json(strange, source="x.json")
 
 

@@ -52,20 +52,24 @@ def draw_bank(count: int, *, seed: int, without: tuple[str, ...] = ()) -> Bank:
       without: kinds that are left out.
 
     Raises:
-      InvalidArgument: for a bank that memory does not hold, a seed that is none, or one without
-        any kind.
+      InvalidArgument: for a bank that does not fit into memory, a seed that is not an integer of
+        at least 0, or a bank without any kind.
     """
     # OpenCV: a run without occluders needs none.
     from ran_tf.augment import drawings, sheet
 
     names = [name for name in drawings.KINDS if name not in without]
     if not names:
-        raise InvalidArgument("cover_without", "fewer kinds than there are", list(without))
+        raise InvalidArgument(
+            "cover_without", "a list that leaves at least one kind", list(without)
+        )
     shares = np.array([drawings.KINDS[name].share for name in names])
     try:
         pixels = np.empty((count, sheet.SIDE, sheet.SIDE, 4), np.uint8)
     except (MemoryError, ValueError) as error:
-        raise InvalidArgument("cover_drawings", "as many as memory holds", count) from error
+        raise InvalidArgument(
+            "cover_drawings", "a number of drawings that fits into memory", count
+        ) from error
     kinds, facts = [], np.empty((count, 6), np.float32)
     for i in range(count):
         try:

@@ -16,13 +16,21 @@ class Step(Checked):
     backbone: str = setting("resnet18", "Name of the backbone.")
     region_size: int = setting(224, "Side of a region, pixels.", low=8)
     image_size: int = setting(224, "Side of the whole face, pixels.", low=2)
-    num_regions: tuple[int, ...] = setting((6,), "Regions; a list with --suite=step.", low=1)
-    batch_size: tuple[int, ...] = setting((8,), "Faces; a list with --suite=step.", low=1)
-    dtype: tuple[str, ...] = setting(("mixed_bfloat16",), "Policies; a list with --suite=step.")
-    replicas: int = setting(1, "Logical devices of a MirroredStrategy; 1 is no strategy.", low=1)
-    sync_batch_norm: bool = setting(True, "Batch statistics of all replicas together.")
-    warmup: int = setting(3, "Calls that are not counted.", low=0)
-    repeats: int = setting(10, "Calls that are counted.", low=1)
+    num_regions: tuple[int, ...] = setting(
+        (6,), "Number of regions; a list with --suite=step.", low=1
+    )
+    batch_size: tuple[int, ...] = setting(
+        (8,), "Batch size, faces; a list with --suite=step.", low=1
+    )
+    dtype: tuple[str, ...] = setting(
+        ("mixed_bfloat16",), "Precision policies; a list with --suite=step."
+    )
+    replicas: int = setting(
+        1, "Number of logical devices of a MirroredStrategy; 1: no strategy.", low=1
+    )
+    sync_batch_norm: bool = setting(True, "Compute batch statistics over all replicas.")
+    warmup: int = setting(3, "Untimed calls before the timed ones.", low=0)
+    repeats: int = setting(10, "Timed calls.", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,29 +40,39 @@ class Input(Checked):
     dataset: str = setting("synthetic_faces", "TFDS name, for --suite=input.")
     data_dir: str | None = setting(None, "TFDS directory, for --suite=input.")
     split: str = setting("train", "Split of --suite=input.")
-    image_size: int = setting(64, "Side that faces are brought to, pixels.", low=2)
-    num_regions: int = setting(6, "Of each face.", low=1)
-    batch_size: int = setting(64, "Faces.", low=1)
-    repeats: int = setting(2, "Passes over the split that are timed, each way.", low=1)
-    region_size: int = setting(224, "Side of the regions that are cut for comparison.", low=8)
-    backbone: str = setting("mobilenet_v1", "Of the training step that waits for batches.")
-    dtype: str = setting("mixed_bfloat16", "Of that step.", choices=vocabulary.DTYPES)
-    wait_steps: int = setting(20, "Steps of --suite=input that wait for batches; 0: none.", low=0)
+    image_size: int = setting(64, "Side that faces are resized to, pixels.", low=2)
+    num_regions: int = setting(6, "Number of regions.", low=1)
+    batch_size: int = setting(64, "Batch size, faces.", low=1)
+    repeats: int = setting(2, "Timed passes over the split, with each loader.", low=1)
+    region_size: int = setting(
+        224, "Side of the regions that are cut for comparison, pixels.", low=8
+    )
+    backbone: str = setting("mobilenet_v1", "Backbone of the training step that waits for batches.")
+    dtype: str = setting(
+        "mixed_bfloat16", "Precision policy of that step.", choices=vocabulary.DTYPES
+    )
+    wait_steps: int = setting(
+        20, "Training steps that wait for batches, with --suite=input; 0: none.", low=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop(Checked):
     """Regions that are cut."""
 
-    batch_size: int = setting(64, "Faces.", low=1)
-    num_regions: int = setting(6, "Of each face.", low=1)
+    batch_size: int = setting(64, "Batch size, faces.", low=1)
+    num_regions: int = setting(6, "Number of regions.", low=1)
     image_size: int = setting(224, "Side of the whole face, pixels.", low=2)
     region_size: int = setting(224, "Side of a region, pixels.", low=8)
-    backbone: str = setting("resnet18", "Of the training step that crops are compared with.")
-    dtype: str = setting("mixed_bfloat16", "Of that step.", choices=vocabulary.DTYPES)
-    step_batch: int = setting(8, "Faces of the step that crops are compared with; 0: none.", low=0)
-    warmup: int = setting(3, "Calls that are not counted.", low=0)
-    repeats: int = setting(10, "Calls that are counted.", low=1)
+    backbone: str = setting(
+        "resnet18", "Backbone of the training step that crops are compared with."
+    )
+    dtype: str = setting(
+        "mixed_bfloat16", "Precision policy of that step.", choices=vocabulary.DTYPES
+    )
+    step_batch: int = setting(8, "Batch size of that step, faces; 0: no such step.", low=0)
+    warmup: int = setting(3, "Untimed calls before the timed ones.", low=0)
+    repeats: int = setting(10, "Timed calls.", low=1)
 
 
 SUITES: dict[str, type] = {"step": Step, "input": Input, "crop": Crop}
@@ -87,8 +105,8 @@ def make_plan(suite: str, given: Mapping[str, Any]) -> Any:
                 s for s, plan in SUITES.items() if name in {o.flag for o in settings_of(plan)}
             ]
             raise ValueError(
-                f"--{name} must be left out with --suite={suite}, which has no use for it; "
-                f"it belongs to --suite={', --suite='.join(takers)}. Received: --{name}={value}"
+                f"--{name} must be left out with --suite={suite}: it belongs to "
+                f"--suite={', --suite='.join(takers)}. Received: --{name}={value}"
             )
     try:
         plan = SUITES[suite](**{name: _value(known[name], value) for name, value in given.items()})
@@ -106,7 +124,7 @@ def _value(one: Setting, value: Any) -> Any:
     try:
         found = tuple((one.item or one.kind)(text) for text in value)
     except ValueError:
-        raise InvalidArgument(one.flag, "whole numbers with commas between", value) from None
+        raise InvalidArgument(one.flag, "whole numbers, separated by commas", value) from None
     if one.kind is not tuple and len(found) != 1:
         raise InvalidArgument(one.flag, "one value with this suite", value)
     return found if one.kind is tuple else found[0]

@@ -25,7 +25,7 @@ SUFFIXES = (
 
 # What is an image and is not read, and what to do about it.
 NOT_READ = {
-    "HEIC": "save it as JPEG; iPhones do with Settings, Camera, Formats, Most Compatible",
+    "HEIC": "save it as JPEG (on an iPhone: Settings, Camera, Formats, Most Compatible)",
     "JPEG XL": "save it as JPEG or PNG",
     "SVG": "save it as PNG",
     "raw file of a camera": "save it as JPEG or TIFF",
@@ -194,7 +194,7 @@ def _load(image: Image.Image, data: bytes, *, upright: bool) -> Image.Image:
 def _load_tiff(image: TiffImagePlugin.TiffImageFile, data: bytes) -> Image.Image:
     """The picture, upright: Pillow turns it as it loads it, and OpenCV one of 16 bits."""
     if image.tag_v2.get(_PURPOSE, 0) & 1:
-        raise ValueError("it begins with a small copy of a picture, as raw files of cameras do")
+        raise ValueError("it begins with a thumbnail, as raw files of cameras do")
     bits = image.tag_v2.get(_BITS)
     image.load()
     if image.mode == "I;16" and bits == (12,):
@@ -267,7 +267,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         # Pillow would clip at 255. Such a file states its highest value, which has become 65535.
         image = Image.fromarray(_to_8_bits(np.asarray(image), bits=16))
     if image.mode in ("I", "F"):
-        raise ValueError("channels must have at most 16 bits and whole numbers")
+        raise ValueError("channels must be whole numbers of at most 16 bits")
     if image.has_transparency_data:
         # On white, as programs show it: under what is transparent may lie any colour.
         image = image.convert("RGBA")

@@ -1,11 +1,11 @@
 """python -m ran_tf.launch.ablate --flagfile=RECIPE --epochs=1 --out=DIR [--rows=self,random]
 
-Trains the rows of the paper's ablation table briefly, and all alike. The faces, the start, the
-augmentation and the epochs are the same; attention, loss and regions differ. The faces are a
-quarter of the training split unless the recipe or --train_split says otherwise. With --seeds=0,1,2
-each row is trained three times, because runs this short vary by points. Writes ablation.json and
-ablation.md after every run. A run's work directory is OUT/ROW/seed-N. The same command goes on
-after a stop: finished runs are kept.
+Trains the rows of the paper's ablation table for a few epochs. All rows have the same faces, start,
+augmentation and epochs. They differ in attention, loss and regions. The faces are a quarter of the
+training split, unless the recipe or --train_split says otherwise. With --seeds=0,1,2 each row is
+trained three times, because the accuracy of such short runs varies by points. Writes ablation.json
+and ablation.md after every run. A run's work directory is OUT/ROW/seed-N. After a stop, the same
+command continues: finished runs are kept.
 """
 
 import pathlib
@@ -27,11 +27,15 @@ def define_flags() -> None:
         "init_weights", None, "A preset, work directory or .weights.h5 file that rows start from."
     )
     # So that every recipe of `train` is one of this command.
-    flags.DEFINE_string("workdir", None, "Not used, because recipes set it: runs are in --out.")
-    flags.DEFINE_bool(
-        "evaluate", False, "Not used, because recipes set it: no test split is evaluated."
+    flags.DEFINE_string(
+        "workdir", None, "Ignored; accepted because recipes set it. Runs are in --out."
     )
-    flags.DEFINE_bool("export", False, "Not used, because recipes set it: nothing is exported.")
+    flags.DEFINE_bool(
+        "evaluate", False, "Ignored; accepted because recipes set it. No test split is evaluated."
+    )
+    flags.DEFINE_bool(
+        "export", False, "Ignored; accepted because recipes set it. Nothing is exported."
+    )
     launch_flags.define_training_flags()
     flags.FLAGS.set_default("train_split", _PART)
 
@@ -41,7 +45,7 @@ def _seed(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise ValueError(
-            f"`seeds` must be whole numbers with commas between. Received: {text!r}"
+            f"`seeds` must be whole numbers, separated by commas. Received: {text!r}"
         ) from error
 
 

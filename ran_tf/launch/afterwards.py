@@ -19,8 +19,8 @@ def check(config: TrainConfig, values: flags.FlagValues) -> None:
     if values.evaluate and packed.is_packed(config.data.data_dir):
         raise ValueError(
             "--evaluate reads a dataset that ran_tf.launch.prepare has built: train without it, "
-            "then run ran_tf.launch.evaluate where there is one. "
-            f"Received: --evaluate --data_dir={config.data.data_dir}, which holds packed faces"
+            "then run ran_tf.launch.evaluate where that dataset is. Received: --evaluate "
+            f"--data_dir={config.data.data_dir}, which holds packed faces"
         )
     if values.export and importlib.util.find_spec("tensorflow") is None:
         raise ValueError(

@@ -10,9 +10,9 @@ Writes below --output_dir:
         unreadable, crashed), faces (found), written, note;
     framing.json: --margin and --drop. `prepare` keeps them with the dataset, so that a network that
         is trained on it cuts photos in the same way;
-    align_journal.jsonl: what is done. After a kill, the same command goes on.
+    align_journal.jsonl: the finished photos. After a kill, the same command continues.
 
-With --landmarks_only it finds the landmarks of a dataset whose images are faces already, such as
+With --landmarks_only it finds the landmarks of a dataset whose images are already faces, such as
 FERPlus:
 
     python -m ran_tf.launch.align --input_dir=ferplus --output_dir=ferplus_landmarks \\
@@ -40,13 +40,15 @@ from ran_tf.launch import flags as launch_flags
 
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
-    flags.DEFINE_string("input_dir", None, "Folder of photos, searched in depth.", required=True)
+    flags.DEFINE_string(
+        "input_dir", None, "Folder of photos. Its sub-folders are searched, too.", required=True
+    )
     flags.DEFINE_string("output_dir", None, "Folder for the faces and tables.", required=True)
     flags.DEFINE_integer(
         "processes",
         available_cpus(),
-        "Number of processes, of one thread each. A photo that crashes one is listed and skipped. "
-        "1 starts no process, which is faster for a few hundred photos.",
+        "Number of worker processes, each with one thread. A photo that crashes a process is "
+        "listed and skipped. 1 starts no process, which is faster for a few hundred photos.",
         lower_bound=1,
     )
     launch_flags.define_training_flags(AlignConfig)

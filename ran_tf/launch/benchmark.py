@@ -1,10 +1,10 @@
 """python -m ran_tf.launch.benchmark --suite=step|input|crop --out=FILE.json [flags]
 
 Measures speed and memory of one part on this machine, prints a table and writes JSON. Run nothing
-else on the machine meanwhile.
+else on the machine at the same time.
 
     step    the training step; a row for each value of --num_regions, --batch_size and --dtype
-    input   faces a second and core, cached and not; time that a step waits for faces
+    input   faces per second and per core, with and without cache; time that a step waits for faces
     crop    cutting out the regions, by kernel and by gathers, and its share of the step
 """
 
@@ -21,10 +21,12 @@ from ran_tf.safety import files
 
 def define_flags() -> None:
     """Flags of all suites; one that is not given takes the suite's own default."""
-    flags.DEFINE_enum("suite", None, list(plans.SUITES), "Part that is measured.", required=True)
-    flags.DEFINE_string("out", None, "JSON file that is written.", required=True)
+    flags.DEFINE_enum("suite", None, list(plans.SUITES), "Part to measure.", required=True)
+    flags.DEFINE_string("out", None, "JSON file to write.", required=True)
     flags.DEFINE_integer(
-        "inter_op_threads", 0, "Operators that run at the same time; 0: TensorFlow's choice."
+        "inter_op_threads",
+        0,
+        "Number of operators that run at the same time; 0: TensorFlow's choice.",
     )
     for setting in plans.all_settings().values():
         launch_flags.define(setting)

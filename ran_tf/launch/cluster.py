@@ -15,8 +15,8 @@ from absl import flags
 from ran_tf.launch import supervise
 
 _FORM = (
-    '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": I}}, '
-    'where "chief" may name one more worker'
+    '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": I}}, and '
+    '"chief" may name one more worker'
 )
 # Also [::1]:2222.
 _ADDRESS = re.compile(r"[!-~]+:[0-9]{1,5}", re.ASCII)
@@ -64,8 +64,9 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         raise ValueError(f"TF_CONFIG must be {_FORM}. Received: TF_CONFIG={text[:500]!r}") from e
     if not known or unknown or not in_job or len(set(addresses)) != len(addresses):
         raise ValueError(
-            f"TF_CONFIG must be {_FORM}; every address once, `index` one of them, and no other "
-            f"kind of task. Received: TF_CONFIG={text[:500]!r}"
+            f"TF_CONFIG must be {_FORM}; each address must appear once, `index` must be one of "
+            "the addresses, and no other kind of task may appear. Received: "
+            f"TF_CONFIG={text[:500]!r}"
         )
     return Cluster(
         addresses=tuple(addresses),
@@ -119,7 +120,7 @@ def _start(*, restarts: int, backend: str):
             restarts=restarts,
             wait_seconds=wait,
             waits_for=f"the other workers, {', '.join(others)}: start the same command on each, "
-            f"with TF_CONFIG of its own index. Received: wait_for_workers={wait:g}",
+            f"with its own index in TF_CONFIG. Received: wait_for_workers={wait:g}",
         )
     strategy = None
     if backend == "tensorflow":

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from ran_tf import vocabulary
 from ran_tf.launch import mistakes, recipes, startup, stop, terminal
 
-_IMPORT = "Modules with what you register: backbones, regions, losses and so on."
+_IMPORT = "Modules that register your own backbones, regions, losses and so on."
 
 
 def run(
@@ -68,7 +68,7 @@ def run(
             sys.stdout.flush()
         except KeyboardInterrupt as stopped:
             goes_on = resumes() if callable(resumes) else resumes
-            then = "the same command " + ("goes on from here" if goes_on else "begins anew")
+            then = "the same command " + ("continues from here" if goes_on else "starts again")
             terminal.say("stopped; " + (mistakes.notes(stopped) or then), error=True)
             sys.exit(130)
         except (ValueError, OSError, RuntimeError) as error:
@@ -113,7 +113,7 @@ def _read_early(arguments: list[str]) -> flags.FlagValues:
     early = flags.FlagValues()
     early.set_gnu_getopt(True)  # wherever they stand
     flags.DEFINE_list("import", [], _IMPORT, flag_values=early)
-    flags.DEFINE_string("backend", "tensorflow", "Of Keras.", flag_values=early)
+    flags.DEFINE_string("backend", "tensorflow", "Backend of Keras.", flag_values=early)
     # Told when all flags are read.
     with contextlib.suppress(flags.Error, UnicodeDecodeError):
         early(arguments, known_only=True)
@@ -145,8 +145,8 @@ def define_engine_flag() -> None:
         "engine",
         "auto",
         list(vocabulary.ENGINES),
-        "Engine: onnx (ONNX Runtime, starts in a second), keras (TensorFlow), or auto: onnx "
-        "where it can.",
+        "Engine: onnx (ONNX Runtime, starts in a second), keras (TensorFlow), or auto: onnx where "
+        "possible.",
     )
 
 

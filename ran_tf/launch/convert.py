@@ -24,26 +24,26 @@ def define_flags() -> None:
         "attention",
         None,
         list(registry.ATTENTIONS),
-        "Attention of a ran_torch network; the file does not say. When absent that of the released "
-        "code: softmax with relation-attention, sigmoid without.",
+        "Attention of a ran_torch network, because the file does not say. When absent, that of "
+        "the released code: softmax with relation-attention, sigmoid without.",
     )
     flags.DEFINE_enum(
         "preprocessing",
         None,
         vocabulary.PREPROCESSINGS,
-        "Pixels that --source was trained on. When absent those of the format: unit (RGB in 0..1) "
-        "for ran_torch and ms1m_torch.",
+        "Preprocessing of the pixels that --source was trained on. When absent, that of the "
+        "format: unit (RGB in 0..1) for ran_torch and ms1m_torch.",
     )
     flags.DEFINE_bool(
         "allow_partial",
         False,
-        "Report unknown tensors, and variables without a tensor, and go on.",
+        "Go on if there are unknown tensors or variables without a tensor. Both are reported.",
     )
     flags.DEFINE_string(
         "faces",
         None,
-        "Folder of face images (searched in depth), such as a training set. Folded batch "
-        "normalisations get the statistics of these faces. Do this before training.",
+        "Folder of face images, such as a training set. Its sub-folders are searched, too. Folded "
+        "batch normalisations get the statistics of these faces. Do this before training.",
     )
     flags.DEFINE_integer(
         "num_faces",
@@ -54,7 +54,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "size",
         128,
-        "Side that --faces are resized to, pixels: that of the training that follows.",
+        "Side that --faces are resized to, pixels: that of the later training.",
         lower_bound=32,
     )
 
@@ -74,13 +74,13 @@ def main() -> None:
     for name, reason in converted.left_out.items():
         terminal.say(f"left out: {name} ({reason})")
     for name in converted.fresh:
-        terminal.say(f"not in the source, random: {name}")
+        terminal.say(f"not in the source, initialised at random: {name}")
     if values.faces:
         terminal.say(f"measured the batch normalisations on faces of {values.faces}")
     terminal.say(f"wrote {values.out} ({converted.model.count_params():,} parameters)")
     # The flags of `train` that the weights need have the names of the arguments.
     arguments = ", ".join(f"{key}={value!r}" for key, value in converted.arguments.items())
-    terminal.say(f"for: {arguments}")
+    terminal.say(f"train with: {arguments}")
 
 
 if __name__ == "__main__":

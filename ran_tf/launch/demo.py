@@ -4,9 +4,10 @@ Opens a page on this machine. Drop a photo or use the camera. The page shows the
 face and the weight of each region, and lets you cover parts of the face. Needs the extra `demo`:
 pip install "ran_tf[demo]".
 
-Only this machine can open the page, unless --host says otherwise. Browsers give the camera to pages
-of their own machine and of https, not of plain http from elsewhere. Behind a proxy, --allowed_hosts
-gives the name of the page in browsers, and the proxy passes on their Host or X-Forwarded-Host.
+Only this machine can open the page, unless --host says otherwise. Browsers allow the camera on
+pages of their own machine and on https pages, but not on plain http pages of other machines. Behind
+a proxy, set --allowed_hosts to the name under which browsers open the page. The proxy must pass on
+the browsers' Host or X-Forwarded-Host.
 """
 
 import signal
@@ -27,18 +28,20 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "baseline",
         None,
-        "Another model, shown beside it; empty for none. When absent, the packaged whole-face "
-        "network, if it has the labels of --model.",
+        "Another model, shown beside --model; empty for none. When absent, the packaged "
+        "whole-face network, if it has the labels of --model.",
     )
     launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
-    flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 lets everybody in.")
+    flags.DEFINE_string(
+        "host", "127.0.0.1", "Address to listen on; 0.0.0.0 accepts connections from everywhere."
+    )
     flags.DEFINE_integer("port", 7860, "Port to listen on.", lower_bound=1, upper_bound=65535)
     flags.DEFINE_list(
         "allowed_hosts",
         [],
-        "Further names of the page, besides that of --host, such as a proxy's. Requests by other "
-        "names are refused, because a hostile page can let its own name point here.",
+        "Further host names of the page besides --host, such as a proxy's. Requests for other "
+        "names are refused, because a hostile page can make its own name point here.",
     )
     flags.DEFINE_float(
         "max_megabytes", 10.0, "Largest upload, MB.", lower_bound=0.1, upper_bound=256

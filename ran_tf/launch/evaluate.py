@@ -2,7 +2,7 @@
 
 Evaluates a model on a split of its dataset, in one pass. Writes report.json, report.md and figures,
 by subset of the faces. With --baseline it evaluates a second model on the same faces and compares.
-Where TF_CONFIG names several workers, run the same command on each: they share the faces.
+If TF_CONFIG names several workers, run the same command on each of them. They share the faces.
 """
 
 import os
@@ -28,7 +28,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "flip_average", False, "Average the probabilities of each face and its mirror image."
     )
-    flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "Batch size, faces.", lower_bound=1)
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
     cluster.define_flags()
 

@@ -8,9 +8,10 @@
         [--workdir=DIR|--model=PRESET [--dtype=POLICY]]
 
 Writes a preset, or the weights that a training run keeps, as EXPORT_DIR/<version>/: a SavedModel
-for TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before it appears it is
-reloaded in a fresh process without Keras and compared with the model. `--check` does this again
-with a finished export. Without --model or --workdir it compares the signatures with each other.
+for TensorFlow Serving, `ran_tf.Predictor` and anything else that reads one. Before the export
+appears, it is reloaded in a fresh process without Keras and compared with the model. `--check` does
+this again with a finished export. Without --model or --workdir, `--check` compares the signatures
+with each other.
 """
 
 import os
@@ -41,7 +42,7 @@ def define_flags() -> None:
         "dtype",
         None,
         vocabulary.DTYPES,
-        "Policy that the export computes in; by default that of the run, and float32 of a preset.",
+        "Precision policy of the export; when absent, that of the run, or float32 for a preset.",
     )
     flags.DEFINE_enum(
         "format",
@@ -54,21 +55,27 @@ def define_flags() -> None:
         "quantize",
         None,
         list(vocabulary.QUANTISED),
-        "Smaller files of onnx, tflite and web; int8 is faster.",
+        "Quantisation, which makes files of onnx, tflite and web smaller; int8 is also faster.",
     )
     flags.DEFINE_string(
-        "calibration", None, "Of int8: a folder of face crops, or a split of the model's dataset."
+        "calibration",
+        None,
+        "For int8, faces to calibrate on: a folder of face crops, or a split of the model's "
+        "dataset.",
     )
     flags.DEFINE_string(
         "compare",
         None,
-        "Of a quantised file: likewise, faces whose classes before and after go into its card.",
+        "For a quantised file, faces whose classes before and after quantisation are compared in "
+        "its card: a folder or a split, as for --calibration.",
     )
-    flags.DEFINE_string("data_dir", None, "Where that dataset is prepared.")
+    flags.DEFINE_string(
+        "data_dir", None, "TFDS directory of that dataset; TFDS' default when absent."
+    )
     flags.DEFINE_string(
         "web_runtime",
         None,
-        "Of web: the folder of npm's onnxruntime-web; by default node_modules/onnxruntime-web.",
+        "For web, the folder of npm's onnxruntime-web; by default node_modules/onnxruntime-web.",
     )
 
 
@@ -76,7 +83,9 @@ def main() -> None:
     values = flags.FLAGS
     source = values.workdir or values.model
     if values.check is None and source is None:
-        raise ValueError("--workdir or --model must say what is exported. Received: neither")
+        raise ValueError(
+            "--workdir or --model is needed: it says what to export. Received: neither"
+        )
     if values.check is None:
         options = command.chosen(
             *("version", "dtype", "format", "quantize", "calibration", "compare", "web_runtime")
@@ -98,11 +107,11 @@ def export(
     written = ran_tf.export(source, export_dir, format=format, **options)
     _say(written, how=_RELOADED[format])
     if format == "web":
-        terminal.say(f"look at it: python -m http.server --directory {written.path}")
+        terminal.say(f"open the page with: python -m http.server --directory {written.path}")
     if written.policy != "float32":
         terminal.say(
-            f"it computes in {written.policy}: exports in float32 (--dtype=float32, onnx, tflite) "
-            "may differ from it by a few hundredths"
+            f"the export computes in {written.policy}: float32 exports (--dtype=float32, onnx, "
+            "tflite) may differ from it by a few hundredths"
         )
 
 

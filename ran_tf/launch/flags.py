@@ -53,7 +53,7 @@ def _value(setting: Setting, values: flags.FlagValues) -> Any:
             return tuple(setting.item(item) for item in value)
         except ValueError:
             raise InvalidArgument(
-                f"--{setting.flag}", "numbers with commas between", value
+                f"--{setting.flag}", "numbers, separated by commas", value
             ) from None
     return None if value == "" and setting.optional else value
 
@@ -110,11 +110,13 @@ def document(cls: type = TrainConfig) -> str:
     """docs/settings.md."""
     return f"""# Settings of a run
 
-Made by `python -m ran_tf.launch.flags > docs/settings.md` of the dataclasses in
-[`ran_tf/config.py`](../ran_tf/config.py), which say each setting once. `train`, `ablate` and
-recipes take the flags; `ran_tf.TrainConfig` takes the names of the second column, a dataclass for
-each part: `TrainConfig(epochs=3, optimizer=OptimizerConfig(learning_rate=0.01))`. Where names are
-listed, those that you register (`ran_tf.register_*`, `--import=MODULE`) may stand too.
+`train`, `ablate` and recipes take the flags of the first column. `ran_tf.TrainConfig` takes the
+names of the second column, with a dataclass for each part:
+`TrainConfig(epochs=3, optimizer=OptimizerConfig(learning_rate=0.01))`. Where a row lists names, it
+also takes the names that you register (`ran_tf.register_*`, `--import=MODULE`).
+
+This page is made by `python -m ran_tf.launch.flags > docs/settings.md` from the dataclasses in
+[`ran_tf/config.py`](../ran_tf/config.py).
 
 {table(cls)}"""
 

@@ -1,9 +1,9 @@
 """python -m ran_tf.launch.make_preset --workdir=DIR --preset_dir=DIR [--report=FILE]
 
 Packs the weights that a training run keeps as a preset: float16 weights, card, a known output and a
-README. Before it appears it is loaded again and compared on --split. The file model.safetensors
-alone can be loaded, too, as URL#sha256=HEX. To ship a preset with the package, write it to
-ran_tf/presets/NAME.
+README. Before the preset appears, it is loaded again and compared on --split. Its file
+model.safetensors can also be loaded by itself, as URL#sha256=HEX. To ship a preset with the
+package, write it to ran_tf/presets/NAME.
 """
 
 from absl import flags
@@ -20,7 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "calibration",
         None,
-        "TFDS split that a temperature of the probabilities is fitted to, such as validation.",
+        "TFDS split on which the temperature of the probabilities is fitted, such as validation.",
     )
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the run when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")

@@ -1,11 +1,11 @@
 """python -m ran_tf.launch.pack --dataset=ferplus --out=FACES [--data_dir=DIR]
 
-Writes a dataset that `prepare` has built as plain files, for a machine that has Keras and JAX but
-neither TensorFlow nor TFDS. There the command
+Writes a dataset that `prepare` has built to plain files. They are for a machine that has Keras and
+JAX, but neither TensorFlow nor TFDS. There the command
 
     python -m ran_tf.launch.train --backend=jax --data_dir=FACES --flagfile=... --workdir=DIR
 
-trains on the same faces in the same order. A run can go on on either machine.
+trains on the same faces in the same order. A run can continue on either machine.
 """
 
 from absl import flags

@@ -1,15 +1,15 @@
 """python -m ran_tf.launch.predict --model=PRESET|EXPORT_DIR|WORKDIR [--align] [--csv=FILE] PATH...
 
-Classifies face crops, or with --align the faces of photos. PATH is an image, a folder (searched in
-depth), a glob or a video. A video gives one frame every --every seconds; with --align its people
-are followed.
+Classifies face crops, or with --align the faces of photos. PATH is an image, a folder (with its
+sub-folders), a glob or a video. A video gives one frame every --every seconds. With --align its
+people are followed.
 
 Prints a table. --csv=FILE, --json=FILE and --parquet=FILE write all probabilities, weights and
-boxes to a file instead, which appears when it is complete; --csv=- and --json=- print them.
---resume goes on with a file of a run that was stopped. --annotate=DIR writes a picture of each face
-with its regions and their weights, and of each video, with --align, one with its people drawn in.
+boxes to a file instead. The file appears when it is complete. --csv=- and --json=- print them.
+--resume continues the file of a run that was stopped. --annotate=DIR writes a picture of each face
+with its regions and their weights. With --align, it also writes each video with its people marked.
 --timeline=FILE.png draws a video's people over time. A file that cannot be read is listed, and the
-others go on; the exit status is then 1.
+other files go on. The exit status is then 1.
 """
 
 import sys
@@ -32,16 +32,16 @@ def define_flags() -> None:
         "model", None, "A preset, an export or the work directory of a run.", required=True
     )
     flags.DEFINE_bool(
-        "align", False, "Find all faces of each photo first; else the images are face crops."
+        "align", False, "Find all faces of each photo first. Without it, the images are face crops."
     )
     launch_flags.define_training_flags(DetectorConfig)
     command.define_engine_flag()
     launch_flags.define_training_flags(VideoConfig)
-    flags.DEFINE_integer("batch_size", 32, "Faces at once.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 32, "Batch size, faces.", lower_bound=1)
     flags.DEFINE_string("csv", None, "CSV file for all numbers; - prints them.")
     flags.DEFINE_string("json", None, "JSON file for all numbers; - prints them.")
     flags.DEFINE_string("parquet", None, "Parquet file for all numbers (extra `parquet`).")
-    flags.DEFINE_bool("resume", False, "Go on with the file of a run that was stopped.")
+    flags.DEFINE_bool("resume", False, "Continue the file of a run that was stopped.")
     flags.DEFINE_string(
         "annotate", None, "Folder for pictures of faces and their regions, and annotated videos."
     )
@@ -89,8 +89,8 @@ def check_detector(values: flags.FlagValues) -> None:
     for setting in settings_of(DetectorConfig):
         if values[setting.flag].present and not values.align:
             raise ValueError(
-                f"--{setting.flag} is about finding faces in photos, and needs --align. "
-                f"Received: --{setting.flag}={values[setting.flag].value} without --align"
+                f"--{setting.flag} is a setting of the search for faces in photos, and needs "
+                f"--align. Received: --{setting.flag}={values[setting.flag].value} without --align"
             )
 
 
@@ -112,7 +112,10 @@ def print_answers(predictor, paths, failures, *, form: str) -> None:
     if is_table:
         counts = predict_output.print_rows(rows, failures, form=form, **columns)
         if not align and counts["failed"] < counts["rows"]:
-            terminal.say("taken as crops of faces; --align finds those of photos", error=True)
+            terminal.say(
+                "the images are treated as face crops; --align finds the faces in photos",
+                error=True,
+            )
     if counts["failed"]:
         terminal.say(f"{counts['failed']} of {counts['rows']} failed", error=True)
         sys.exit(1)
@@ -148,7 +151,7 @@ def choose_output(values: flags.FlagValues) -> tuple[str, str | None]:
         raise ValueError("--parquet needs a FILE: it cannot be printed. Received: --parquet=-")
     if values.resume and out in (None, _PRINT):
         raise ValueError(
-            "--resume goes on with a file: give it with --csv=FILE, --json=FILE or --parquet=FILE. "
+            "--resume continues a file: give it with --csv=FILE, --json=FILE or --parquet=FILE. "
             "Received: --resume"
         )
     return form, out

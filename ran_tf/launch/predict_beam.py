@@ -1,11 +1,11 @@
-"""Classifies the faces of millions of photos, by Apache Beam.
+"""Classifies the faces of millions of photos with Apache Beam.
 
     python -m ran_tf.launch.predict_beam --input='gs://BUCKET/photos/**' --output=gs://BUCKET/faces
         --model=PRESET|EXPORT_DIR|WORKDIR [--runner=DirectRunner] [-- OPTIONS OF BEAM...]
 
 Needs the extra `beam`: pip install "ran_tf[beam]". Writes OUTPUT-00000-of-....parquet, with the
-columns of `ran_tf.launch.predict`, and OUTPUT-failures-....parquet with each path that has no
-answer, and why. Both appear when all is done. A run that was stopped starts from the beginning.
+columns of `ran_tf.launch.predict`, and OUTPUT-failures-....parquet with the path and the error of
+each photo that failed. Both appear at the end of the run. A run that was stopped starts again.
 Arguments after `--` go to Beam, for example -- --direct_num_workers=4
 --direct_running_mode=multi_processing, or --project and --region of Dataflow.
 """
@@ -23,21 +23,22 @@ from ran_tf.launch import flags as launch_flags
 def define_flags() -> None:
     """Not on import: other commands have flags of the same names."""
     flags.DEFINE_string(
-        "input", None, "Pattern of the photos; ** matches any depth of folders.", required=True
+        "input",
+        None,
+        "Pattern of the photos' paths; ** matches folders of any depth.",
+        required=True,
     )
-    flags.DEFINE_string(
-        "output", None, "Beginning of the names of the written files.", required=True
-    )
+    flags.DEFINE_string("output", None, "Prefix of the files to write.", required=True)
     flags.DEFINE_string(
         "model", None, "A preset, an export or the work directory of a run.", required=True
     )
     flags.DEFINE_bool(
-        "align", True, "Find all faces of each photo first; else the images are face crops."
+        "align", True, "Find all faces of each photo first. Without it, the images are face crops."
     )
     launch_flags.define_training_flags(DetectorConfig)
-    flags.DEFINE_integer("batch_size", 32, "Photos at a time, and faces at a time.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 32, "Batch size, for photos and for faces.", lower_bound=1)
     flags.DEFINE_string(
-        "runner", "DirectRunner", "Beam's name of the runner, such as DataflowRunner."
+        "runner", "DirectRunner", "Name of the Beam runner, such as DataflowRunner."
     )
 
 

@@ -103,13 +103,13 @@ def say_written(done: Progress, failures: Sequence[dict], *, out: str) -> None:
     for row in failures:
         terminal.say(f"{row['path']}: {row['error']}", error=True)
     if not done.total:
-        terminal.say(f"{out} is there already and was left as it is", error=True)
+        terminal.say(f"{out} exists already and was left unchanged", error=True)
         return
     terminal.say(str(done), error=True)
     if done.resumed:
-        terminal.say(f"{done.resumed:,} of them were done before", error=True)
+        terminal.say(f"an earlier run did {done.resumed:,} of them", error=True)
     if done.failed:
-        terminal.say(f"what failed is in the column `error` of {out}", error=True)
+        terminal.say(f"errors are in the column `error` of {out}", error=True)
     terminal.say(f"wrote {out}")
 
 

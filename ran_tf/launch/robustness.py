@@ -21,10 +21,10 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "limit", None, "Number of faces of the split; all when absent.", lower_bound=1
     )
-    flags.DEFINE_list("kinds", None, "Names of the kinds to try; all when absent.")
+    flags.DEFINE_list("kinds", None, "Names of the conditions to try; all when absent.")
     flags.DEFINE_string("dataset", None, "TFDS name; the dataset of the model when absent.")
     flags.DEFINE_string("data_dir", None, "TFDS directory; TFDS' default when absent.")
-    flags.DEFINE_integer("batch_size", 64, "Faces at a time.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 64, "Batch size, faces.", lower_bound=1)
     flags.DEFINE_string("out", None, "Directory of the report.", required=True)
 
 

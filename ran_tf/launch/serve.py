@@ -3,10 +3,10 @@
     python -m ran_tf.launch.serve --model_dir=EXPORT_DIR [--rest_port=8501] [--grpc_port=8500]
 
 Needs the extra `serve`: pip install "ran_tf[serve]". POST /v1/photos:predict takes photos, finds
-their faces and gives their expressions. With --nophotos the server takes crops only. It listens on
-this machine only, and has neither users nor encryption. It loads the newest version once. It does
-not batch requests: for many crops use TensorFlow Serving on the same folder. On SIGTERM it answers
-the requests that it has begun.
+their faces and classifies their expressions. With --nophotos the server takes only crops. Unless
+--host says otherwise, it listens on this machine only. It has neither users nor encryption. It
+loads the newest version once. It does not batch requests: for many crops, use TensorFlow Serving on
+the same folder. On SIGTERM it finishes the requests that it has started.
 """
 
 from absl import flags
@@ -27,19 +27,25 @@ def define_flags() -> None:
         "grpc_port", 8500, "Port of gRPC; 0: any free one; -1: no gRPC.", -1, 65535
     )
     flags.DEFINE_integer(
-        "parallel", 2, "Requests that are answered at the same time; others wait.", 1
+        "parallel", 2, "Number of requests that are answered at the same time; others wait.", 1
     )
     flags.DEFINE_integer("max_request_mib", 64, "Largest request, MiB.", 1, 1024)
-    flags.DEFINE_integer("max_batch", 128, "Most crops of a request.", 1)
-    flags.DEFINE_bool("photos", True, "Take whole photos, not crops alone.")
+    flags.DEFINE_integer("max_batch", 128, "Largest number of crops in a request.", 1)
+    flags.DEFINE_bool("photos", True, "Accept whole photos as well as crops.")
     launch_flags.define_training_flags(DetectorConfig)
-    flags.DEFINE_integer("max_photos", 16, "Most photos of a request.", 1)
-    flags.DEFINE_float("max_megapixels", 33.6, "Largest photo, million pixels.", 0.001, 67.1)
+    flags.DEFINE_integer("max_photos", 16, "Largest number of photos in a request.", 1)
+    flags.DEFINE_float("max_megapixels", 33.6, "Largest photo, megapixels.", 0.001, 67.1)
     flags.DEFINE_integer(
-        "max_faces", 64, "Most faces of a photo that are answered for: the largest.", 1
+        "max_faces",
+        64,
+        "Largest number of faces that are answered for in a photo; the largest faces are taken.",
+        1,
     )
     flags.DEFINE_float(
-        "max_seconds", 60, "Seconds of a request, after which no further photo is begun.", 0.001
+        "max_seconds",
+        60,
+        "Time of a request after which no further photo is started, seconds.",
+        0.001,
     )
 
 

@@ -60,7 +60,7 @@ def supervise(*, restarts: int, wait_seconds: float, waits_for: str) -> Callable
             os._exit(status)
         restarts -= 1
         terminal.say(
-            f"worker ended with status {status}; starting it again ({restarts} restarts are left)",
+            f"worker ended with status {status}; starting it again ({restarts} restarts left)",
             error=True,
         )
 

@@ -1,8 +1,9 @@
 """python -m ran_tf.launch.train --flagfile=launch/quickstart.flags [--workdir=DIR]
 
-Trains a network. The same command goes on with a run that was stopped. SIGTERM and Ctrl-C end a run
-with a checkpoint. With --evaluate and --export, which a recipe may set, it then evaluates the test
-split and exports the network. Where TF_CONFIG names several workers, run the same command on each.
+Trains a network. The same command continues a run that was stopped. SIGTERM and Ctrl-C end a run
+with a checkpoint. With --evaluate and --export, which a recipe may set, the command then evaluates
+the test split and exports the network. If TF_CONFIG names several workers, run the same command on
+each of them.
 """
 
 import dataclasses
@@ -19,8 +20,8 @@ from ran_tf.launch import flags as launch_flags
 from ran_tf.settings import fingerprint
 
 _NO_RECIPE = (
-    "no recipe was given: this trains ResNet-18 on regions of 224 pixels of drawn faces, about one "
-    "face a second on a CPU. A recipe for minutes: --flagfile=launch/quickstart.flags"
+    "no recipe was given: this trains ResNet-18 on regions of 224 pixels of drawn faces, about "
+    "one face a second on a CPU. A recipe that takes minutes: --flagfile=launch/quickstart.flags"
 )
 
 
@@ -36,17 +37,22 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "crop_margin",
         None,
-        "How the faces were cut out of photos: --margin of align. For a dataset that does not say.",
+        "Margin with which the faces were cut out of photos (--margin of align), for a dataset "
+        "that does not say.",
         lower_bound=-0.4,
         upper_bound=4.0,
     )
     flags.DEFINE_float(
-        "crop_drop", None, "The same: --drop of align.", lower_bound=-1.0, upper_bound=1.0
+        "crop_drop",
+        None,
+        "Drop with which the faces were cut out of photos (--drop of align), likewise.",
+        lower_bound=-1.0,
+        upper_bound=1.0,
     )
     flags.DEFINE_bool("evaluate", False, "Evaluate the test split at the end.")
     flags.DEFINE_bool("export", False, "Write a SavedModel at the end.")
     flags.DEFINE_integer(
-        "restarts", 0, "How often to start again after a crash or a lost worker.", lower_bound=0
+        "restarts", 0, "Number of restarts after a crash or a lost worker.", lower_bound=0
     )
     flags.DEFINE_enum(
         "backend",

@@ -129,7 +129,7 @@ class SelfAttention(layers.Layer):
         return ops.exp(self.log_weights(features, region_mask))
 
     def log_weights(self, features: Tensor, region_mask: Tensor | None = None) -> Tensor:
-        """Logarithms of what a call returns; of masked regions a number whose exponential is 0."""
+        """Logarithms of the weights. Masked regions have a number whose exponential is 0."""
         features = ops.cast(features, "float32")
         # Flat, as a product over three axes is a dozen small operators on TensorFlow.
         _, k, d = ops.shape(features)
@@ -152,8 +152,8 @@ class SelfAttention(layers.Layer):
 class RelationAttention(SelfAttention):
     """The weight of each region beside the face: `nu_i = sigmoid([F_i : F_m] . q1 + c1)`.
 
-    It is the layer of `SelfAttention` for pairs, with the same arguments and call. It has a class
-    of its own because Keras' weights files name layers by their classes.
+    This is the layer of `SelfAttention` for pairs, with the same arguments and call. It is a
+    separate class because Keras' weights files name layers by their classes.
 
     Example:
       >>> attention = ran_tf.RelationAttention("softmax")

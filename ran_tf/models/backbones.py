@@ -209,6 +209,6 @@ def _check_standard(preprocessing: str, *, name: str) -> None:
     # Some backbones that are not ours scale inside, some do not: "unit" would not mean the same.
     if preprocessing != "standard":
         raise ValueError(
-            f"`preprocessing` must be 'standard' for {name!r}, no backbone of this package. "
-            f"Received: preprocessing={preprocessing!r}"
+            f"`preprocessing` must be 'standard' for {name!r}, which is not a backbone of this "
+            f"package. Received: preprocessing={preprocessing!r}"
         )

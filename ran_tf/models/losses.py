@@ -28,10 +28,10 @@ def region_biased_loss(mu: Tensor, *, margin: float = 0.02, mask: Tensor | None 
       mask: bool[b, k] or None; False regions do not count.
 
     Returns:
-      f32[b]; 0 for a face of which no region but the whole face is left.
+      f32[b]; 0 for a face whose only unmasked region is the whole face.
 
     Raises:
-      ValueError: if `mu` has not two axes.
+      ValueError: if `mu` does not have two axes.
 
     Example:
       >>> float(ran_tf.region_biased_loss(np.float32([[0.5, 0.4, 0.25]]), margin=0.25)[0])
@@ -72,12 +72,12 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
 def visibility_loss(
     weights: Tensor, covered: Tensor, *, kind: str = "kl", mask: Tensor | None = None
 ) -> Tensor:
-    """Draws the weights of regions to those that are seen, on faces of which something is covered.
+    """Moves attention to the visible regions of partly covered faces.
 
-    The paper hopes that attention finds these regions. This loss teaches it.
+    In the paper, attention should find these regions by itself. This loss trains it to.
 
     Args:
-      weights: f32[b, k], those of `RegionAttentionNetwork`, which sum to 1.
+      weights: f32[b, k], the weights of `RegionAttentionNetwork`, which sum to 1.
       covered: f32[b, k] in 0..1, the share of each region that something covers.
       kind: "kl" is the divergence of the weights from visibility^4, normalised to sum 1, where
         visibility is 1 - covered. "own" is the divergence from the weights themselves times
@@ -88,7 +88,7 @@ def visibility_loss(
       mask: bool[b, k] or None; False regions do not count.
 
     Returns:
-      f32[b]; 0 for a face that is not covered at all, or covered wholly.
+      f32[b]; 0 for a face that is not covered, or completely covered.
 
     Raises:
       ValueError: for another kind.

@@ -37,7 +37,7 @@ def prepare(inputs: dict, targets, *, config: ObjectiveConfig, bank: dict | None
     """
     if config.augment.cover and not bank:
         raise ValueError(
-            "`bank` must be that of `augment.bank.of_objective` where `augment.cover` is not 0. "
+            "`bank` must be that of `augment.bank.of_objective` when `augment.cover` is not 0. "
             f"Received: bank={bank}"
         )
     if inputs.get("key") is None:

@@ -32,28 +32,30 @@ class RegionAttentionNetwork(CompiledNetwork):
       attention: "sigmoid" (paper), "softmax" (released code), or a registered name.
       relation: False is the ablation without relation-attention: the classifier reads `F_m`.
       size: (height, width) of a region in pixels; of the whole face with `trunk="shared"`.
-      trunk: "full": the whole backbone sees every region, as in the paper. "shared": its early
-        layers see the whole face once, and the late ones see each region cut out of their feature
-        map; region 0 is then the whole face, whatever its box. Weights fit either way.
+      trunk: "full": the whole backbone sees every region, as in the paper. "shared": the early
+        layers see the whole face once. The late layers see each region, cut out of the feature map
+        of the early layers. Region 0 is then the whole face, whatever its box. The weights of one
+        trunk fit the other.
       split: name of the last early layer of a shared trunk; None is the backbone's own default.
-      region_map: (height, width) of a region's feature map in a shared trunk; None is that of the
-        whole face, which always keeps its own. Smaller maps make many regions cheap.
-      dropout: rate on the feature the classifier reads.
-      synchronized: batch statistics over all replicas.
+      region_map: (height, width) of a region's feature map in a shared trunk; None is the size of
+        the whole face's map. The whole face always keeps its own size. Smaller maps make many
+        regions cheap.
+      dropout: dropout rate on the feature that the classifier reads.
+      synchronized: compute batch statistics over all replicas.
       portable: crop with gathers on TensorFlow too (for XLA).
       preprocessing: what the backbone does to pixels first. "standard": mean and scale of the
-        architecture's usual checkpoints; "unit": RGB in 0..1, which the authors' checkpoints were
-        trained with.
-      name, dtype: as of every `keras.Model`; the attention computes in float32 under every dtype.
+        architecture's usual checkpoints. "unit": RGB in 0..1, with which the authors' checkpoints
+        were trained.
+      name, dtype: as for every `keras.Model`; the attention computes in float32 under every dtype.
 
     Call, with a dict:
       image: u8 or f32 [b, H, W, 3] in 0..255, whole faces.
       boxes: f32[b, k, 4], `y0, x0, y1, x1` in 0..1, region 0 the whole face.
-      mask: bool[b, k], optional; False regions weigh exactly nothing.
+      mask: bool[b, k], optional; False regions have a weight of exactly 0.
 
     Returns a dict, all float32:
-      logits [b, n]; mu, nu, weights [b, k], where `weights` sum to 1 over the regions: mu nu / sum
-      (mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
+      logits [b, n]; mu, nu and weights [b, k]. `weights` sum to 1 over the regions: they are mu nu
+      / sum(mu nu), or mu / sum(mu) with `relation=False` (nu is then 1 on every unmasked region).
 
     Attributes:
       card: `ran_tf.weights.card.ModelCard` of a trained network; None of a new one.
@@ -164,7 +166,7 @@ class RegionAttentionNetwork(CompiledNetwork):
         input_signature: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.export`; of faces of `size` and any regions, all there, unless told.
+        """As `keras.Model.export`. By default, for faces of `size` with any regions and no mask.
 
         `ran_tf.export` writes what serves: with the regions, labels and checks of a trained model.
         """
@@ -200,7 +202,7 @@ class RegionAttentionNetwork(CompiledNetwork):
         mask: Tensor | None = None,
         training: bool | None = None,
     ) -> dict[str, Tensor]:
-        """What a call returns, of what `cut_regions` returns.
+        """Returns what a call returns, from the result of `cut_regions`.
 
         Boxes that are the same for all faces may be a NumPy array f32[k, 4].
         """
@@ -254,7 +256,7 @@ class RegionAttentionNetwork(CompiledNetwork):
 
     @property
     def loss_margin(self) -> float:
-        """Of the region biased loss that it was trained with, as a card has it."""
+        """Margin of the region biased loss in training, as a card has it."""
         known = self.card.loss_margin if self.card is not None else ObjectiveConfig.margin
         return known if self._objective is None else self._objective.margin
 

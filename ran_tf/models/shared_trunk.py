@@ -103,8 +103,8 @@ def _at_size(late, size: tuple[int, int]):
         )
     except ValueError as error:
         raise ValueError(
-            "`region_map` must be a size that the layers after the split take (None always is). "
-            f"Received: region_map={size!r}: {error}"
+            "`region_map` must be a size that the layers after the split accept (None always "
+            f"works). Received: region_map={size!r}: {error}"
         ) from error
 
 

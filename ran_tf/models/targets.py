@@ -27,8 +27,8 @@ def by_output(name: str, given) -> dict | None:
     given = given if isinstance(given, dict) else {"logits": given}
     if unknown := sorted(set(given) - set(OUTPUTS)):
         raise ValueError(
-            f"`{name}` must be of the logits, or a dict by output, one of {OUTPUTS}. "
-            f"Received: {name} of {unknown}"
+            f"`{name}` must be for the logits, or a dict whose keys are among the outputs "
+            f"{OUTPUTS}. Received: {name} for {unknown}"
         )
     return given
 

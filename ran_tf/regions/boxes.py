@@ -112,7 +112,7 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
 
     Args:
       k: number of regions, the whole face included.
-      seed: equal seeds give equal boxes. None gives other boxes every time.
+      seed: equal seeds give equal boxes. None gives new boxes every time.
 
     Returns:
       f32[k, 4], `y0, x0, y1, x1` in 0..1.
@@ -131,7 +131,7 @@ def random_boxes(k: int = 6, *, seed: int | None = None) -> np.ndarray:
 def landmark_boxes(
     landmarks: npt.ArrayLike, *, radius: float = 0.4
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One square round each of the five landmarks, clipped to the face, after the whole face.
+    """The whole face, and a square around each of the five landmarks, clipped to the face.
 
     Args:
       landmarks: f32[..., 5, 2], x and y in 0..1; NaN where a point is unknown.

@@ -149,8 +149,8 @@ def crop_regions(
 
     Args:
       image: u8 or f32 [b, H, W, C] in 0..255, H and W static.
-      boxes: f32[b, k, 4] or [k, 4], `y0, x0, y1, x1` as fractions; they may leave the image, where
-        its edge is repeated.
+      boxes: f32[b, k, 4] or [k, 4], `y0, x0, y1, x1` as fractions. Boxes may leave the image; its
+        edge is then repeated.
       size: (height, width) of a crop in pixels.
       portable: use `crop_with_gather` on TensorFlow too (needed under XLA).
 
@@ -188,7 +188,7 @@ def crop_regions(
     counts = {tensor.shape[0] for tensor in (image, boxes) if len(boxes.shape) == 3}
     if len(counts - {None}) > 1:
         raise ValueError(
-            "`boxes` must be of as many faces as `image`. Received: "
+            "`boxes` must have as many faces as `image`. Received: "
             f"image.shape={tuple(image.shape)}, boxes.shape={tuple(boxes.shape)}"
         )
     if len(boxes.shape) == 2:

@@ -43,14 +43,14 @@ def register_regions(
     training, evaluation and serving.
 
     Args:
-      name: to ask for it by.
+      name: name of the new entry.
       boxes, follows, names: see `RegionKind`; with `follows` there must be names.
 
     Returns:
-      What was registered; without it, a decorator that registers.
+      The registered object, or a decorator if none is given.
 
     Raises:
-      InvalidArgument: for a name that cannot be one, or is one of the package's own.
+      InvalidArgument: for a name that is not allowed, or that the package uses itself.
 
     Example:
       >>> @ran_tf.register_regions("halves")
@@ -116,8 +116,8 @@ def serving_boxes(config) -> np.ndarray:
     if config.follow_landmarks:
         raise InvalidArgument(
             "regions",
-            "the same for every face here, such as fixed or random: a network with regions round "
-            "landmarks can be evaluated, but neither exported nor used on images alone",
+            "a kind that is the same for every face, such as fixed or random (a network with "
+            "landmark regions can be evaluated, but not exported or used on images alone)",
             config.kind,
         )
     # What is drawn is `random_boxes(k, seed=0)`, one draw for every face.

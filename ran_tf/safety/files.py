@@ -73,8 +73,8 @@ def check_folder(name: str, folder: str | os.PathLike) -> None:
             (trial / folder.relative_to(there)).mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter: nobody's home, or links in a circle
         raise ValueError(
-            f"`{name}` must be a folder that can be written, or made. "
-            f"Received: {name}={str(folder)!r}: {getattr(error, 'strerror', None) or error}"
+            f"`{name}` must be a folder that can be written to, or created. Received: "
+            f"{name}={str(folder)!r}: {getattr(error, 'strerror', None) or error}"
         ) from error
 
 
@@ -160,6 +160,7 @@ def parse_json(text: str | bytes, *, source: str, keys: tuple[str, ...] = ()) ->
     except (ValueError, RecursionError) as error:  # the latter: of lists in lists
         what = f"a JSON object with {', '.join(keys)}" if keys else "a JSON object"
         raise ValueError(
-            f"{source} must be {what}; it is damaged or another file. Received: {str(error)[:200]}"
+            f"{source} must be {what}; the file is damaged, or is another kind of file. Received: "
+            f"{str(error)[:200]}"
         ) from error
     return found

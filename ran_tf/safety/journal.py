@@ -105,7 +105,7 @@ def open_journal(
                 )
                 raise ValueError(
                     f"`{argument}` was begun with other settings ({before}): use those, or "
-                    f"{other}, or delete {path} to begin anew. Received: {now}"
+                    f"{other}, or delete {path} to start again. Received: {now}"
                 )
         yield Journal(path, file, is_new=is_new)
 
@@ -116,5 +116,5 @@ def _damage_named(path: pathlib.Path):
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
-            f"{path} is not a journal of this version: delete it to begin anew. Received: {error}"
+            f"{path} is not a journal of this version: delete it to start again. Received: {error}"
         ) from error

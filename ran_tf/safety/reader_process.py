@@ -83,7 +83,7 @@ def describe_death(status: int, complained: str) -> str:
     how = f"status {status}"
     if -status in set(signal.Signals):
         how = signal.Signals(-status).name
-    return f"its reader died with {how}: {complained[:200] or 'no message'}"
+    return f"the process that read it died with {how}: {complained[:200] or 'no message'}"
 
 
 def last_line(file) -> str:

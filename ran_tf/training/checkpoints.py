@@ -190,7 +190,7 @@ def _read_state(store: Store, folder: pathlib.Path) -> None:
         there = {name: arrays[name].shape for name in arrays}
         if here != there:
             raise BrokenCheckpointError(
-                f"{folder} was written by another version of ran_tf: its variables are others "
+                f"{folder} was written by another version of ran_tf: its variables differ "
                 f"({len(there)} there, {len(here)} here). Give this run another directory."
             )
         for name, variable in variables.items():
@@ -209,8 +209,8 @@ def _check_empty(store: Store, broken: dict) -> None:
     if found:
         raise BrokenCheckpointError(
             f"`workdir` holds a run but no whole checkpoint to go on from ({'; '.join(found)}). "
-            "Give this run another directory, or delete that one to begin again. "
-            f"Received: workdir={str(store.workdir)!r}"
+            "Give this run another directory, or delete that one to start again. Received: "
+            f"workdir={str(store.workdir)!r}"
         )
 
 

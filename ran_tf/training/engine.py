@@ -77,8 +77,8 @@ def make_engine(config: TrainConfig, arguments: dict, *, strategy: Any = None) -
 
         return JaxEngine(config, arguments)
     raise ValueError(
-        "training runs on Keras' backends tensorflow and jax, and takes a strategy on the first "
-        f"alone. Received: backend={backend!r}, strategy={strategy}"
+        "training runs on Keras' backends tensorflow and jax, and only tensorflow takes a "
+        f"strategy. Received: backend={backend!r}, strategy={strategy}"
     )
 
 

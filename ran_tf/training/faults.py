@@ -44,9 +44,9 @@ def writing_explained(what: str, folder: str | os.PathLike):
         if not isinstance(error, (OSError, RuntimeError)) and not _of_backend(error):
             raise
         raise OSError(
-            f"{what} could not be written in {os.fspath(folder)} ({_first_line(error)}"
-            f"{_free(folder)}). Older files are whole. Make room, or make it writable, and run "
-            "the same command again."
+            f"{what} could not be written in {os.fspath(folder)} "
+            f"({_first_line(error)}{_free(folder)}). Older files are whole. Free some space, or "
+            "make the folder writable, and run the same command again."
         ) from error
 
 

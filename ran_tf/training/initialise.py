@@ -64,7 +64,7 @@ def _notes(model, arguments: Mapping[str, Any], *, source: str) -> tuple[str, ..
         return ()
     return (
         f"{source} was trained with attention={theirs!r} and goes on with {ours!r}; "
-        f"--attention={theirs} would keep it as it was",
+        f"--attention={theirs} keeps it unchanged",
     )
 
 

@@ -41,7 +41,7 @@ def hold(workdir: str | os.PathLike):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RuntimeError(
-                f"`workdir` is in use by another run ({_read_owner(path)}): give this one another "
+                f"`workdir` is in use by another run ({_read_owner(path)}): give this run another "
                 f"directory, or wait. Received: workdir={str(workdir)!r}"
             ) from error
         owner = {"host": socket.gethostname(), "pid": os.getpid()}
@@ -71,7 +71,7 @@ def _make_check(descriptor: int, path: pathlib.Path) -> Callable[[], None]:
         if there is None or not os.path.samestat(there, ours):
             raise FileNotFoundError(
                 f"the work directory {str(path.parent)!r} is gone: it was removed, moved or "
-                "unmounted while the run was in it. Bring it back and run the same command again."
+                "unmounted during the run. Restore it and run the same command again."
             )
 
     return check

@@ -55,9 +55,9 @@ def train(
     framing: Framing | None = None,
     tested: bool = False,
 ) -> TrainedRun:
-    """Trains a network, or goes on with the run in `workdir`.
+    """Trains a network, or continues the run in `workdir`.
 
-    Runs on the backend of Keras, TensorFlow or JAX. The drawn "synthetic_faces" are prepared on
+    Runs on Keras' backend, TensorFlow or JAX. The drawn "synthetic_faces" are prepared on
     first use; other datasets by `ran_tf.prepare`.
 
     Args:
@@ -69,19 +69,19 @@ def train(
       hooks: callbacks; a line is printed for every epoch and message when None.
       checkpoint_seconds: seconds between checkpoints inside an epoch (0: after every step). Every
         epoch ends with one.
-      framing: how the training faces were cut out of photos, for the card. None is that of the
-        dataset, or else of the network that the run starts from.
-      tested: whether the run is evaluated on the test split later. Training on its faces is then
-        refused.
+      framing: how the training faces were cut out of photos, for the card. None takes the framing
+        of the dataset, or else that of the network that the run starts from.
+      tested: whether the run is evaluated on the test split later. Training on test faces is then
+        an error.
 
     Returns:
       `TrainedRun`: the weights of the epoch that is kept, and its metrics.
 
     Raises:
       Stopped: if `hooks.stop` asked for it.
-      meter.NonFiniteLossError: at the first loss that is not finite; names the step.
+      meter.NonFiniteLossError: at the first loss that is not finite; the error names the step.
       checkpoints.OtherRunError: if `workdir` holds a run of another configuration.
-      checkpoints.BrokenCheckpointError: if it holds a run and no whole checkpoint.
+      checkpoints.BrokenCheckpointError: if `workdir` holds a run, but no whole checkpoint.
       faults.OutOfMemoryError: if a step does not fit into memory.
       dataset.DamagedDatasetError: for a file of the dataset that is missing, cut off or altered.
       RuntimeError: if another run is in `workdir`.
@@ -237,6 +237,6 @@ def _check_weights(run: Run) -> None:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
             raise meter.NonFiniteLossError(
                 f"{weight.path} is not finite after step {run.progress.step - 1}. The last "
-                "checkpoint is from before; lower --learning_rate or set --clip_norm in another "
-                "--workdir."
+                "checkpoint is from before that. Lower --learning_rate or set --clip_norm in "
+                "another --workdir."
             )

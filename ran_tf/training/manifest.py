@@ -41,7 +41,7 @@ def check(folder: pathlib.Path, *, needed: Iterable[str] = ()) -> None:
         manifest is damaged.
     """
     if not folder.is_dir():
-        raise BrokenFolderError("it is no folder")
+        raise BrokenFolderError("it is not a folder")
     try:
         listed = json.loads((folder / NAME).read_bytes())["files"]
         if absent := [name for name in needed if name not in listed]:
@@ -50,7 +50,7 @@ def check(folder: pathlib.Path, *, needed: Iterable[str] = ()) -> None:
             path = folder / name
             if path.stat().st_size != noted["bytes"]:
                 raise BrokenFolderError(
-                    f"{name} has {path.stat().st_size} bytes in place of {noted['bytes']}"
+                    f"{name} has {path.stat().st_size} bytes instead of {noted['bytes']}"
                 )
             if files.sha256(path) != noted["sha256"]:
                 raise BrokenFolderError(f"{name} does not have its checksum")

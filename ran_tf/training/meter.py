@@ -83,7 +83,7 @@ class Meter:
             raise NonFiniteLossError(
                 f"the loss is not finite at step {number} (epoch {self._epoch + 1}): "
                 f"{dict(zip(self._names, new.tolist(), strict=True))}. The last checkpoint is "
-                "from before; lower --learning_rate or set --clip_norm in another --workdir."
+                "from before that. Lower --learning_rate or set --clip_norm in another --workdir."
             )
         self._sums = self._sums + new
         self._progress.sums = self._sums

@@ -27,10 +27,10 @@ class Hooks:
     """Callbacks of a run. All do nothing by default.
 
     Attributes:
-      on_start: called once, when the work directory is locked and fits the run.
+      on_start: called once, when the work directory is locked and belongs to this run.
       on_step: called after every step with a `StepReport`: epoch, step, means so far, speed.
       on_epoch: called after every epoch with its row of metrics.csv.
-      on_message: called with messages for people, such as from where the run was resumed.
+      on_message: called with messages for the user, such as the step at which the run resumes.
       stop: called after every step. If it returns true, the run ends with a checkpoint and
         `loop.Stopped`.
 
@@ -191,12 +191,12 @@ def _find_framing(
             continue
         if card:
             framing = Framing(margin=card.crop_margin, drop=card.crop_drop)
-            where = f", as the faces of {source}"
+            where = f", like the faces of {source}"
             break
     say(
-        f"how the faces of {dataset.full_name} were cut out of photos is not known: photos will be "
-        f"cut for this network with margin {framing.margin:g} and drop {framing.drop:g}{where}; "
-        "--crop_margin and --crop_drop say otherwise"
+        f"{dataset.full_name} does not say how its faces were cut out of photos. Photos for this "
+        f"network will be cut with margin {framing.margin:g} and drop {framing.drop:g}{where}. To "
+        "change that, set --crop_margin and --crop_drop"
     )
     return framing
 

@@ -52,21 +52,26 @@ def check(
                 f"splits, or keep='last'. Received: {both:,} faces in both train_split={train!r} "
                 f"and validation_split={validation!r}"
             )
-        say(f"validates on {both:,} faces that it trains on: that accuracy means nothing")
+        say(
+            f"{both:,} validation faces are also training faces: the validation accuracy means "
+            "nothing"
+        )
     if chosen and has_test and (both := dataset.shared(validation, "test")):
         raise ValueError(
-            "the best epoch must not be chosen on the test split: choose another, or keep='last'. "
-            f"Received: validation_split={validation!r}, {both:,} of whose faces are tested on"
+            "the best epoch must not be chosen on the test split: choose another, or "
+            f"keep='last'. Received: validation_split={validation!r}, {both:,} of whose faces are "
+            "test faces"
         )
     if chosen and (faces := dataset.size(validation)) < _FEW:
         say(
-            f"the best epoch is chosen on {faces} faces: each is {1 / faces:.1%} of the accuracy, "
-            "and of equal epochs the one of lower cross-entropy is kept; keep='last' chooses none"
+            f"the best epoch is chosen on only {faces} faces: each changes the accuracy by "
+            f"{1 / faces:.1%}. Among epochs of equal accuracy, the one with the lower "
+            "cross-entropy is kept. keep='last' chooses none"
         )
     if has_test and (both := dataset.shared(train, "test")):
         if tested:
             raise ValueError(
                 "`evaluate` needs a test split that is not trained on. Received: "
-                f"train_split={train!r}, which has {both:,} faces of it"
+                f"train_split={train!r}, which shares {both:,} faces with it"
             )
-        say(f"trains on {both:,} faces of the test split: evaluate it on other faces")
+        say(f"{both:,} training faces are also test faces: evaluate this network on other faces")

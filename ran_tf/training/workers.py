@@ -199,7 +199,7 @@ def explain_loss(*, several: bool):
             raise
         raise WorkerLostError(
             f"a worker was lost ({_reason(error)}). Start the same command again on every worker: "
-            "it goes on from the last checkpoint (--restarts=N does it by itself)."
+            "the run goes on from the last checkpoint (--restarts=N restarts by itself)."
         ) from error
 
 

@@ -34,13 +34,12 @@ def check_labels(name: str, labels: Sequence[str]) -> None:
     for label in labels:
         if not (isinstance(label, str) and is_label(label)):
             raise ValueError(
-                f"`{name}` must be names of one line, of at most {MAX_LABEL} characters, without "
-                "spaces around them and without control characters. "
-                f"Received: {str(label)[:MAX_LABEL]!r}"
+                f"`{name}` must be one-line names of at most {MAX_LABEL} characters, without "
+                f"spaces around them or control characters. Received: {str(label)[:MAX_LABEL]!r}"
             )
     if len(labels) < 2 or len(set(labels)) < len(labels):
         raise ValueError(
-            f"`{name}` must be at least two names that differ. Received: {str(labels)[:400]}"
+            f"`{name}` must be at least two different names. Received: {str(labels)[:400]}"
         )
 
 
@@ -234,5 +233,5 @@ def check_classes(model, labels: Sequence[str], *, name: str) -> None:
     if count != len(labels) or known not in (None, labels):
         raise ValueError(
             f"`{name}` must have the classes of the network, {known or count}; from_preset(..., "
-            f"labels=data.labels) gives it others. Received: {labels}"
+            f"labels=data.labels) gives the network other classes. Received: {labels}"
         )

@@ -65,7 +65,7 @@ def fetch(url: str) -> pathlib.Path:
                     if out.tell() > MAX_BYTES:
                         raise ValueError(
                             f"a download must have at most {MAX_BYTES:,} bytes; nothing was kept. "
-                            f"Received: more from {address}"
+                            f"Received: more bytes from {address}"
                         )
         except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
             said = " ".join(str(error).split())[:500]

@@ -38,8 +38,8 @@ def copy_arrays(source: str, out: str) -> None:
                     left -= _checked_bytes(item)
                     if left < 0:
                         raise ValueError(
-                            f"up to {item.name[-160:]!r} its arrays take more bytes than the file; "
-                            "if they are compressed, unpack them (h5repack -f NONE). "
+                            f"the arrays up to {item.name[-160:]!r} take more bytes than the "
+                            "file. If the arrays are compressed, unpack them (h5repack -f NONE). "
                             f"Received: shape={item.shape}"
                         )
                     _copy_attributes(item, new.create_dataset(name, data=item[()]))
@@ -64,7 +64,7 @@ def _checked_bytes(array: h5py.Dataset) -> int:
         raise ValueError(f"{where} keeps its numbers in other files")
     plain = array.dtype.kind in "fiub" or array.dtype == "V2"  # bfloat16, as Keras writes it
     if not plain or array.dtype.itemsize > 8 or array.shape is None:
-        raise ValueError(f"{where} is no array of numbers. Received: dtype={array.dtype}")
+        raise ValueError(f"{where} is not an array of numbers. Received: dtype={array.dtype}")
     # Of the numbers that it says, not of those that are stored.
     return array.dtype.itemsize * int(np.prod([int(n) for n in array.shape], dtype=object))
 

@@ -83,7 +83,8 @@ def upload(address: str, folder: pathlib.Path) -> None:
     scheme, name, version = _parse(address)
     if version:
         raise ValueError(
-            f"`address` must name no version: the hub makes a new one. Received: {address!r}"
+            "`address` must not name a version, because the hub makes a new one. Received: "
+            f"{address!r}"
         )
     client = _client(scheme)
     with tempfile.TemporaryDirectory(prefix="ran_tf_upload_") as staged:

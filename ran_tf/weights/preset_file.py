@@ -98,7 +98,7 @@ def read_arrays(
     wrong = sorted((names | shapes.keys()) - sound)
     if wrong:
         raise ValueError(
-            f"the weights of a preset must be those of the network on its card, and finite; "
+            "the weights of a preset must be finite and fit the network that its card describes; "
             f"{len(wrong)} differ: {', '.join(wrong[:5])}. Received: {str(path)!r}"
         )
     return arrays

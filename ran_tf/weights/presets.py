@@ -43,27 +43,27 @@ def from_preset(
     """Loads a trained network, as it is or with other classes.
 
     Its `card` says what faces it was trained on. `ran_tf.Predictor(source)` prepares faces as the
-    card says; if you call the network itself, prepare them yourself. With `labels`, the network
-    keeps what it knows of classes of the same name. Without, it keeps its classifier if the number
-    of classes is the same, and gets a new one if not.
+    card says. If you call the network itself, prepare the faces yourself. With `labels`, the
+    network keeps the weights of classes with the same names. Without `labels`, it keeps its
+    classifier if the number of classes is the same, and gets a new classifier if not.
 
     Args:
-      source: name of a preset that comes with the package, see `ran_tf.presets`; the folder of one,
-        its model.safetensors, or the URL#sha256=HEX of that; `hf://ORG/NAME` of Hugging Face or
+      source: name of a packaged preset, see `ran_tf.presets`; the folder of a preset, its
+        model.safetensors, or the URL#sha256=HEX of that file; `hf://ORG/NAME` of Hugging Face or
         `kaggle://OWNER/MODEL/FRAMEWORK/VARIATION` of Kaggle (extra `hub`).
       num_classes: number of classes; that of the preset when None.
-      labels: names of the classes, in index order. A class that the preset has, too, keeps its
-        weights. Other classes begin at random.
+      labels: names of the classes, in index order. Classes that the preset also has keep their
+        weights. Other classes start with random weights.
       dtype: precision policy of the network.
 
     Returns:
-      A `RegionAttentionNetwork`, ready for `compile` and `fit`. Its `card` has `labels`. It is None
-      if the names of new classes are not known.
+      A `RegionAttentionNetwork`, ready for `compile` and `fit`. Its `card` has `labels`. The card
+      is None if the names of new classes are not known.
 
     Raises:
       ValueError: for an unknown or damaged preset, or classes that are not possible.
-      OSError: for a URL that cannot be read, or a hub that does not have it.
-      RuntimeError: for a hub without its client.
+      OSError: for a URL that cannot be read, or a hub that does not have the preset.
+      RuntimeError: if the client of the hub is not installed.
 
     Example:
       >>> model = ran_tf.from_preset("ran_faceres_shared_ferplus", labels=["fear", "no fear"])
@@ -105,7 +105,7 @@ def presets() -> dict[str, str]:
     """The presets that come with the package.
 
     Returns:
-      A line about each, by the name that `from_preset` takes.
+      A dict from the names that `from_preset` takes to one line about each preset.
 
     Example:
       >>> ran_tf.presets()["face_faceres_ferplus"]
@@ -128,7 +128,7 @@ def upload_preset(address: str, folder: str | os.PathLike) -> None:
       folder: folder of the preset, as `ran_tf.save_to_preset` writes it.
 
     Raises:
-      FileNotFoundError, ValueError: for a folder that is no whole preset, or another address.
+      FileNotFoundError, ValueError: for a folder that is not a whole preset, or another address.
       RuntimeError: without the hub's client, which comes with the extra `hub`.
       OSError: if the hub refuses.
 

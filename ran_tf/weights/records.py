@@ -93,8 +93,8 @@ def read_starts(workdir) -> list[dict]:
     starts = files.read_json(path, keys=("starts",))["starts"]
     if not isinstance(starts, list) or not all(isinstance(entry, dict) for entry in starts):
         raise ValueError(
-            f"{path} is damaged; move it away to go on without this record. "
-            f"Received: starts={type(starts).__name__}"
+            f"{path} is damaged. Move it away to go on without this record. Received: "
+            f"starts={type(starts).__name__}"
         )
     return starts
 

@@ -72,8 +72,8 @@ def weights_by_path(model: RegionAttentionNetwork) -> dict[str, keras.Variable]:
     named = {paths.get(id(v), v.path): v for v in weights}
     if len(named) != len(weights):
         raise ValueError(
-            "each weight must have a path of its own. Received: "
-            f"{len(weights)} weights of {len(named)} paths in backbone {model.backbone.name!r}"
+            f"each weight must have its own path. Received: {len(weights)} weights with "
+            f"{len(named)} different paths in backbone {model.backbone.name!r}"
         )
     return named
 
@@ -122,7 +122,7 @@ def safe_copy(path: str | os.PathLike) -> Iterator[WeightsFile]:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"a weights file must be there. Received: {str(path)!r}")
+        raise FileNotFoundError(f"a weights file must exist. Received: {str(path)!r}")
     with tempfile.TemporaryDirectory(prefix="ran_tf_h5_") as folder:
         copy = pathlib.Path(folder) / "copy.weights.h5"  # the ending that Keras asks for
         try:

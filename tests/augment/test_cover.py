@@ -221,11 +221,11 @@ def test_every_kind_covers_something_where_it_sits(name):
     [
         (
             lambda: bank.draw_bank(10**14, seed=0),
-            "`cover_drawings` must be as many as memory holds",
+            "`cover_drawings` must be a number of drawings that fits into memory",
         ),
         (
             lambda: bank.draw_bank(1, seed=0, without=vocabulary.COVERS),
-            "`cover_without` must be fewer kinds than there are",
+            "`cover_without` must be a list that leaves at least one kind",
         ),
         (lambda: AugmentConfig(cover_without=("mask", "beard")), "cover_without.*beard"),
         (lambda: bank.draw_bank(1, seed=-1), "`seed` must be an integer of at least 0"),
@@ -233,7 +233,7 @@ def test_every_kind_covers_something_where_it_sits(name):
         (lambda: ObjectiveConfig(visibility_weight=-0.1), "`visibility_weight` must be in"),
         (
             lambda: ObjectiveConfig(visibility_weight=0.1, augment=AugmentConfig(erase=0.0)),
-            "`visibility_weight` must be 0 where nothing covers",
+            "`visibility_weight` must be 0, because no training face is covered",
         ),
     ],
 )

@@ -277,11 +277,11 @@ def test_a_damaged_png_is_an_error():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (HEIC, "HEIC: save it as JPEG; iPhones do with"),
+        (HEIC, r"HEIC: save it as JPEG \(on an iPhone"),
         (b"\xff\x0a\xfa\x1f", "JPEG XL: save it as"),
         (b"<?xml version='1.0'?>\n<svg width='9'/>", "SVG: save it as PNG"),
         (b"II*\0\x10\0\0\0CR\2\0", "raw file of a camera: save it as"),
-        (encode(PICTURE, "TIFF", tiffinfo={254: 1}), "begins with a small copy of a picture"),
+        (encode(PICTURE, "TIFF", tiffinfo={254: 1}), "begins with a thumbnail"),
     ],
 )
 def test_an_image_that_is_not_read_is_named(data, said):

@@ -133,7 +133,7 @@ def test_help_ends_with_0(flag, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("resumes", "words"),
-    [(True, "goes on from here"), (False, "anew"), (lambda: True, "goes on from here")],
+    [(True, "continues from here"), (False, "again"), (lambda: True, "continues from here")],
 )
 def test_ctrl_c_says_what_the_same_command_does(resumes, words, monkeypatch, capsys):
     def work():

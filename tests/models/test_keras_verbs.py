@@ -93,7 +93,7 @@ def wrong(**changes):
     [
         ({"loss": "categorical_crossentropy"}, "`loss` must take logits.*Received: loss='cat"),
         ({"loss": keras.losses.CategoricalCrossentropy()}, "`loss` must take logits"),
-        ({"loss": {"logit": "mse"}}, r"`loss` must be of the logits.*Received: .*\['logit'\]"),
+        ({"loss": {"logit": "mse"}}, r"`loss` must be for the logits.*Received: .*\['logit'\]"),
         ({"metrics": {"labels": ["accuracy"]}}, r"`metrics` must be.*\['labels'\]"),
     ],
 )

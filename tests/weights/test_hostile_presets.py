@@ -122,7 +122,7 @@ def test_a_card_that_is_none(tmp_path):
     with pytest.raises(ValueError, match="at most 1,048,576 bytes"):
         presets.load_preset(path)
     path.write_bytes(preset_file.pack(SOUND, card=json.dumps(CARD)))
-    with pytest.raises(ValueError, match="those of the network on its card") as caught:
+    with pytest.raises(ValueError, match="fit the network that its card describes") as caught:
         presets.load_preset(path)
     assert_one_line(caught.value, str(path))
 

@@ -105,7 +105,7 @@ def test_what_is_not_there_is_one_error(hub):
     for wrong in ("/../..", "/a b", "?x=1"):
         with pytest.raises(ValueError, match="must be .*Received"):
             ran_tf.from_preset(hub.address + wrong)
-    with pytest.raises(ValueError, match="no version"):
+    with pytest.raises(ValueError, match="not name a version"):
         ran_tf.upload_preset(hub.address + hub.version, PRESET)
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         ran_tf.upload_preset(hub.address, hub.home)

@@ -49,7 +49,7 @@ class Taken:
         found = self(name)
         if name in self._tensors and not np.array_equal(found, value):
             raise ValueError(
-                f"{self._source}: {name} must be {value}, which our model has built in. "
+                f"{self._source}: {name} must be {value}, which our model has as a fixed value. "
                 f"Received: {name}={found.tolist()}"
             )
 
@@ -63,8 +63,8 @@ class Taken:
         unused = sorted(set(self._tensors) - self._seen - set(left_out))
         if (missing or unused) and not allow_partial:
             raise ValueError(
-                f"{self._source}: its tensors are not those of this format; is it the right file? "
-                f"Received: missing={missing}, unused={unused}"
+                f"{self._source}: the tensors are not those of this format; check that this is "
+                f"the right file. Received: missing={missing}, unused={unused}"
             )
         return {**left_out, **dict.fromkeys(unused, "unknown to this format")}
 
@@ -92,7 +92,7 @@ def assign_variables(
         if array.shape != tuple(variables[name].shape)
     ]
     if wrong:
-        raise ValueError(f"{source}: tensors of another shape than in our model. Received: {wrong}")
+        raise ValueError(f"{source}: tensors must have the shapes of our model. Received: {wrong}")
     for name, array in arrays.items():
         variables[name].assign(array)
     return tuple(sorted(variables.keys() - arrays.keys()))

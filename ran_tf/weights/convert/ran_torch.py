@@ -78,8 +78,9 @@ def _head_shape(tensors, *, source: Path) -> tuple[int, int]:
     head = tensors.get("fc.weight")
     if head is None or head.ndim != 2:
         raise ValueError(
-            f"{source}: must hold fc.weight [classes, features], which tells the number of classes "
-            "and whether there is relation-attention (a backbone alone is of format ms1m_torch). "
-            f"Received: fc.weight of shape {None if head is None else head.shape}"
+            f"{source}: must hold fc.weight [classes, features], which tells the number of "
+            "classes and whether there is relation-attention (for a backbone without a "
+            "classifier, use the format ms1m_torch). Received: fc.weight of shape "
+            f"{None if head is None else head.shape}"
         )
     return head.shape

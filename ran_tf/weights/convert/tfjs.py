@@ -49,8 +49,8 @@ def read_tfjs(path: str | Path) -> dict[str, np.ndarray]:
             tensors[name], offset = _read_tensor(entry, data, offset, files=named)
         if offset != len(data):
             raise ValueError(
-                f"{named}: {len(data) - offset} bytes follow the last tensor; it is not the file "
-                f"that {path.name} describes. Received: {len(data)} bytes, expected {offset}"
+                f"{named}: {len(data) - offset} bytes follow the last tensor; this is not the "
+                f"file that {path.name} describes. Received: {len(data)} bytes, expected {offset}"
             )
     return tensors
 

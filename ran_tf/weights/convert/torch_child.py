@@ -42,7 +42,7 @@ def read_checkpoint(path: str) -> dict:
         size += _checked_bytes(name, tensor)
         # A tensor may repeat one number a billion times by its strides.
         if size > os.path.getsize(path):
-            raise ValueError(f"up to {name!r} its tensors take {size} bytes, more than the file")
+            raise ValueError(f"the tensors up to {name!r} take {size} bytes, more than the file")
         arrays[f"t{i}"] = _to_numpy(name, tensor)
     header = {"names": list(content), "beside": beside}
     return {"header": np.array(json.dumps(header)), **arrays}
@@ -75,8 +75,8 @@ def _first_line(error: Exception) -> str:
     refused = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) (\S+)", text)
     if refused:
         return (
-            f"it asks for {refused[1]}, which is more than tensors and plain data and might run "
-            "code; if you trust the file, save its state dict alone where it was made"
+            f"it asks for {refused[1]}. That is more than tensors and plain data and might run "
+            "code. If you trust the file, save only its state dict, where the file was made"
         )
     inner = re.search(r"WeightsUnpickler error: *(.+)", text)
     lines = (inner[1] if inner else text).strip().splitlines() or ["no message"]

@@ -61,7 +61,7 @@ def read_torch(path: str | Path) -> TorchFile:
             tensors = {name: arrays[f"t{i}"] for i, name in enumerate(header["names"])}
     return TorchFile(
         tensors=_without_prefix(tensors, source=path),
-        beside=dict.fromkeys(header["beside"], "no weight; training kept it beside them"),
+        beside=dict.fromkeys(header["beside"], "not a weight; training stored it in the same file"),
     )
 
 
@@ -82,6 +82,7 @@ def _without_prefix(tensors: dict[str, np.ndarray], *, source: Path) -> dict[str
     if len(renamed) != len(tensors):
         twice = sorted(n for n in tensors if n.startswith(_PREFIX) and n[len(_PREFIX) :] in tensors)
         raise ValueError(
-            f"{source}: tensors must be there once, with or without {_PREFIX!r}. Received: {twice}"
+            f"{source}: each tensor must be there only once, with or without the prefix "
+            f"{_PREFIX!r}. Received: {twice}"
         )
     return renamed

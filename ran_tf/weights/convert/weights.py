@@ -32,17 +32,17 @@ def convert_weights(
       out: file to write, *.weights.h5.
       format: format of `source`: "faceres_tfjs", "ms1m_torch" or "ran_torch".
       attention, preprocessing, allow_partial: see `ran_tf.weights.convert.convert`.
-      faces: folder of face images (searched in depth), such as a training set. Folded batch
-        normalisations get the statistics of these faces. Do this before training.
+      faces: folder of face images, such as a training set. Its sub-folders are searched, too.
+        Folded batch normalisations get the statistics of these faces. Do this before training.
       num_faces: number of faces that are measured, spread evenly over the sorted file names.
-      size: size that they are resized to, a side in pixels or (height, width): that of the training
-        that follows.
+      size: size that the faces are resized to, a side in pixels or (height, width): that of the
+        later training.
 
     Returns:
-      The network, the arguments that it has, and what was left out.
+      The network, its arguments, and what was left out.
 
     Raises:
-      ValueError, FileNotFoundError: a bad argument or file; nothing is written then.
+      ValueError, FileNotFoundError: for a bad argument or file. Nothing is written then.
 
     Example:
       >>> ran_tf.convert_weights("no.pth.tar", "x.weights.h5", format="ms1m_torch")
