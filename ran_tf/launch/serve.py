@@ -5,8 +5,8 @@
 Needs the extra `serve`: pip install "ran_tf[serve]". POST /v1/photos:predict takes photos, finds
 their faces and classifies their expressions. With --nophotos the server takes only crops. Unless
 --host says otherwise, it listens on this machine only. It has neither users nor encryption. It
-loads the newest version once. It does not batch requests: for many crops, use TensorFlow Serving on
-the same folder. On SIGTERM it finishes the requests that it has started.
+loads the newest version once. Requests of crops that wait for the network are answered together.
+On SIGTERM it finishes the requests that it has started.
 """
 
 from absl import flags
@@ -27,10 +27,16 @@ def define_flags() -> None:
         "grpc_port", 8500, "Port of gRPC; 0: any free one; -1: no gRPC.", -1, 65535
     )
     flags.DEFINE_integer(
-        "parallel", 2, "Number of requests that are answered at the same time; others wait.", 1
+        "parallel", 2, "Number of calls of a network at the same time; other requests wait.", 1
     )
     flags.DEFINE_integer("max_request_mib", 64, "Largest request, MiB.", 1, 1024)
     flags.DEFINE_integer("max_batch", 128, "Largest number of crops in a request.", 1)
+    flags.DEFINE_integer(
+        "max_joined",
+        8,
+        "Largest number of crops of waiting requests that one call answers; 1: each request alone.",
+        1,
+    )
     flags.DEFINE_bool("photos", True, "Accept whole photos as well as crops.")
     launch_flags.define_training_flags(DetectorConfig)
     flags.DEFINE_integer("max_photos", 16, "Largest number of photos in a request.", 1)
@@ -58,8 +64,8 @@ def main() -> None:
         detector=launch_flags.train_config(flags.FLAGS, DetectorConfig),
         **command.chosen(
             *("model_dir", "model_name", "host", "rest_port", "grpc_port", "parallel"),
-            *("max_request_mib", "max_batch", "photos", "max_photos"),
-            *("max_megapixels", "max_faces", "max_seconds"),
+            *("max_request_mib", "max_batch", "max_joined", "photos"),
+            *("max_photos", "max_megapixels", "max_faces", "max_seconds"),
         ),
     )
 

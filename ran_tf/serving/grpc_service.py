@@ -3,7 +3,9 @@ ModelService's GetModelStatus. Needs the extra `serve`.
 """
 
 import concurrent.futures
+import contextlib
 import math
+import threading
 from collections.abc import Mapping
 
 import grpc
@@ -17,6 +19,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from ran_tf.serving import batches
 from ran_tf.serving import service as model_service
 
 _MOST_AXES = 64  # of a NumPy array
@@ -44,7 +47,7 @@ def make_server(
       OSError: if the port cannot be had.
     """
     server = grpc.server(
-        concurrent.futures.ThreadPoolExecutor(max_workers=16),
+        concurrent.futures.ThreadPoolExecutor(batches.MOST_WAITING),
         options=[
             ("grpc.max_receive_message_length", max_request_bytes),
             # Two servers on one port would share its requests without a word.
@@ -69,11 +72,15 @@ def make_server(
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, service: model_service.ModelService, *, most_bytes: int):
         self._service, self._most_bytes = service, most_bytes
+        # A tensor of a few bytes may claim to be large.
+        self._large = threading.BoundedSemaphore(service.parallel)
 
     def Predict(self, request, context):
         def answer():
             signature = request.model_spec.signature_name or model_service.DEFAULT_SIGNATURE
-            with self._service.turn:
+            claimed = claimed_bytes(request.inputs, most_bytes=self._most_bytes)
+            # Small ones are unpacked while they wait, to be joined to others.
+            with self._large if claimed > batches.MOST_BYTES else contextlib.nullcontext():
                 inputs = to_arrays(request.inputs, most_bytes=self._most_bytes)
                 answer = self._service.predict(inputs, signature=signature)
             if answer.note:
@@ -139,11 +146,24 @@ def to_arrays(tensors: Mapping[str, tensor_pb2.TensorProto], *, most_bytes: int)
     Raises:
       BadRequestError: for what is no tensor, or if they would take more than `most_bytes`.
     """
-    try:
+    claimed_bytes(tensors, most_bytes=most_bytes)
+    with _blaming_the_request():
+        return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+
+
+def claimed_bytes(tensors: Mapping[str, tensor_pb2.TensorProto], *, most_bytes: int) -> int:
+    """What the tensors of a request will take as arrays. Raises as `to_arrays` does."""
+    with _blaming_the_request():
         claimed = sum(_claimed_bytes(tensor) for tensor in tensors.values())
         if claimed > most_bytes:
             raise ValueError(f"they must take at most {most_bytes:,} bytes. Received: {claimed:,}")
-        return {name: tf.make_ndarray(tensor) for name, tensor in tensors.items()}
+        return claimed
+
+
+@contextlib.contextmanager
+def _blaming_the_request():
+    try:
+        yield
     # The last two of numbers that the type does not hold, and of types that are no values.
     except (TypeError, ValueError, OverflowError, KeyError) as error:
         raise model_service.BadRequestError(f"not tensors: {error}") from error

@@ -9,12 +9,13 @@ class Limits:
 
     Attributes:
       request_bytes: of a body; longer ones are refused unread.
-      bodies_at_once: what all bodies together may take, as a multiple of `request_bytes`.
+      bodies_at_once: what all bodies together may take, as a multiple of `request_bytes`. Tensors
+        of those that wait are at most twice as long.
       head_bytes: of a request's line and headers.
       connections: at once; requests on further ones are answered 503.
       head_seconds: until a head must be whole, and for a client that takes none of its answer.
       body_seconds: until a body must be whole.
-      queue_seconds: that a request waits for its turn.
+      queue_seconds: that a request waits to be read, and then for its turn.
       photos: of a request; more are refused.
       pixels: of a photo; one with more is refused before it is decoded.
       faces: of a photo that are answered for, the largest.

@@ -9,10 +9,13 @@ import time
 import prometheus_client
 from prometheus_client import exposition
 
+from ran_tf.serving import batches
 from ran_tf.serving.photo_service import PhotoAnswer
 
 # Seconds: a face takes a few milliseconds, a photo some hundred.
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Of one call of the network: requests that wait are joined to a few.
+_CALL_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
@@ -49,6 +52,17 @@ class Metrics:
         self._faces = prometheus_client.Counter(
             "ran_photo_faces", "Faces found in photos.", registry=registry
         )
+        self._calls = prometheus_client.Histogram(
+            "ran_call_crops",
+            "Crops that one call of the network answered, of one request or of several.",
+            registry=registry,
+            buckets=_CALL_BUCKETS,
+        )
+        self._waiting = prometheus_client.Gauge(
+            "ran_crop_requests_waiting",
+            "Requests of crops that wait for the network.",
+            registry=registry,
+        )
 
     def text(self) -> bytes:
         return prometheus_client.generate_latest(self._registry)
@@ -57,6 +71,11 @@ class Metrics:
         self._photos.labels("answered").inc(len(answer.photos) - answer.failed)
         self._photos.labels("refused").inc(answer.failed)
         self._faces.inc(answer.faces)
+
+    def watch(self, line: batches.Batches) -> None:
+        """Counts the calls of a line, and who waits in it."""
+        line.on_call = self._calls.observe
+        self._waiting.set_function(lambda: line.waiting)
 
     def measure(self, app):
         """An ASGI application whose requests are counted."""

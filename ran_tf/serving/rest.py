@@ -18,9 +18,9 @@ columns; either leaves out the argument's name where a signature has one argumen
 import asyncio
 import concurrent.futures
 import contextlib
-import functools
 import json
 import re
+import threading
 
 from google.protobuf import json_format
 from starlette import exceptions, routing
@@ -28,7 +28,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ran_tf.serving import bodies, openapi, photo_requests, rest_json
+from ran_tf.serving import batches, bodies, openapi, photo_requests, rest_json
 from ran_tf.serving import service as model_service
 from ran_tf.serving.limits import Limits
 from ran_tf.serving.metrics import Metrics
@@ -49,14 +49,22 @@ def make_app(
       photos: what answers for photos; None takes none.
     """
     metrics = Metrics()
+    metrics.watch(service.batches)
     # JSON is parsed and the network run here, so that the loop goes on with other connections.
-    pool = concurrent.futures.ThreadPoolExecutor(service.parallel, thread_name_prefix="rest")
+    # Photos have threads of their own: in the others requests of crops wait for each other.
+    pool = concurrent.futures.ThreadPoolExecutor(batches.MOST_WAITING, thread_name_prefix="crops")
+    photo_pool = concurrent.futures.ThreadPoolExecutor(
+        service.parallel, thread_name_prefix="photos"
+    )
+    # JSON takes several times its bytes while it is parsed.
+    reading = threading.BoundedSemaphore(service.parallel)
     reader = bodies.BodyReader(limits=limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
         yield
-        pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (pool, photo_pool):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def status(request):
         _find(service, request)
@@ -69,8 +77,9 @@ def make_app(
     async def predict(request):
         async with reader.read(request) as body:
             _find(service, request)
-            call = functools.partial(_predict, service, body)
-            answer = await _in_turn(request, pool=pool, call=call, seconds=limits.queue_seconds)
+            ticket: batches.Ticket = concurrent.futures.Future()
+            work = pool.submit(_predict, service, body, reading=reading, ticket=ticket)
+            answer = await _in_turn(request, work, ticket=ticket, seconds=limits.queue_seconds)
         headers = {_NOTE: answer["note"]} if answer["note"] else None
         return Response(answer["body"], headers=headers, media_type="application/json")
 
@@ -78,8 +87,8 @@ def make_app(
         assert photos is not None  # there is no such route
         async with reader.read(request) as body:
             uploads = await photo_requests.read_uploads(body, request.headers, limits=limits)
-            call = functools.partial(photos.predict, uploads)
-            answer = await _in_turn(request, pool=pool, call=call, seconds=limits.queue_seconds)
+            work = photo_pool.submit(photos.predict, uploads)
+            answer = await _in_turn(request, work, ticket=work, seconds=limits.queue_seconds)
         metrics.count_photos(answer)
         return _json(_photos(service, answer), status=answer.status)
 
@@ -150,35 +159,56 @@ def _find(service: model_service.ModelService, request: Request) -> None:
     )
 
 
-async def _in_turn(request: Request, *, pool: concurrent.futures.Executor, call, seconds: float):
-    """What `call` gives, in a thread; not called if the client goes away before its turn."""
-    begun = pool.submit(call)
+async def _in_turn(
+    request: Request,
+    begun: concurrent.futures.Future,
+    *,
+    ticket: concurrent.futures.Future,
+    seconds: float,
+):
+    """What `begun` gives. `ticket` is cancelled if the client goes away before its turn, or waits
+    for it too long."""
     work = asyncio.wrap_future(begun)
     # After a body comes only the news that the client is gone.
     gone = asyncio.ensure_future(request.receive())
     first = asyncio.FIRST_COMPLETED
     try:
         done, _ = await asyncio.wait({work, gone}, timeout=seconds, return_when=first)
-        if not done and begun.cancel():
+        if not done and ticket.cancel():
             raise bodies.RefusedError(503, f"not started within {seconds} s: too many requests")
         await asyncio.wait({work, gone}, return_when=first)
         if not work.done():
             raise ClientDisconnect
         return work.result()
     finally:
+        ticket.cancel()
         begun.cancel()
         gone.cancel()
 
 
-def _predict(service: model_service.ModelService, body: bytes) -> dict:
-    """{"body": of the answer, "note"}; in a thread of the pool."""
-    with service.turn:
-        request = rest_json.parse_request(body)
-        signature = request.signature_name or model_service.DEFAULT_SIGNATURE
-        inputs = rest_json.read_inputs(request, arguments=service.arguments(signature))
-        answer = service.predict(inputs, signature=signature)
-        text = rest_json.to_answer(answer.outputs, by_row=request.is_by_row)
-    return {"body": text, "note": answer.note}
+def _predict(
+    service: model_service.ModelService,
+    body: bytes,
+    *,
+    reading: threading.Semaphore,
+    ticket: batches.Ticket,
+) -> dict | None:
+    """{"body": of the answer, "note"}, None for a ticket that was cancelled; in a thread."""
+    with reading:
+        asked, by_row = _read(service, body)
+    try:
+        answer = service.answer(asked, ticket=ticket)
+    except concurrent.futures.CancelledError:
+        return None
+    return {"body": rest_json.to_answer(answer.outputs, by_row=by_row), "note": answer.note}
+
+
+def _read(service: model_service.ModelService, body: bytes) -> tuple[model_service.Asked, bool]:
+    """What a request asks, and whether by rows."""
+    request = rest_json.parse_request(body)
+    signature = request.signature_name or model_service.DEFAULT_SIGNATURE
+    inputs = rest_json.read_inputs(request, arguments=service.arguments(signature))
+    return service.read(inputs, signature=signature), request.is_by_row
 
 
 def _photos(service: model_service.ModelService, answer: PhotoAnswer) -> dict:

@@ -28,6 +28,7 @@ def serve(
     parallel: int = 2,
     max_request_mib: int = 64,
     max_batch: int = 128,
+    max_joined: int = 8,
     photos: bool = True,
     detector: str | DetectorConfig = DEFAULT,
     max_photos: int = 16,
@@ -45,9 +46,11 @@ def serve(
       model_name: name of the model in requests.
       host: address to listen on.
       rest_port, grpc_port: ports; 0 is any free port. `grpc_port=-1` switches gRPC off.
-      parallel: number of requests that are answered at the same time; others wait.
+      parallel: number of calls of a network at the same time; other requests wait.
       max_request_mib: largest request, MiB.
       max_batch: largest number of crops in a request.
+      max_joined: largest number of crops of waiting requests that one call answers; with 1 each
+        request is answered alone.
       photos: accept whole photos as well as crops.
       detector: name of the detector of faces, or a `ran_tf.DetectorConfig`.
       max_photos, max_megapixels: largest number of photos in a request, and largest photo in
@@ -90,6 +93,7 @@ def serve(
         name=model_name,
         parallel=parallel,
         max_batch=max_batch,
+        max_joined=max_joined,
         face_size=export_folder.read_card(version).image_size,
     )
     bounds = limits.Limits(

@@ -14,6 +14,7 @@ from absl import logging
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ran_tf.exports.signatures import load_saved_model
+from ran_tf.serving import batches
 from ran_tf.serving.photo_note import photo_note
 from ran_tf.weights.export_folder import SAVED_MODEL
 
@@ -54,6 +55,19 @@ class Argument:
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """A request that was read.
+
+    Attributes:
+      signature: one of the model's.
+      tensors: argument -> tensor.
+    """
+
+    signature: str
+    tensors: dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
 class Answer:
     """What a signature gave.
 
@@ -74,8 +88,10 @@ class ModelService:
     Args:
       version_dir: EXPORT_DIR/<version>.
       name: that clients call the model.
-      parallel: requests that `turn` lets through at once. It bounds the memory.
+      parallel: calls of the network at once. It bounds the memory.
       max_batch: faces in a request; more are refused.
+      max_joined: faces that requests which wait are joined to, so that one call answers them; 1
+        joins none.
       face_size: (height, width) that the network was trained on, to note photos by.
 
     Attributes:
@@ -83,7 +99,8 @@ class ModelService:
       version: integer.
       signature_def: name -> SignatureDef, as the SavedModel says.
       parallel: as above.
-      turn: a lock to read, answer and write a request in; others wait.
+      turn: a lock to call a network in; others wait.
+      batches: the line of calls.
     """
 
     def __init__(
@@ -93,6 +110,7 @@ class ModelService:
         name: str = "ran",
         parallel: int = 2,
         max_batch: int = 128,
+        max_joined: int = 8,
         face_size: tuple[int, int] | None = None,
     ):
         self.name, self.parallel = name, parallel
@@ -100,9 +118,11 @@ class ModelService:
         folder = version_dir.resolve().name
         self.version = int(folder) if folder.isdigit() else 1
         self.signature_def = read_signature_def(version_dir)
+        self._by_row = {name for name, value in self.signature_def.items() if _has_free_axes(value)}
         # The signatures live only as long as what they were loaded with.
         self._loaded = load_saved_model(version_dir)
         self.turn = threading.BoundedSemaphore(parallel)
+        self.batches = batches.Batches(self._run, turn=self.turn, most_rows=max_joined)
 
     def find(self, *, name: str, version: int | None = None) -> None:
         """Raises NotServedError unless this is the model and version."""
@@ -122,32 +142,55 @@ class ModelService:
             for name, info in self.signature_def[signature].inputs.items()
         }
 
-    def predict(self, inputs: dict, *, signature: str) -> Answer:
-        """Runs a signature; the caller has a `turn`.
+    def read(self, inputs: dict, *, signature: str) -> Asked:
+        """Checks a request.
 
         Args:
           inputs: argument -> array, or list of bytes.
           signature: one of `signature_def`.
 
         Raises:
-          BadRequestError: for wrong arguments, and whatever TensorFlow finds wrong with them.
+          BadRequestError: for wrong arguments.
         """
         wanted = self.arguments(signature)
         if inputs.keys() != wanted.keys():
             raise BadRequestError(
                 f"input must name exactly {sorted(wanted)}. Received: {sorted(inputs)}"
             )
+        tensors = {
+            name: _to_tensor(inputs[name], name=name, argument=argument)
+            for name, argument in wanted.items()
+        }
+        self._check_batch(tensors)
+        return Asked(signature, tensors)
+
+    def answer(self, asked: Asked, *, ticket: batches.Ticket | None = None) -> Answer:
+        """Runs a signature, in its turn and with others that wait.
+
+        Args:
+          asked: from `read`.
+          ticket: a new future, by which another thread may cancel until its turn.
+
+        Raises:
+          BadRequestError: for what TensorFlow finds wrong with it.
+          CancelledError: of `concurrent.futures`, if it was cancelled.
+        """
+        outputs = self.batches.answer(
+            asked.tensors,
+            signature=asked.signature,
+            by_row=asked.signature in self._by_row,
+            ticket=ticket,
+        )
+        return Answer(outputs=outputs, note=self._note(asked.tensors))
+
+    def predict(self, inputs: dict, *, signature: str) -> Answer:
+        """`read` and `answer`."""
+        return self.answer(self.read(inputs, signature=signature))
+
+    def _run(self, signature: str, tensors: dict[str, tf.Tensor]) -> dict[str, np.ndarray]:
         try:
-            tensors = {
-                name: _to_tensor(inputs[name], name=name, argument=argument)
-                for name, argument in wanted.items()
-            }
-            self._check_batch(tensors)
             outputs = self._loaded.signatures[signature](**tensors)
-            return Answer(
-                outputs={name: value.numpy() for name, value in outputs.items()},
-                note=self._note(inputs),
-            )
+            return {name: value.numpy() for name, value in outputs.items()}
         except tf.errors.OpError as error:
             raise BadRequestError(error.message) from error
 
@@ -160,15 +203,25 @@ class ModelService:
                     f"Received: {tensor.shape[0]:,}"
                 )
 
-    def _note(self, inputs: dict) -> str | None:
+    def _note(self, tensors: dict[str, tf.Tensor]) -> str | None:
         """Faces go into a network that answers for anything; what is none can only be noted."""
-        images = inputs.get("image_bytes", inputs.get("images"))
+        images = tensors.get("image_bytes", tensors.get("images"))
         if images is None or self._face_size is None:
             return None
-        note = photo_note(images, face_size=self._face_size)
+        pixels = images.numpy()
+        note = photo_note(
+            list(pixels.flat) if images.dtype == tf.string else pixels, face_size=self._face_size
+        )
         if note:
             logging.log_every_n_seconds(logging.WARNING, "%s", _NOTE_EVERY, note)
         return note
+
+
+def _has_free_axes(definition) -> bool:
+    """Whether all arguments and outputs of a signature have as many rows as a request wants."""
+    tensors = (*definition.inputs.values(), *definition.outputs.values())
+    shapes = [tf.TensorShape(info.tensor_shape) for info in tensors]
+    return all(shape.rank and shape[0] is None for shape in shapes)
 
 
 def _to_tensor(array, *, name: str, argument: Argument) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Tensors in gRPC requests that claim more than they hold, or are none."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from ran_tf.serving import service
+from ran_tf.serving import batches, service
 from tests.exports.test_export import random_faces
 from tests.fixtures.hostile import assert_one_line, hostile
 
@@ -108,4 +109,40 @@ def test_a_server_says_whose_fault_it_is(small_export, monkeypatch):
             patch.setattr(model, "predict", lambda *_, **__: np.empty(2**50))
             assert refuses(face) == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(predict(face).outputs) == 4
+    bound["server"].stop(None).wait()
+
+
+def test_no_more_large_requests_are_unpacked_than_are_answered(small_export, monkeypatch):
+    model = service.ModelService(small_export.path)
+    monkeypatch.setattr(batches, "MOST_BYTES", 100)
+    unpacked, to_arrays = [], grpc_service.to_arrays
+
+    def counted(tensors, *, most_bytes):
+        unpacked.append(to_arrays(tensors, most_bytes=most_bytes))
+        return unpacked[-1]
+
+    monkeypatch.setattr(grpc_service, "to_arrays", counted)
+    bound = grpc_service.make_server(model, host="127.0.0.1", port=0, max_request_bytes=MOST)
+    bound["server"].start()
+    with grpc.insecure_channel(f"127.0.0.1:{bound['port']}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        def ask(side):
+            face = proto(types_pb2.DT_UINT8, [1, side, side, 3], int_val=[3])
+            spec = {"name": "ran", "signature_name": "images"}
+            request = predict_pb2.PredictRequest(model_spec=spec, inputs={"images": face})
+            return stub.Predict.future(request, timeout=60)
+
+        with model.turn, model.turn:
+            large = [ask(200) for _ in range(5)]
+            small = [ask(4) for _ in range(5)]
+            deadline = time.monotonic() + 20
+            while len(unpacked) < 7:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(0.1)
+            sides = sorted(arrays["images"].shape[1] for arrays in unpacked)
+            assert sides == [4] * 5 + [200] * model.parallel
+        for asked in (*large, *small):
+            assert len(asked.result().outputs) == 4
     bound["server"].stop(None).wait()

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ran_tf.serving import service
+from ran_tf.serving import batches, service
 from tests.fixtures import rest_server
 
 TEXT = service.Argument(dtype=tf.string, shape=tf.TensorShape([None]))
 
 
 class Model:
-    """Answers as an export does, at once or when `gate` opens."""
+    """Answers as an export does, at once or when `gate` opens, each request by itself."""
 
     name, version, parallel, signature_def = "ran", 1, 2, {}
 
     def __init__(self):
         self.turn = threading.BoundedSemaphore(self.parallel)
+        self.batches = batches.Batches(self.run, turn=self.turn, most_rows=1)
         self.gate = threading.Event()
         self.gate.set()
         self.calls = 0
@@ -34,11 +35,19 @@ class Model:
     def arguments(self, _):
         return {"image_bytes": TEXT}
 
-    def predict(self, inputs, *, signature):
+    def read(self, inputs, *, signature):
+        return service.Asked(signature, {"image_bytes": tf.constant(inputs["image_bytes"])})
+
+    def run(self, _, tensors):
         self.calls += 1
         self.gate.wait(30)
-        count = len(inputs["image_bytes"])
-        return service.Answer(outputs={"label": np.arange(count)}, note=None)
+        return {"label": np.arange(len(tensors["image_bytes"]))}
+
+    def answer(self, asked, *, ticket):
+        outputs = self.batches.answer(
+            asked.tensors, signature=asked.signature, by_row=True, ticket=ticket
+        )
+        return service.Answer(outputs=outputs, note=None)
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +349,7 @@ def test_a_client_that_stalls_is_let_go(model, begins, want):
 @pytest.mark.parametrize("headers", [(), (b"Connection: close",)])
 def test_an_answer_that_nobody_takes_is_thrown_away(model, monkeypatch, headers):
     long = service.Answer(outputs={"label": np.zeros((1, 4 * 10**6), np.int64)}, note=None)
-    monkeypatch.setattr(model, "predict", lambda *_, **__: long)
+    monkeypatch.setattr(model, "answer", lambda *_, **__: long)
     with rest_server.serve(model, head_seconds=0.5) as port, connect(port) as client:
         client.sendall(post(LENGTH.strip(), *headers))
         assert client.recv(10)
