@@ -1,11 +1,15 @@
 """Region Attention Networks for pose- and occlusion-robust facial expression recognition."""
 
 import importlib
+import os
 import sys
 
 import lazy_loader
 
 __version__ = "0.1.0"
+
+# ONNX Runtime sends telemetry to its makers, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Loaded on first use: models and regions must import where TensorFlow is absent, and a command
 # with a mistyped flag should not wait for TensorFlow to load. The names are those of __init__.pyi.

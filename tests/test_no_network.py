@@ -64,3 +64,11 @@ def test_nothing_is_fetched_unasked(tmp_path):
     assert missing <= EXTRAS
     # retina-face would put its weights there.
     assert not (tmp_path / ".deepface").exists()
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path, monkeypatch):
+    # Its telemetry begins with a file of the session in the folder for temporary files.
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run_python("-c", "import ran_tf, onnxruntime")
+    assert not list(tmp_path.iterdir())
