@@ -3,8 +3,8 @@
 #
 # You start from raw photos in folders that are named by their class. You end with a network of your
 # own, a report, and a server that reads photos. The tutorial takes three minutes on two cores and
-# needs `pip install ".[serve]"`. Each step is a Python call, and the command that does the same is
-# below it.
+# needs `pip install ".[serve]"`. Work in an empty folder. Each step is a Python call, and the command
+# that does the same is below it.
 # This page is a notebook kept as text (`docs/tutorials/own_faces.py`).
 
 # %%
