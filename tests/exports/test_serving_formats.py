@@ -213,7 +213,7 @@ def test_a_card_with_strange_costs_is_refused(field, value):
     [
         ({"format": "saved_model", "quantize": "float16"}, "`quantize` must be absent with"),
         ({"format": "onnx", "quantize": "int8"}, "`calibration` must be a folder of faces"),
-        ({"format": "onnx", "calibration": "train"}, "`calibration` must be.*absent without"),
+        ({"format": "onnx", "calibration": "train"}, "`calibration` must be.*absent otherwise"),
         ({"format": "onnx", "compare": "test"}, "`compare` must be absent without quantize"),
         ({"format": "onnx", "quantize": "int4"}, "`quantize` must be one of"),
     ],
