@@ -10,9 +10,13 @@ which `KEPT_OUT` are of kinds that training never draws. The AUC is of faces tha
 more than 20 % against the same faces as they are. Under "listed", of faces of the test split whose
 occlusion the authors of RAN listed by looking at them, against those that they did not list: real
 covers, of which most are small.
+
+A model whose card reads the covered share itself (`ran_tf.weights.covered_readout`) is tried with
+this reading, too, and its answers on validation faces are counted by what it reads.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 
@@ -23,8 +27,10 @@ from ran_tf import vocabulary
 from ran_tf.augment import bank, cover, draws
 from ran_tf.data import pipeline
 from ran_tf.data.prepared import open_dataset
+from ran_tf.evaluation import metrics, predictions
 from ran_tf.evaluation.robustness import corruptions, occluders
 from ran_tf.exports import signatures
+from ran_tf.inference import runner
 from ran_tf.models import attention
 from ran_tf.regions import kinds
 from ran_tf.weights import sources
@@ -32,6 +38,8 @@ from ran_tf.weights import sources
 _COVERED = 0.2
 _CHANCE = 0.7
 _WHOLE = np.float32([[0, 0, 1, 1]])
+# Between these estimates answers are counted.
+_EDGES = (0.0, 0.1, 0.15, 1.0)
 # What is read of a network.
 NAMES = [
     "weights",
@@ -89,15 +97,6 @@ def fit(x: np.ndarray, y: np.ndarray):
     return lambda x: np.column_stack([(x - mean) / scale, np.ones(len(x))]) @ weights
 
 
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Of scores: how often a positive one is the larger."""
-    both = np.concatenate([positive, negative])
-    _, place, counts = np.unique(both, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n = len(positive)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * len(negative)))
-
-
 def measure(source: str, arguments) -> dict:
     """What `main` writes of a model: by reading, AUCs, correlations, and means by kind."""
     trained = sources.load_trained(source)
@@ -107,19 +106,49 @@ def measure(source: str, arguments) -> dict:
 
     def batches(split):
         for batch in pipeline.eval_batches(config, opened, split=split, batch_size=100):
-            yield {key: np.asarray(batch[key]) for key in ("image", "id", "occlusion")}
+            yield {key: np.asarray(value) for key, value in batch.items()}
 
     readouts = fit_all(read, batches(f"train[:{arguments.fitted}]"))
 
     def said(faces):
-        return {name: readouts[name](x) for name, x in read(faces).items()}
+        readings = read(faces)
+        found = {name: readouts[name](x) for name, x in readings.items()}
+        if card.covered is not None:
+            found["card"] = card.covered.share(np.exp(readings["weights"]))
+        return found
 
     tests = try_all(said, batches(f"validation[:{arguments.tried}]"))
     listed = [
         said(batch["image"]) | {"kind": batch["occlusion"]}
         for batch in batches(f"test[:{arguments.listed}]")
     ]
-    return {name: describe(name, tests, join(listed)) for name in NAMES}
+    found = {
+        name: describe(name, tests, join(listed)) for name in tests["clean"] if name != "share"
+    }
+    if card.covered is not None:
+        found["card"]["answers"] = count_answers(source, batches("validation"))
+    return found
+
+
+def count_answers(source: str, batches) -> list[dict]:
+    """Faces, accuracy and mean probability of the answer, by the estimate of the card."""
+    classifier = runner.load(source)
+    said = predictions.collect(classifier, batches)
+    share, right = classifier.card.covered.share(said.weights), said.predicted == said.label
+    rows = []
+    for low, high in itertools.pairwise(_EDGES):
+        faces = (low <= share) & ((share < high) | (high == 1.0))
+        rows.append(
+            {
+                "from": low,
+                "faces": int(faces.sum()),
+                "accuracy": float(right[faces].mean()) if faces.any() else None,
+                "probability": float(said.probabilities[faces].max(axis=1).mean())
+                if faces.any()
+                else None,
+            }
+        )
+    return rows
 
 
 def fit_all(read, batches) -> dict:
@@ -170,21 +199,23 @@ def describe(name: str, tests: dict, listed: dict[str, np.ndarray]) -> dict:
         report[kind] = {
             "covered": float(share.mean()),
             "said": float(said.mean()),
-            "auc": auc(many, clean) if many.size else None,
+            "auc": metrics.area_under_curve(many, clean) if many.size else None,
         }
     kept = list(occluders.KEPT_OUT)
     for group, kinds_ in {"kept out": kept, "others": [*set(occluders.PROPS) - set(kept)]}.items():
         some = join([tests[kind] for kind in kinds_])
         all_said, all_true = np.r_[clean, some[name]], np.r_[np.zeros(len(clean)), some["share"]]
         report[group] = {
-            "auc": auc(some[name][some["share"] > _COVERED], clean),
+            "auc": metrics.area_under_curve(some[name][some["share"] > _COVERED], clean),
             "correlation": float(np.corrcoef(all_said, all_true)[0, 1]),
         }
     score, kind = listed[name], listed["kind"]
-    report["listed"] = {"auc": auc(score[kind != 0], score[kind == 0])}
+    report["listed"] = {"auc": metrics.area_under_curve(score[kind != 0], score[kind == 0])}
     for i, label in enumerate(vocabulary.OCCLUSION_KINDS):
         if i and (kind == i).any():
-            report[f"listed, {label}"] = {"auc": auc(score[kind == i], score[kind == 0])}
+            report[f"listed, {label}"] = {
+                "auc": metrics.area_under_curve(score[kind == i], score[kind == 0])
+            }
     return report
 
 

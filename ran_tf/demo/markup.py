@@ -50,10 +50,13 @@ def verdict_markup(now: Explanation, *, clear: Explanation) -> str:
         f'<p class="ran-verdict"><strong>{html.escape(said.label)}</strong> '
         f"<span>{_percent(said.probability)}</span></p>"
     ]
+    if said.covered is not None:
+        told = f"By its weights, {said.covered:.0%} of the face is covered."
+        parts.append(f'<p class="ran-note">{told}</p>')
     if now.covered:
         before = clear.prediction
         parts.append(
-            f'<p class="ran-note">{now.covered:.0%} of the face is covered. Uncovered: '
+            f'<p class="ran-note">You cover {now.covered:.0%} of the face. Uncovered: '
             f"{html.escape(before.label)}, {_percent(before.probability)}.</p>"
         )
     return "".join(parts)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ran_tf.checks import InvalidArgument
 from ran_tf.evaluation import metrics, predictions, split
+from ran_tf.evaluation.covered import fit_covered_readout
 from ran_tf.inference import keras_engine
 from ran_tf.models.ran import RegionAttentionNetwork
 
@@ -54,7 +55,9 @@ def calibrate(
 ) -> float:
     """Fits a network's probabilities to held-out faces, by a temperature in its weights.
 
-    The logits are divided by the temperature. No answer changes its class.
+    The logits are divided by the temperature. No answer changes its class. The card of a network
+    that looks away from what is covered learns to read the covered share of a face from the region
+    weights, too (`evaluation.covered`).
 
     Args:
       model: a network with a card, such as one of `ran_tf.from_preset`. Its classifier is scaled,
@@ -84,5 +87,9 @@ def calibrate(
     temperature = fit_temperature(said.probabilities, said.label)
     for weight in model.classifier.weights:
         weight.assign(weight / temperature)
-    model.card = dataclasses.replace(model.card, temperature=model.card.temperature * temperature)
+    model.card = dataclasses.replace(
+        model.card,
+        temperature=model.card.temperature * temperature,
+        covered=fit_covered_readout(classifier, faces.batches),
+    )
     return temperature

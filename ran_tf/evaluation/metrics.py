@@ -131,6 +131,19 @@ def negative_log_likelihood(probabilities, label) -> float:
     return float(-np.log(np.maximum(of_label, _SMALLEST)).mean())
 
 
+def area_under_curve(positive, negative) -> float:
+    """Of the ROC: how often a positive one of two scores is the larger; ties count half.
+
+    Args:
+      positive, negative: f64[m] and f64[n].
+    """
+    both = np.concatenate([positive, negative])
+    _, place, counts = np.unique(both, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    count = len(positive)
+    return float((ranks[:count].sum() - count * (count + 1) / 2) / (count * len(negative)))
+
+
 def repeated_labels(
     votes, label, *, annotators: int = 10, panels: int = 400, seed: int = 0
 ) -> float:

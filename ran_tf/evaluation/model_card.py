@@ -58,6 +58,7 @@ def render(
         f"Input: RGB faces of any size. The predictor and exports resize them to {height}x{width} "
         f"px, colour {colour}. The signature `regions`, ONNX and TFLite take crops of such faces.",
         *_temperature(card),
+        *_covered(card),
         f"Photos (`align=True`) are cut with margin {card.crop_margin:g} and drop "
         f"{card.crop_drop:g} of the ArcFace square, as the training faces are framed.",
         f"Weights: float16 on disk, {made['weights_bytes'] / 1e6:.1f} MB, SHA-256 "
@@ -89,6 +90,16 @@ def _temperature(card: ModelCard) -> list[str]:
     return [
         f"The weights divide the logits by {card.temperature:.3f}, the temperature at which the "
         "probabilities fit the validation split best."
+    ]
+
+
+def _covered(card: ModelCard) -> list[str]:
+    if card.covered is None:
+        return []
+    return [
+        "Answers say how much of the face is covered, as the region weights tell it. On drawn "
+        f"occluders of kinds that training never shows, the AUC is {card.covered.auc:.2f}. Real "
+        "covers are found less well."
     ]
 
 

@@ -30,6 +30,7 @@ from ran_tf.faces import align, blazeface_networks, blazeface_search, choose, de
 from ran_tf.regions import kinds
 from ran_tf.regions.words import describe_region
 from ran_tf.weights.card import ModelCard, describe_model
+from ran_tf.weights.covered_readout import LEAST_WEIGHT
 
 # Where npm puts it, and what a page takes of it: one core, no WebGPU, 14 MB.
 RUNTIME = "node_modules/onnxruntime-web"
@@ -111,9 +112,13 @@ def convert_tflite(source: pathlib.Path, path: pathlib.Path) -> None:
 def describe_page(card: ModelCard) -> dict[str, Any]:
     """What page.json says: all that the page's JavaScript does not know by itself."""
     boxes = kinds.serving_boxes(card.regions)
+    covered = None
+    if card.covered is not None:
+        covered = {**dataclasses.asdict(card.covered), "least": LEAST_WEIGHT}
     return {
         "labels": list(card.labels),
         "regions": [{"name": describe_region(box), "box": box.tolist()} for box in boxes],
+        "covered": covered,
         "side": align.side_for(card),
         "note": (
             f"ran_tf {ran_tf.__version__}: {describe_model(dataclasses.asdict(card))}, trained on "

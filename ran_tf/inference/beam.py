@@ -53,7 +53,7 @@ class PhotoHandler(base.ModelHandler[Photo, tuple[str, list[dict]], Any]):
                 f"`model` must be a model that predicts. Received: model={str(model)!r}"
             )
         # Of the rows; known before a network is loaded.
-        self.columns = row_files.column_types(labels=card.labels, k=card.regions.k, found=align)
+        self.columns = row_files.column_types(card, found=align)
         self._model, self._align = str(model), align
         self._options: dict[str, Any] = {"detector": detector, "batch_size": batch_size}
 

@@ -14,6 +14,8 @@ class Prediction:
       probabilities: f32[n], in the order of `Predictor.labels`.
       weights: f32[k], the share of each region in the answer; they sum to 1.
       boxes: f32[k, 4], the regions: `y0, x0, y1, x1` in 0..1, region 0 the whole face.
+      covered: how much of the face is covered, 0..1, as the region weights tell it; None of a
+        network that does not look away from covers (docs/looks_away.md says how far to trust it).
 
     Example:
       >>> prediction = ran_tf.Prediction(
@@ -30,6 +32,7 @@ class Prediction:
     probabilities: np.ndarray
     weights: np.ndarray
     boxes: np.ndarray
+    covered: float | None = None
 
     @property
     def probability(self) -> float:

@@ -326,7 +326,7 @@ class Predictor:
         return face_align.align_for(self.card, photo, face.landmarks).image
 
     def _predict(self, faces: list[np.ndarray]) -> list[Prediction]:
-        predictions = []
+        predictions, readout = [], self.card.covered
         for start in range(0, len(faces), self._batch_size):
             # Each at the model's size, so that faces of all sizes share a batch.
             batch = np.stack(
@@ -342,6 +342,7 @@ class Predictor:
                     probabilities=probabilities,
                     weights=weights,
                     boxes=self._boxes,
+                    covered=None if readout is None else float(readout.share(weights)),
                 )
                 for probabilities, weights in zip(out["probabilities"], out["weights"], strict=True)
             ]

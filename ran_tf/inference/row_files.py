@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ran_tf.safety import escaping
+from ran_tf.weights.card import ModelCard
 
 FORMS = ("csv", "json", "parquet")
 # Columns that hold the path of a file.
@@ -16,21 +17,24 @@ PATHS = ("path", "annotated")
 _GROUP = 10_000
 
 
-def column_types(*, labels: Sequence[str], k: int, found: bool) -> dict[str, type]:
-    """The columns of a table, in order, and what they hold.
+def column_types(card: ModelCard, *, found: bool) -> dict[str, type]:
+    """The columns of a network's answers, in order, and what they hold.
 
     Args:
-      labels: class names: probabilities are in columns p_<label>.
-      k: number of regions: weights are in columns w_<region index>.
+      card: of the network. Probabilities are in columns p_<label>, weights in w_<region index>, and
+        the covered share of the face, where the network tells it, in `covered`.
       found: faces are found in photos, and have numbers, scores and boxes; in videos they are of
         people, whose smoothed probabilities are in columns s_<label>.
     """
     who = {"face": int, "person": int, "score": float} if found else {}
     shared = {"path": str, "seconds": float, **who}
-    said = {"label": str, "probability": float, "heaviest_region": str}
+    share = {} if card.covered is None else {"covered": float}
+    said = {"label": str, "probability": float, **share, "heaviest_region": str}
     sides = dict.fromkeys(("y0", "x0", "y1", "x1") if found else (), float)
-    probabilities = [f"{kind}_{label}" for kind in ("ps" if found else "p") for label in labels]
-    numbers = dict.fromkeys([*probabilities, *(f"w_{i}" for i in range(k))], float)
+    probabilities = [
+        f"{kind}_{label}" for kind in ("ps" if found else "p") for label in card.labels
+    ]
+    numbers = dict.fromkeys([*probabilities, *(f"w_{i}" for i in range(card.regions.k))], float)
     return shared | said | sides | numbers | {"annotated": str, "error": str}
 
 

@@ -30,9 +30,10 @@ def predict_rows(
 
     Returns:
       For each image a list of rows, one a face: {"label", "probability", "heaviest_region",
-      "probabilities", "weights", "boxes"}. `align` adds "face" (from 0, the largest), "box" (y0,
-      x0, y1, x1 in pixels) and "score". An image that cannot be used, or in which no face is found,
-      has one row {"error"}.
+      "probabilities", "weights", "boxes"}. A network that tells it adds "covered", the covered
+      share of the face. `align` adds "face" (from 0, the largest), "box" (y0, x0, y1, x1 in pixels)
+      and "score". An image that cannot be used, or in which no face is found, has one row
+      {"error"}.
 
     Example:
       >>> predictor = ran_tf.Predictor("ran_faceres_shared_ferplus")
@@ -75,9 +76,11 @@ def describe_face(face: FoundFace, *, labels: Sequence[str]) -> dict:
 def _describe(prediction: Prediction, *, labels: Sequence[str]) -> dict:
     """A prediction as JSON has it."""
     heaviest = int(prediction.weights.argmax())
+    covered = {} if prediction.covered is None else {"covered": round(prediction.covered, 4)}
     return {
         "label": prediction.label,
         "probability": round(prediction.probability, 6),
+        **covered,
         "heaviest_region": describe_region(prediction.boxes[heaviest]),
         "probabilities": by_label(prediction.probabilities, labels=labels),
         "weights": [round(float(w), 6) for w in prediction.weights],

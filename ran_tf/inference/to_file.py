@@ -70,9 +70,7 @@ def predict_to_file(
     check_output(out, form=form, resume=resume)
     if out.exists() and not journal_of(out).exists():
         return Counter().now()
-    columns = row_files.column_types(
-        labels=predictor.labels, k=predictor.card.regions.k, found=align
-    )
+    columns = row_files.column_types(predictor.card, found=align)
     video = VideoConfig(every=every, smooth=smooth)
     asked = {
         "model": str(predictor.source),

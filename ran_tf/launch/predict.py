@@ -96,11 +96,12 @@ def check_detector(values: flags.FlagValues) -> None:
 
 def print_answers(predictor, paths, failures, *, form: str) -> None:
     """Shows rows on standard output; exits with 1 if one is an error."""
+    from ran_tf.inference import row_files
     from ran_tf.inference.files import predict_files
     from ran_tf.launch import predict_output
 
-    columns = {"labels": predictor.labels, "k": predictor.card.regions.k}
-    columns["found"] = align = flags.FLAGS.align
+    align = flags.FLAGS.align
+    columns = row_files.column_types(predictor.card, found=align)
     is_table = form == "table"
     # Rows that come one by one on the same terminal say enough.
     with predict_output.progress_line(shown=is_table or not sys.stdout.isatty()) as tell:
@@ -108,9 +109,9 @@ def print_answers(predictor, paths, failures, *, form: str) -> None:
         if is_table:
             rows = list(rows)
         else:
-            counts = predict_output.print_rows(rows, failures, form=form, **columns)
+            counts = predict_output.print_rows(rows, failures, form=form, columns=columns)
     if is_table:
-        counts = predict_output.print_rows(rows, failures, form=form, **columns)
+        counts = predict_output.print_rows(rows, failures, form=form, columns=columns)
         if not align and counts["failed"] < counts["rows"]:
             terminal.say(
                 "the images are treated as face crops; --align finds the faces in photos",

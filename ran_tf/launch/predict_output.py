@@ -22,9 +22,7 @@ def print_rows(
     failures: Sequence[dict],
     *,
     form: str,
-    labels: Sequence[str],
-    k: int,
-    found: bool,
+    columns: dict[str, type],
 ) -> dict[str, int]:
     """Prints rows as they come (a table when all are there).
 
@@ -32,9 +30,7 @@ def print_rows(
       rows: from `ran_tf.predict_files`.
       failures: further rows, of paths that mean no file.
       form: "json", "csv" or "table".
-      labels: class names.
-      k: number of regions.
-      found: whether faces were found in photos, and have boxes.
+      columns: see `row_files.column_types`.
 
     Returns:
       {"rows", "failed"}: how many there were.
@@ -55,13 +51,12 @@ def print_rows(
                 failed.append(row)
             yield row
 
-    columns = row_files.column_types(labels=labels, k=k, found=found)
     if form == "json":
         row_files.write_json(sys.stdout, counted())
     elif form == "csv":
         row_files.write_csv(sys.stdout, counted(), columns=columns, show=_shown)
     else:
-        print_table(counted())
+        print_table(counted(), covered="covered" in columns)
     for row in failed:
         terminal.say(f"{_name(row)}: {row['error']}", error=True)
     return counts
@@ -113,7 +108,8 @@ def say_written(done: Progress, failures: Sequence[dict], *, out: str) -> None:
     terminal.say(f"wrote {out}")
 
 
-def print_table(rows: Iterable[dict]) -> None:
+def print_table(rows: Iterable[dict], *, covered: bool) -> None:
+    """A line a face, with its covered share if the network tells it."""
     from rich import box, table
 
     out = terminal.open_console()
@@ -123,17 +119,20 @@ def print_table(rows: Iterable[dict]) -> None:
     shown.add_column("face", overflow="fold")
     shown.add_column("expression")
     shown.add_column("probability", justify="right")
+    if covered:
+        shown.add_column("covered", justify="right")
     shown.add_column("heaviest region")
     for row in rows:
         if "error" in row:
             continue
         if "label" not in row:
             nobody = "not seen" if "person" in row else "no face"
-            shown.add_row(escaping.for_terminal(_name(row)), nobody, "", "", style="dim")
+            shown.add_row(escaping.for_terminal(_name(row)), nobody, style="dim")
             continue
         region = f"{row['heaviest_region']} ({max(row['weights']):.0%} of the weight)"
         face, label = map(escaping.for_terminal, (_name(row), row["label"]))
-        shown.add_row(face, label, f"{row['probability']:.1%}", region)
+        share = [f"{row['covered']:.0%}"] if covered else []
+        shown.add_row(face, label, f"{row['probability']:.1%}", *share, region)
     if shown.row_count:
         out.print(shown)
 

@@ -1,24 +1,23 @@
 """What the REST server takes and gives, as an OpenAPI 3.1 document."""
 
-from collections.abc import Sequence
-
 import ran_tf
 from ran_tf.serving.limits import Limits
+from ran_tf.weights.card import ModelCard
 
 _NUMBER = {"type": "number"}
 _TEXT = {"type": "string"}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": _TEXT}}
 
 
-def describe(*, limits: Limits, labels: Sequence[str] | None) -> dict:
+def describe(*, limits: Limits, card: ModelCard | None) -> dict:
     """The document.
 
     Args:
       limits: that requests have.
-      labels: class names; None where photos are not taken.
+      card: of the network; None where photos are not taken.
     """
     paths = {**_model_paths(), **_plain_paths()}
-    if labels is not None:
+    if card is not None:
         paths = {"/v1/photos:predict": {"post": _photos(limits)}, **paths}
     return {
         "openapi": "3.1.0",
@@ -28,7 +27,7 @@ def describe(*, limits: Limits, labels: Sequence[str] | None) -> dict:
             "summary": "Facial expressions of photos and of face crops.",
         },
         "paths": paths,
-        "components": {"schemas": _schemas(labels or ())},
+        "components": {"schemas": _schemas(card)},
     }
 
 
@@ -133,7 +132,8 @@ def _answer(description: str, schema: str | None) -> dict:
     return {"description": description, "content": {"application/json": {"schema": shown}}}
 
 
-def _schemas(labels: Sequence[str]) -> dict:
+def _schemas(card: ModelCard | None) -> dict:
+    labels = () if card is None else card.labels
     box = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
     face = {
         "face": {"type": "integer", "description": "Number of the face, from 0, the largest."},
@@ -154,6 +154,8 @@ def _schemas(labels: Sequence[str]) -> dict:
             "description": "Box of each region: y0, x0, y1, x1 in 0..1 of the face.",
         },
     }
+    if card is not None and card.covered is not None:
+        face["covered"] = _NUMBER | {"description": "Estimated covered share of the face, 0..1."}
     photo = {
         "name": _TEXT | {"description": "Name of the file, as it was sent."},
         "width": {"type": "integer", "description": "Width of the upright photo, pixels."},

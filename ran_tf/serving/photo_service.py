@@ -12,6 +12,7 @@ from ran_tf.images import decoding
 from ran_tf.inference.prediction import Failure
 from ran_tf.inference.rows import answer_rows
 from ran_tf.serving.limits import Limits
+from ran_tf.weights.card import ModelCard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +63,9 @@ class PhotoService:
         self._predictor, self._limits, self._turn = predictor, limits, turn
 
     @property
-    def labels(self) -> Sequence[str]:
-        """Class names."""
-        return self._predictor.labels
+    def card(self) -> ModelCard:
+        """Of the network."""
+        return self._predictor.card
 
     def warm_up(self) -> None:
         """Loads the detector, so that the first request does not wait for it."""

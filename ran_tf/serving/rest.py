@@ -102,7 +102,7 @@ def make_app(
         return Response(metrics.text(), media_type=metrics.content_type)
 
     async def describe(_):
-        return _json(openapi.describe(limits=limits, labels=photos.labels if photos else None))
+        return _json(openapi.describe(limits=limits, card=photos.card if photos else None))
 
     routes = [
         # Models are loaded before requests are taken, so that who is alive is ready.

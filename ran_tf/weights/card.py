@@ -18,6 +18,7 @@ from ran_tf.checks import (
 )
 from ran_tf.config import ObjectiveConfig, RegionConfig
 from ran_tf.safety import files
+from ran_tf.weights.covered_readout import CoveredReadout
 
 
 def check_labels(name: str, labels: Sequence[str]) -> None:
@@ -101,6 +102,8 @@ class ModelCard:
         says none.
       temperature: that the logits were divided by after training, so that probabilities fit
         held-out faces (`ran_tf.calibrate`); the weights hold it already.
+      covered: how the covered share of a face is read from the region weights; None of networks
+        that do not tell.
       quantised: of a file in fewer bits, what that cost; None of all others.
     """
 
@@ -114,6 +117,7 @@ class ModelCard:
     crop_drop: float = 0.0
     loss_margin: float = ObjectiveConfig.margin
     temperature: float = 1.0
+    covered: CoveredReadout | None = None
     quantised: Quantised | None = None
 
     def __post_init__(self):
@@ -130,8 +134,9 @@ class ModelCard:
 
     def to_json(self) -> str:
         fields = dataclasses.asdict(self)
-        if self.quantised is None:
-            del fields["quantised"]
+        for name in ("covered", "quantised"):
+            if fields[name] is None:
+                del fields[name]
         return json.dumps(fields, indent=2)
 
     @classmethod
@@ -151,13 +156,14 @@ class ModelCard:
             fields = files.parse_json(text, source=source)
             regions = RegionConfig(**fields["regions"])
             sides = tuple(fields["image_size"])
-            cost = fields.get("quantised")
+            cost, readout = fields.get("quantised"), fields.get("covered")
             card = cls(
                 **{
                     **fields,
                     "labels": tuple(fields["labels"]),
                     "image_size": sides,
                     "regions": regions,
+                    "covered": None if readout is None else _read_covered(readout),
                     "quantised": None if cost is None else Quantised(**cost),
                 }
             )
@@ -182,6 +188,12 @@ def _check_types(card: ModelCard) -> None:
     check_size("card.image_size", card.image_size, low=2)
     if card.model.get("size") is not None:
         check_size("card.model.size", card.model["size"], low=2)
+    if card.covered is not None and len(card.covered.slopes) != card.regions.k:
+        raise ValueError(f"card.covered of {len(card.covered.slopes)} regions")
+
+
+def _read_covered(fields: dict) -> CoveredReadout:
+    return CoveredReadout(**{**fields, "slopes": tuple(fields["slopes"])})
 
 
 def describe_model(card: dict) -> str:

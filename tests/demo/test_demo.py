@@ -218,7 +218,7 @@ def test_expressions_and_their_change(networks, white_face):
     assert [mark["style"] for mark in page.of_class("ran-before")] == ["left:100.00%"]
     verdict = Reader(markup.verdict_markup(now, clear=clear)).text
     assert "light 61%" in verdict
-    assert "50% of the face is covered. Uncovered: light, 100%" in verdict
+    assert "You cover 50% of the face. Uncovered: light, 100%" in verdict
 
     alone = dataclasses.replace(clear, baseline=None)
     page = Reader(markup.expressions_markup(alone, clear=alone))

@@ -124,7 +124,7 @@ def test_a_photo_is_answered_and_forgotten(url, photo):
     (number,) = set(re.findall(r'"id": (\d+), "src"', shown))
     box = {"y0": 0, "x0": 0, "y1": 0.5, "x1": 1}
     covered = json.dumps(visitor.trigger("ran-stage", event={"id": int(number), "box": box}))
-    assert "50% of the face is covered" in covered
+    assert "You cover 50% of the face" in covered
     assert re.search(r'data-value=\\"([0-9.]+)', covered)[1] != before
     stale = visitor.trigger("ran-stage", event={"id": -1, "box": box})
     assert stale["success"] and "is covered" not in json.dumps(stale)

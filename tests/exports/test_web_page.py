@@ -4,6 +4,7 @@ Needs `pip install playwright`, Chromium on the path or in RAN_TF_CHROMIUM, and 
 onnxruntime-web, whose folder RAN_TF_ONNXRUNTIME_WEB names.
 """
 
+import dataclasses
 import functools
 import http.server
 import json
@@ -21,6 +22,7 @@ from ran_tf.checks import InvalidArgument
 from ran_tf.exports import web_page
 from ran_tf.faces import blazeface_networks
 from ran_tf.weights import onnx_session, presets
+from ran_tf.weights.covered_readout import CoveredReadout
 from tests.fixtures import chromium, demo_server
 
 MODEL = "ran_faceres_shared_ferplus"
@@ -42,6 +44,10 @@ def test_the_page_knows_what_the_card_says():
     assert page["faces"]["drop"] == card.crop_drop
     boxes = [region["box"] for region in page["regions"]]
     np.testing.assert_allclose(boxes, ran_tf.fixed_boxes(6))
+    assert page["covered"] is None
+    readout = CoveredReadout(bias=0.5, slopes=(0.1,) * 6, auc=0.95)
+    told = web_page.describe_page(dataclasses.replace(card, covered=readout))["covered"]
+    assert told["bias"] == 0.5 and tuple(told["slopes"]) == readout.slopes
 
 
 def write(path, image):

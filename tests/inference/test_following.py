@@ -15,7 +15,7 @@ from ran_tf.inference import appearance, camera, following, video
 from ran_tf.inference.pictures import Pictures
 from ran_tf.inference.video_rows import predict_people
 from tests.exports.test_export import make_card
-from tests.fixtures.moving_faces import Squares, describe_squares
+from tests.fixtures.moving_faces import LABELS, Squares, describe_squares
 from tests.fixtures.video_files import write_clip
 
 RED, GREEN = (220, 30, 30), (30, 220, 30)
@@ -253,7 +253,7 @@ def test_memory_stays_flat_over_an_hour(tmp_path, monkeypatch):
         size=SIZE,
     )
     squares, held = Squares(), []
-    squares.card = make_card()
+    squares.card = make_card(labels=LABELS)
     rows = predict_people(
         squares,
         path,

@@ -11,9 +11,8 @@ from pyarrow import parquet
 
 import ran_tf
 from ran_tf.images import decoding
-from ran_tf.inference import row_files
 from ran_tf.inference.prediction import Failure
-from tests.inference.test_predict_files import LABELS, Brightness, write_image
+from tests.inference.test_predict_files import Brightness, make_columns, write_image
 
 pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install '.[beam]'")
 
@@ -40,7 +39,7 @@ class Handler(beam.PhotoHandler):
 
     def __init__(self):
         super().__init__("face_faceres_ferplus", batch_size=3)
-        self.columns = row_files.column_types(labels=LABELS, k=2, found=True)
+        self.columns = make_columns(found=True)
 
     def load_model(self):
         return Photos()

@@ -1,6 +1,7 @@
 """The command's way from paths to rows, on a predictor whose answers are known."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -15,20 +16,40 @@ import pytest
 from PIL import Image
 
 import ran_tf
+from ran_tf.config import RegionConfig
 from ran_tf.images import decoding
 from ran_tf.inference import video
 from ran_tf.inference.files import check_annotate, find_files
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
+from ran_tf.inference.row_files import column_types
+from ran_tf.inference.rows import answer_rows
 from ran_tf.launch import predict_output
+from ran_tf.weights.card import ModelCard
+from ran_tf.weights.covered_readout import CoveredReadout
 
 LABELS = ("dark", "light")
 BOXES = np.float32([(0, 0, 1, 1), (0, 0, 0.75, 0.75)])
 
 
+def make_card(labels=LABELS, *, k: int = 2, covered=None) -> ModelCard:
+    return ModelCard(
+        dataset="mine",
+        labels=labels,
+        image_size=(32, 32),
+        regions=RegionConfig(kind="random", k=k),
+        model={},
+        covered=covered,
+    )
+
+
+def make_columns(labels=LABELS, *, found: bool, **changes) -> dict[str, type]:
+    return column_types(make_card(labels, **changes), found=found)
+
+
 class Brightness:
     """Tells dark from light images; in photos it finds a face for each hundred pixels of width."""
 
-    labels = LABELS
+    labels, card = LABELS, make_card()
 
     def __init__(self):
         self.batches = []
@@ -264,7 +285,7 @@ def rows(tmp_path):
     return run([photo, clip, tmp_path / "gone.png"], align=True)[0]
 
 
-OPTIONS = {"labels": LABELS, "k": 2, "found": True}
+OPTIONS = {"columns": make_columns(found=True)}
 
 
 def test_json_of_any_number_of_rows(rows, capsys):
@@ -278,6 +299,21 @@ def test_json_of_any_number_of_rows(rows, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)[-1] == lines
     assert "no*: no file matches\n" in printed.err and "gone.png: " in printed.err
+
+
+def test_the_covered_share_has_a_column_if_the_network_tells_it(capsys):
+    readout = CoveredReadout(bias=0.0, slopes=(0.0, -1.0), auc=1.0)
+    said = Prediction(LABELS[0], np.float32([0.9, 0.1]), np.float32([0.3, 0.7]), BOXES)
+    told = dataclasses.replace(said, covered=0.35)
+    plain, row = (answer_rows(one, labels=LABELS)[0] | {"path": "a"} for one in (said, told))
+    assert "covered" not in plain and row["covered"] == 0.35
+    columns = make_columns(found=False, covered=readout)
+    predict_output.print_rows([row], [], form="csv", columns=columns)
+    (cells,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert cells["covered"] == "0.35"
+    predict_output.print_rows([row], [], form="table", columns=columns)
+    assert "35%" in capsys.readouterr().out
+    assert "covered" not in make_columns(found=False)
 
 
 def test_csv(rows, capsys):
@@ -334,9 +370,10 @@ def test_a_name_that_is_no_utf8_is_answered_and_kept(tmp_path, monkeypatch):
 )
 def test_a_name_that_the_output_cannot_show_is_spelt_out_in_the_table_alone(encoding, shown, form):
     code = (
-        "from ran_tf.launch import predict_output as o; row = {'path': 'caf\\u00e9.png', "
+        "from ran_tf.launch import predict_output as o; "
+        "columns = dict.fromkeys(['path', 'label', 'w_0'], str); row = {'path': 'caf\\u00e9.png', "
         "'label': 'a', 'probability': 1.0, 'heaviest_region': 'whole face', 'weights': [1.0]}; "
-        f"o.print_rows([row], [], form={form!r}, labels=['a'], k=1, found=False)"
+        f"o.print_rows([row], [], form={form!r}, columns=columns)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -18,7 +18,7 @@ SIZE = (160, 96)
 class Known(Squares):
     """As far as files ask a `ran_tf.Predictor`."""
 
-    source, detector, card = "squares", "squares", make_card()
+    source, detector, card = "squares", "squares", make_card(labels=LABELS)
 
 
 def picture(i: int) -> np.ndarray:

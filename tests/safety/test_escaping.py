@@ -15,6 +15,7 @@ from ran_tf.evaluation import report, results
 from ran_tf.launch import predict_output, terminal
 from ran_tf.safety import escaping
 from tests.evaluation import test_report
+from tests.inference.test_predict_files import LABELS, make_columns
 
 HOSTILE = (
     "\x1b]0;title\x07",
@@ -93,8 +94,9 @@ def test_every_form_of_predict_takes_any_class(label, capsys):
         "boxes": [[0, 0, 1, 1]],
     }
     gone = {"path": label, "error": "gone"}
+    columns = make_columns((label, "other"), k=1, found=False)
     for form in ("json", "csv", "table"):
-        predict_output.print_rows([row, gone], [], form=form, labels=[label], k=1, found=False)
+        predict_output.print_rows([row, gone], [], form=form, columns=columns)
         said = capsys.readouterr()
         assert f"{label}: gone" in said.err
         if form == "table":
@@ -106,9 +108,10 @@ def test_every_form_of_predict_takes_any_class(label, capsys):
 
 
 def test_no_control_character_of_a_file_reaches_the_terminal(capsys):
+    columns = make_columns(LABELS, k=1, found=False)
     for name in HOSTILE:
         rows = [{"path": name, "error": name}]
-        predict_output.print_rows(rows, [], form="table", labels=["a"], k=1, found=False)
+        predict_output.print_rows(rows, [], form="table", columns=columns)
         terminal.say(name)
         screen = terminal.open_console()
         screen.print(results.make_table([[name, name], [name, name]], title=name))

@@ -9,9 +9,10 @@ import uuid
 import pytest
 from PIL import Image
 
-from ran_tf.serving import service
+from ran_tf.serving import limits, openapi, service
+from ran_tf.weights.covered_readout import CoveredReadout
 from tests.fixtures import rest_server
-from tests.inference.test_predict_files import Brightness
+from tests.inference.test_predict_files import Brightness, make_card
 
 FORM = "multipart/form-data"
 
@@ -153,6 +154,14 @@ def test_probes_and_the_description(port):
     face = photos(port, body=png(250))[1]["photos"][0]["faces"][0]
     schema = described["components"]["schemas"]["Face"]
     assert face.keys() == schema["properties"].keys() == set(schema["required"])
+
+
+def test_the_covered_share_is_described_if_the_network_tells_it():
+    card = make_card(covered=CoveredReadout(bias=0.1, slopes=(0.0, 0.1), auc=0.95))
+    bounds = limits.Limits()
+    for told, known in ((True, card), (False, make_card())):
+        face = openapi.describe(limits=bounds, card=known)["components"]["schemas"]["Face"]
+        assert ("covered" in face["properties"]) is told is ("covered" in face["required"])
 
 
 def test_requests_photos_and_faces_are_counted(model):

@@ -147,10 +147,11 @@ function tell({ probabilities, weights }) {
   verdict.querySelector("span").textContent = percent(probabilities[best]);
   const first = clear.probabilities.indexOf(Math.max(...clear.probabilities));
   const area = cover && (cover.y1 - cover.y0) * (cover.x1 - cover.x0);
-  element("before").textContent = cover
+  const before = cover
     ? `You cover ${(100 * area).toFixed(0)} % of the face. ` +
       `Uncovered: ${page.labels[first]}, ${percent(clear.probabilities[first])}.`
     : "";
+  element("before").textContent = seen(weights) + before;
   probabilities.forEach((share, i) => {
     const row = element("bars").children[i];
     row.classList.toggle("top", i === best);
@@ -162,6 +163,14 @@ function tell({ probabilities, weights }) {
     row.querySelector(".number").textContent = percent(share);
   });
   drawWeights(weights);
+}
+
+// What the network itself tells of covers, see ran_tf/weights/covered_readout.py.
+function seen(weights) {
+  if (!page.covered) return "";
+  const { bias, slopes, least } = page.covered;
+  const share = weights.reduce((sum, w, i) => sum + slopes[i] * Math.log(Math.max(w, least)), bias);
+  return `By its weights, ${percent(Math.min(Math.max(share, 0), 1))} of the face is covered. `;
 }
 
 function drawWeights(weights) {
