@@ -112,7 +112,7 @@ def test_the_page_as_a_user_follows_it(tmp_path, monkeypatch, capsys):
     assert docker.startswith("docker run ")
     model = re.search(r"--model=(\S+)", export)[1]
     assert "differs from the model by at most" in run_shell(export, folder=tmp_path)
-    assert "`--check=EXPORT_DIR [--model=PRESET]`" in page()
+    assert "`python -m ran_tf.launch.export --check=EXPORT_DIR [--model=PRESET]`" in page()
     for flags in ("--check=export", f"--check=export --model={model}"):
         said = run_shell(f"python -m ran_tf.launch.export {flags}", folder=tmp_path)
         assert "reloaded without Keras" in said
