@@ -305,7 +305,7 @@ def test_missing_retinaface_weights_say_where_they_belong(tmp_path, monkeypatch)
     assert str(path) in str(error.value) and "https://" in str(error.value)
     path.parent.mkdir(parents=True)
     path.with_suffix(".h5").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match=r"retinaface\.h5 is there"):
+    with pytest.raises(FileNotFoundError, match=r"retinaface\.h5 exists"):
         find_weights(config)
     named = tmp_path / "named.onnx"
     for broken, weights in ((path, None), (named, str(named))):

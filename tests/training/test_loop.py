@@ -188,7 +188,7 @@ def test_a_run_starts_from_another_runs_directory(config, tmp_path):
     hooks = loop.Hooks(on_message=messages.append)
     run(frozen, tmp_path / "second", init_weights=str(tmp_path / "first"), hooks=hooks)
     # Without relation the classifier reads half as many features.
-    assert "chosen on 12 faces" in messages[0]
+    assert "chosen on only 12 faces" in messages[0]
     assert "re-initialised: classifier/kernel" in messages[1]
     assert "first was trained with attention='sigmoid' and goes on with 'softmax'" in messages[2]
     first, second = (records.load_workdir(tmp_path / name).model for name in ("first", "second"))
