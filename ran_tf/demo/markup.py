@@ -51,7 +51,7 @@ def verdict_markup(now: Explanation, *, clear: Explanation) -> str:
         f"<span>{_percent(said.probability)}</span></p>"
     ]
     if said.covered is not None:
-        told = f"By its weights, {said.covered:.0%} of the face is covered."
+        told = f"The weights suggest that {said.covered:.0%} of the face is covered."
         parts.append(f'<p class="ran-note">{told}</p>')
     if now.covered:
         before = clear.prediction

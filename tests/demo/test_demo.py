@@ -220,6 +220,11 @@ def test_expressions_and_their_change(networks, white_face):
     assert "light 61%" in verdict
     assert "You cover 50% of the face. Uncovered: light, 100%" in verdict
 
+    assert "suggest" not in verdict
+    told = dataclasses.replace(now.prediction, covered=0.312)
+    now = dataclasses.replace(now, prediction=told)
+    assert "31% of the face is covered" in Reader(markup.verdict_markup(now, clear=clear)).text
+
     alone = dataclasses.replace(clear, baseline=None)
     page = Reader(markup.expressions_markup(alone, clear=alone))
     assert not page.of_class("ran-second") and not re.search("[▲▼]", page.text)

@@ -170,7 +170,8 @@ function seen(weights) {
   if (!page.covered) return "";
   const { bias, slopes, least } = page.covered;
   const share = weights.reduce((sum, w, i) => sum + slopes[i] * Math.log(Math.max(w, least)), bias);
-  return `By its weights, ${percent(Math.min(Math.max(share, 0), 1))} of the face is covered. `;
+  const shown = (100 * Math.min(Math.max(share, 0), 1)).toFixed(0);
+  return `The weights suggest that ${shown} % of the face is covered. `;
 }
 
 function drawWeights(weights) {
