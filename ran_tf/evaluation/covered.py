@@ -12,7 +12,7 @@ from ran_tf.augment import bank, cover, draws
 from ran_tf.evaluation import metrics
 from ran_tf.evaluation.robustness import corruptions, occluders
 from ran_tf.inference.classifier import Classifier
-from ran_tf.weights.covered_readout import LEAST_WEIGHT, CoveredReadout
+from ran_tf.weights.covered_readout import CoveredReadout, log_weights
 
 # Faces that are looked at, of which one in five is kept to try the readout on.
 _MOST_FACES = 2500
@@ -54,22 +54,25 @@ def fit_covered_readout(classifier: Classifier, batches: Iterable[dict]) -> Cove
         positions = start + np.arange(len(batch["id"]))
         start += len(positions)
         tried = positions % _TRIED == 0
-        drawn = _of(batch, ~tried)
-        images = ops.convert_to_tensor(drawn["image"], "float32")
-        draw = draws.make_draw(draws.face_keys(0, positions[~tried]))
-        done = cover.cover(images, draw, bank=drawings, chance=_CHANCE)
-        images = np.round(ops.convert_to_numpy(done["image"])).astype(np.uint8)
-        fitted.append(_log_weights(classifier, {**drawn, "image": images}))
-        shares.append(_share(ops.convert_to_numpy(done["opacity"])))
-        faces = _of(batch, tried)
-        images, ids = faces["image"], [str(i, "utf-8") for i in faces["id"]]
-        clear.append(_log_weights(classifier, faces))
-        for kind in occluders.KEPT_OUT:
-            under = {**faces, "image": corruptions.corrupt(images, ids, kind=kind)}
-            opacity = corruptions.opacity(images, ids, kind=kind)
-            assert opacity is not None  # they all cover
-            much = _share(opacity) > _COVERED
-            covered.append(_log_weights(classifier, under)[much])
+        # The last batch may be so small that it has faces of one sort alone.
+        if not tried.all():
+            drawn = _of(batch, ~tried)
+            images = ops.convert_to_tensor(drawn["image"], "float32")
+            draw = draws.make_draw(draws.face_keys(0, positions[~tried]))
+            done = cover.cover(images, draw, bank=drawings, chance=_CHANCE)
+            images = np.round(ops.convert_to_numpy(done["image"])).astype(np.uint8)
+            fitted.append(_log_weights(classifier, {**drawn, "image": images}))
+            shares.append(_share(ops.convert_to_numpy(done["opacity"])))
+        if tried.any():
+            faces = _of(batch, tried)
+            images, ids = faces["image"], [str(i, "utf-8") for i in faces["id"]]
+            clear.append(_log_weights(classifier, faces))
+            for kind in occluders.KEPT_OUT:
+                under = {**faces, "image": corruptions.corrupt(images, ids, kind=kind)}
+                opacity = corruptions.opacity(images, ids, kind=kind)
+                assert opacity is not None  # they all cover
+                much = _share(opacity) > _COVERED
+                covered.append(_log_weights(classifier, under)[much])
         if start >= _MOST_FACES:
             break
     if start < _FACES_A_REGION * k:
@@ -87,7 +90,7 @@ def _of(batch: dict, faces: np.ndarray) -> dict:
 
 
 def _log_weights(classifier: Classifier, batch: dict) -> np.ndarray:
-    return np.log(np.maximum(classifier.predict(batch)["weights"], LEAST_WEIGHT))
+    return log_weights(classifier.predict(batch)["weights"])
 
 
 def _share(opacity: np.ndarray) -> np.ndarray:

@@ -35,5 +35,10 @@ class CoveredReadout:
 
     def share(self, weights: Sequence[float] | np.ndarray) -> np.ndarray:
         """Region weights f32[..., k] to covered shares of the face f32[...] in 0..1."""
-        logs = np.log(np.maximum(np.asarray(weights, np.float64), LEAST_WEIGHT))
-        return (self.bias + logs @ np.asarray(self.slopes)).clip(0.0, 1.0).astype(np.float32)
+        share = self.bias + log_weights(weights) @ np.asarray(self.slopes)
+        return share.clip(0.0, 1.0).astype(np.float32)
+
+
+def log_weights(weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The logarithms f64[..., k] of region weights, none of them below `LEAST_WEIGHT`."""
+    return np.log(np.maximum(np.asarray(weights, np.float64), LEAST_WEIGHT))

@@ -78,6 +78,12 @@ def test_a_network_that_does_not_tell_is_not_read(weights_of):
     assert covered.fit_covered_readout(make_classifier(weights_of), make_batches(128)) is None
 
 
+@pytest.mark.parametrize("faces", [64 + 1, 320 + 1], ids=["of the drawn", "of the tried"])
+def test_a_last_batch_may_have_one_face(faces):
+    assert len(make_batches(faces)[-1]["id"]) == 1
+    assert covered.fit_covered_readout(make_classifier(of_edges), make_batches(faces)).auc > 0.9
+
+
 def test_one_region_and_few_faces_are_not_read():
     whole = make_classifier(lambda images: np.ones((len(images), 1)), k=1)
     assert covered.fit_covered_readout(whole, make_batches(64)) is None
