@@ -1,4 +1,4 @@
-"""Clients of `serve_load.py`: one case, asked over REST or over gRPC.
+"""A server to be measured, and clients for it: one case, asked over REST or over gRPC.
 
 A case is {"images": list of bytes, "expect": "ok" | "bad" | "missing"}; with "malformed": index of
 a request that is wrong before any image is looked at; over REST with "photos": list of bytes, whole
@@ -6,8 +6,11 @@ photos.
 """
 
 import base64
+import contextlib
 import http.client
 import json
+import subprocess
+import sys
 import urllib.parse
 
 import numpy as np
@@ -17,6 +20,31 @@ import tensorflow as tf
 _MISSING_VERSION = 999
 _PHOTOS = "/v1/photos:predict"
 _KINDS = {200: "ok", 400: "bad", 404: "missing"}
+
+
+@contextlib.contextmanager
+def serve(model_dir: str, *flags: str, protocol: str):
+    """Yields {"process": id, "address"} of `ran_tf.launch.serve` with further flags."""
+    command = [
+        *(sys.executable, "-m", "ran_tf.launch.serve", f"--model_dir={model_dir}", *flags),
+        *("--rest_port=0", f"--grpc_port={0 if protocol == 'grpc' else -1}"),
+    ]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # decoders say a line about each bad image
+        text=True,
+    ) as server:
+        try:
+            addresses = {}
+            for line in server.stdout:
+                name, _, address = line.strip().partition(": ")
+                addresses[name.lower()] = address
+                if name == "REST":  # the last
+                    break
+            yield {"process": server.pid, "address": addresses[protocol]}
+        finally:
+            server.terminate()
 
 
 def _form(photos: list[bytes]) -> dict:

@@ -12,34 +12,11 @@ import argparse
 import concurrent.futures
 import contextlib
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 import serve_clients
 import tensorflow as tf
-
-
-@contextlib.contextmanager
-def serve(model_dir: str, *, protocol: str, max_joined: int):
-    """Yields {"process": id, "address"} of a server."""
-    command = [
-        *(sys.executable, "-m", "ran_tf.launch.serve", f"--model_dir={model_dir}", "--nophotos"),
-        *("--rest_port=0", f"--grpc_port={0 if protocol == 'grpc' else -1}"),
-        f"--max_joined={max_joined}",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            addresses = {}
-            for line in server.stdout:
-                name, _, address = line.strip().partition(": ")
-                addresses[name.lower()] = address
-                if name == "REST":  # the last
-                    break
-            yield {"process": server.pid, "address": addresses[protocol]}
-        finally:
-            server.terminate()
 
 
 def processor_seconds(process: int) -> float:
@@ -87,7 +64,12 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         servers = {
             joined: stack.enter_context(
-                serve(arguments.model_dir, protocol=arguments.protocol, max_joined=joined)
+                serve_clients.serve(
+                    arguments.model_dir,
+                    "--nophotos",
+                    f"--max_joined={joined}",
+                    protocol=arguments.protocol,
+                )
             )
             for joined in arguments.joined
         }

@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -202,23 +201,8 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=16)
     arguments = parser.parse_args()
-    command = [sys.executable, "-m", "ran_tf.launch.serve", f"--model_dir={arguments.model_dir}"]
-    with subprocess.Popen(
-        [*command, "--rest_port=0", f"--grpc_port={0 if arguments.protocol == 'grpc' else -1}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # decoders say a line about each bad image
-        text=True,
-    ) as server:
-        try:
-            addresses = {}
-            for line in server.stdout:
-                name, _, address = line.strip().partition(": ")
-                addresses[name.lower()] = address
-                if name == "REST":  # the last
-                    break
-            summary = measure(arguments, process=server.pid, address=addresses[arguments.protocol])
-        finally:
-            server.terminate()
+    with serve_clients.serve(arguments.model_dir, protocol=arguments.protocol) as server:
+        summary = measure(arguments, **server)
     print(json.dumps(summary, indent=1))
     memory = summary["memory_mib"]
     flat = memory[-1] <= (1 + _GROWTH) * memory[len(memory) // 5]
