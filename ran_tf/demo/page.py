@@ -87,7 +87,7 @@ def build(networks: explain.Networks, *, max_bytes: int) -> gr.Blocks:
                             None,
                             elem_id="ran-stage",
                             html_template=read("stage.html"),
-                            js_on_load=read("stage.js"),
+                            js_on_load=_stage_script(),
                         )
                     with gr.Column(scale=4, min_width=260):
                         verdict = _html("", elem_id="ran-verdict")
@@ -228,6 +228,11 @@ def _sentence(error: ValueError) -> str:
     return text[:1].upper() + text[1:]
 
 
-def read(name: str) -> str:
-    """The text of a file beside this one."""
-    return importlib.resources.files("ran_tf.demo").joinpath(name).read_text(encoding="utf-8")
+def _stage_script() -> str:
+    """The patch of the exported page, and what sends it. Gradio takes a script, and no module."""
+    return read("page/cover.js", room="ran_tf.exports").replace("export ", "") + read("stage.js")
+
+
+def read(name: str, *, room: str = "ran_tf.demo") -> str:
+    """The text of a file of a room, by default of this one."""
+    return importlib.resources.files(room).joinpath(name).read_text(encoding="utf-8")
