@@ -16,18 +16,15 @@ from ran_tf.faces import detect
 from ran_tf.faces.choose import choose_face
 from ran_tf.faces.face import Face
 from ran_tf.faces.processes import available_cpus
-from ran_tf.images.decoding import decode_image, read_image
 from ran_tf.images.in_order import in_order
 from ran_tf.images.photos import group
 from ran_tf.images.preparing import prepare_face
 from ran_tf.inference import following, runner
 from ran_tf.inference.following import VideoFrame
+from ran_tf.inference.items import Item, Results, to_array_or_error
 from ran_tf.inference.prediction import Failure, FoundFace, Prediction
 from ran_tf.regions import kinds
 
-Item = np.ndarray | bytes | str | os.PathLike
-
-ON_ERROR = ("raise", "return")
 # Photos that are decoded at once, each of up to 64 million pixels.
 _MOST_DECODERS = 4
 
@@ -171,7 +168,7 @@ class Predictor:
             names the item.
         """
         self._check_not_forked()
-        results = _Results("images", images, on_error=on_error)
+        results = Results("images", images, on_error=on_error)
         for some in self._groups(images, results):
             if self._align:
                 some = self._chosen_faces(some, results)
@@ -214,7 +211,7 @@ class Predictor:
           OSError, ValueError: as in a call, but not for a photo without a face.
         """
         self._check_not_forked()
-        results = _Results("photos", photos, on_error=on_error)
+        results = Results("photos", photos, on_error=on_error)
         self._load_detector()
         for some in self._groups(photos, results):
             found = {i: faces[:most] for i, faces in self._find(some, results).items()}
@@ -270,12 +267,12 @@ class Predictor:
         config = VideoConfig(every=every, smooth=smooth)
         return following.follow_people(self, source, config=config, batch_size=self._batch_size)
 
-    def _groups(self, images, results: "_Results") -> Iterator[dict[int, np.ndarray]]:
+    def _groups(self, images, results: Results) -> Iterator[dict[int, np.ndarray]]:
         """Images u8[H, W, 3] by their place, as many together as memory and a batch allow."""
 
         def usable():
             threads = max(1, min(available_cpus(), _MOST_DECODERS, len(images)))
-            for i, image in enumerate(in_order(_to_array_or_error, images, threads=threads)):
+            for i, image in enumerate(in_order(to_array_or_error, images, threads=threads)):
                 if isinstance(image, np.ndarray):
                     yield i, image
                 else:
@@ -289,7 +286,9 @@ class Predictor:
                 self._detect = detect.create_detector(self._detector)
         return self._detect
 
-    def _chosen_faces(self, photos: dict[int, np.ndarray], results) -> dict[int, np.ndarray]:
+    def _chosen_faces(
+        self, photos: dict[int, np.ndarray], results: Results
+    ) -> dict[int, np.ndarray]:
         cut = {}
         for i, faces in self._find(photos, results).items():
             if faces:
@@ -304,7 +303,7 @@ class Predictor:
                 )
         return cut
 
-    def _find(self, photos: dict[int, np.ndarray], results) -> dict[int, list[Face]]:
+    def _find(self, photos: dict[int, np.ndarray], results: Results) -> dict[int, list[Face]]:
         """The faces of each photo, the largest first; not of those that the detector fails on."""
         found = {}
         answers = detect.detect_each(self._load_detector(), list(photos.values()))
@@ -347,66 +346,3 @@ class Predictor:
                 for probabilities, weights in zip(out["probabilities"], out["weights"], strict=True)
             ]
         return predictions
-
-
-class _Results:
-    """One value for each image of a call, and what becomes of an error."""
-
-    def __init__(self, name: str, images, *, on_error: str):
-        checks.check_choice("on_error", on_error, ON_ERROR)
-        _check_sequence(images, name=name)
-        self.name, self.on_error = name, on_error
-        self.values: list = [None] * len(images)
-
-    def fail(self, i: int, error: OSError | ValueError) -> None:
-        if self.on_error == "return":
-            text = error.strerror if isinstance(error, OSError) else None
-            self.values[i] = Failure(error=text or str(error))
-        elif isinstance(error, OSError):
-            raise error
-        else:
-            raise ValueError(f"`{self.name}[{i}]`: {error}") from error
-
-
-def _to_array_or_error(image: Item) -> np.ndarray | OSError | ValueError:
-    try:
-        return _to_array(image)
-    except (OSError, ValueError) as error:
-        return error
-
-
-def _to_array(image: Item) -> np.ndarray:
-    """An item as u8[H, W, 3]."""
-    if isinstance(image, (bytes, bytearray)):
-        return decode_image(bytes(image))
-    if isinstance(image, (str, os.PathLike)):
-        return read_image(image)
-    if not isinstance(image, np.ndarray):
-        raise ValueError(
-            "an image must be a NumPy array u8[H, W, 3], the bytes of an image file, or its path. "
-            f"Received: {type(image).__name__}"
-        )
-    if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(
-            "an array must have shape [H, W, 3], RGB (repeat a grey channel three times). "
-            f"Received: image.shape={image.shape}"
-        )
-    if image.dtype != np.uint8:
-        raise ValueError(
-            f"an array must be uint8, values 0..255. Received: image.dtype={image.dtype}"
-        )
-    return image
-
-
-def _check_sequence(images, *, name: str) -> None:
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        raise ValueError(
-            f"`{name}` must be u8[b, H, W, 3] or a list of u8[H, W, 3]; for one image pass "
-            f"[image]. Received: {name}.shape={images.shape}"
-        )
-    unsized = not hasattr(images, "__len__") or getattr(images, "ndim", None) == 0
-    if isinstance(images, (str, bytes, os.PathLike, dict)) or unsized:
-        raise ValueError(
-            f"`{name}` must be a list or array of images; for one file pass [path], for folders "
-            f"see python -m ran_tf.launch.predict. Received: {type(images).__name__}"
-        )
