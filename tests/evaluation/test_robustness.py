@@ -50,6 +50,17 @@ def test_kinds_take_faces_of_any_size(kind, shape):
     assert corruptions.corrupt(faces, IDS[:2], kind=kind).shape == faces.shape
 
 
+def test_fog_takes_contrast_and_is_denser_in_places():
+    """The contrast of neighbours says how much of the face is seen through the fog."""
+    board = np.indices((48, 48)).sum(axis=0) % 2 * 200
+    faces = np.broadcast_to(board[..., None].astype(np.uint8), (8, 48, 48, 3))
+    foggy = corruptions.corrupt(faces, IDS[:8], kind="fog").astype(int)
+    seen = np.abs(np.diff(foggy[..., 0], axis=-1)) / 200
+    assert ((seen.mean(axis=(1, 2)) > 0.2) & (seen.mean(axis=(1, 2)) < 0.55)).all()
+    assert (np.ptp(seen, axis=(1, 2)) > 0.1).all()
+    assert (foggy >= faces).all(), "fog is light"
+
+
 def test_props_cover_what_they_should():
     """The same share of a face at every size, in the right place."""
     for size in (48, 192):
