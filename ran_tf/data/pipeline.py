@@ -101,13 +101,12 @@ class TrainingData:
         """Batches of faces, of those of positions i64[b] and numbers i64[b]."""
         faces = self._faces
         # By batches and not by faces: calling a function costs more than what it does here.
-        return batches.map(
+        return reader.map_ahead(
+            batches,
             lambda positions, numbers: self._finish(
                 positions, self._taught(faces.fetch(numbers), numbers)
             ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        ).prefetch(2)
+        )
 
     def _order(self, epoch: int) -> np.ndarray:
         return order.of_epoch(
@@ -160,11 +159,8 @@ def eval_batches(
         return {name: value for name, value in batch.items() if name not in unwanted}
 
     records = reader.records(dataset.builder, split)
-    return (
-        reader.batches(records, start=0, batch_size=batch_size, share=share)
-        .map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(2)
-    )
+    batches = reader.batches(records, start=0, batch_size=batch_size, share=share)
+    return reader.map_ahead(batches, finish)
 
 
 def data_config_of(card: ModelCard, *, name: str | None = None, data_dir: str | None) -> DataConfig:

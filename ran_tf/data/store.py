@@ -110,10 +110,7 @@ class OnDisk:
 
 def _look(records: tf.data.Dataset, function) -> tf.data.Dataset:
     """A function of batches of records, in order."""
-    looked = records.batch(_TOGETHER).map(
-        function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    return looked.prefetch(2)
+    return reader.map_ahead(records.batch(_TOGETHER), function)
 
 
 def _unowned(method):

@@ -48,6 +48,13 @@ def test_an_epoch_is_every_face_once_and_the_last_batch_is_small(data):
     assert len(np.unique(faces, axis=0)) == 50
 
 
+def test_batches_are_not_tuned(data):
+    """An iterator of tf.data with its tuner may take a minute to end, after every epoch."""
+    kept = ran_tf.load_dataset("synthetic_faces", data_dir=data.data_dir)
+    for batches in (training_data(data).epoch(0), kept.train, kept.validation):
+        assert batches.options().autotune.enabled is False
+
+
 def test_order_is_a_function_of_seed_and_epoch(data):
     def order(seed, epoch):
         return together(training_data(data, seed=seed).epoch(epoch), "image")
