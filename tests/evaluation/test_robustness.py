@@ -56,9 +56,9 @@ def test_fog_takes_contrast_and_is_denser_in_places():
     faces = np.broadcast_to(board[..., None].astype(np.uint8), (8, 48, 48, 3))
     foggy = corruptions.corrupt(faces, IDS[:8], kind="fog").astype(int)
     seen = np.abs(np.diff(foggy[..., 0], axis=-1)) / 200
-    assert ((seen.mean(axis=(1, 2)) > 0.2) & (seen.mean(axis=(1, 2)) < 0.55)).all()
-    assert (np.ptp(seen, axis=(1, 2)) > 0.1).all()
-    assert (foggy >= faces).all(), "fog is light"
+    assert ((seen.mean(axis=(1, 2)) > 0.04) & (seen.mean(axis=(1, 2)) < 0.17)).all()
+    assert (np.ptp(seen, axis=(1, 2)) > 0.08).all()
+    assert (foggy >= faces * 0.95).all(), "fog is light"
 
 
 def test_props_cover_what_they_should():

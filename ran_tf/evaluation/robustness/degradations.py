@@ -55,13 +55,14 @@ def salt_and_pepper(face, rng):
 
 
 def fog(face, rng):
-    """Clouds of three sizes before the face, which take half to three quarters of its contrast."""
+    """Clouds of three sizes before the face, which take 85 to 94 % of its contrast on average."""
     height, width = face.shape[:2]
     clouds = np.zeros((height, width), np.float32)
     for cells in (2, 4, 8):
         coarse = rng.random((cells, cells), np.float32)
         clouds += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) / cells
-    share = rng.uniform(0.5, 0.75) + 0.25 * (clouds - clouds.mean()) / np.ptp(clouds)
+    share = rng.uniform(0.85, 0.94) + 0.2 * (clouds - clouds.mean()) / np.ptp(clouds)
+    share = share.clip(0.0, 0.98)
     veiled = (1 - share[..., None]) * face + share[..., None] * rng.uniform(200, 240)
     return np.round(veiled).clip(0, 255).astype(np.uint8)
 
