@@ -9,6 +9,17 @@ from ran_tf.images import resampling
 from ran_tf.regions import kinds
 
 
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The dataset without tf.data's autotuner.
+
+    The tuner's thread sleeps up to a minute, and the end of an iterator often waits for it to wake
+    (TensorFlow 2.21), after every epoch.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def to_face(image, *, size: tuple[int, int]):
     """Resizes a face to the pipeline's size and gives grey faces three equal channels.
 

@@ -81,15 +81,9 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, read_file) -> tf.data.D
 
 
 def map_ahead(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-    """`dataset.map(function)` in order, on all cores, two elements ahead of who takes them.
-
-    Without tf.data's autotuner: its thread sleeps up to a minute, and the end of an iterator often
-    waits for it to wake (TensorFlow 2.21), after every epoch.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
+    """`dataset.map(function)` in order, on all cores, two elements ahead of who takes them."""
     mapped = dataset.map(function, num_parallel_calls=available_cpus(), deterministic=True)
-    return mapped.prefetch(2).with_options(options)
+    return ops.untuned(mapped.prefetch(2))
 
 
 def parse(serialised, *, features: tfds.features.FeaturesDict, names: Iterable[str]) -> dict:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ran_tf import backend
 from ran_tf.augment import bank as banks
 from ran_tf.config import TrainConfig
+from ran_tf.data import ops
 from ran_tf.models import losses, objective
 from ran_tf.training import optimizers, workers
 from ran_tf.training.state import TrainState, create_state
@@ -90,9 +91,8 @@ def _as_dataset(make):
             name: tf.TensorSpec([None, *values.shape[1:]], tf.as_dtype(values.dtype))
             for name, values in next(iter(batches)).items()
         }
-        return tf.data.Dataset.from_generator(
-            lambda: iter(batches), output_signature=specs
-        ).prefetch(2)
+        fed = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=specs)
+        return ops.untuned(fed.prefetch(2))
 
     return made
 
