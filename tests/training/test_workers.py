@@ -15,6 +15,20 @@ from ran_tf.training import loop, workers
 from tests.fixtures.worker_runs import CONFIG, assert_same, start, train_alone
 
 
+def test_batches_of_one_machine_stay_in_main_memory(two_replicas):
+    """TensorFlow's iterator over devices brings a tuner, and may take a minute to end."""
+
+    def numbers(share):
+        return tf.data.Dataset.range(share.first, 8, share.total).batch(2)
+
+    batches = list(workers.distribute(two_replicas, numbers))
+    rows = [two_replicas.experimental_local_results(batch) for batch in batches]
+    first, second = zip(*rows, strict=True)
+    np.testing.assert_array_equal(np.concatenate(first), [0, 2, 4, 6])
+    np.testing.assert_array_equal(np.concatenate(second), [1, 3, 5, 7])
+    assert {part.device[-5:] for part in (*first, *second)} == {"CPU:0"}
+
+
 def test_two_workers_are_one_run(tmp_path, synthetic_dir):
     with start(2, tmp_path / "two", synthetic_dir) as both:
         train_alone(tmp_path / "one", synthetic_dir)
