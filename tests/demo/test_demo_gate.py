@@ -1,7 +1,6 @@
-"""What reaches the demo page's application, and the photos that wait: without Gradio."""
+"""What reaches the demo page's application: without Gradio."""
 
 import asyncio
-import json
 import re
 import socket
 import subprocess
@@ -9,87 +8,20 @@ import sys
 
 import pytest
 
-from ran_tf.demo import gate, hosts, uploads
+from ran_tf.demo import gate, hosts
+from tests.fixtures.demo_requests import (
+    EVENTS,
+    LOOPBACK,
+    OTHER,
+    OWN,
+    TAKES_NONE,
+    an_event,
+    ask,
+    join,
+    speak,
+)
 
 MIB = 2**20
-LOOPBACK = hosts.find_hosts("127.0.0.1")
-TAKES_PHOTO, TAKES_NONE = 0, 3
-EVENTS = {TAKES_PHOTO: True, TAKES_NONE: False}
-OWN = "ran_tf_visitor=" + "a" * 32
-OTHER = "ran_tf_visitor=" + "b" * 32
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def waiting(clock):
-    return uploads.Uploads("/nowhere", max_bytes=MIB, clock=clock)
-
-
-def speak(app, path, *, method="GET", receive=None, waiting, names=LOOPBACK, **headers):
-    """What the gate sends for one request."""
-    path, _, query = path.partition("?")
-    pairs = {"host": "127.0.0.1:7860", **{k.replace("_", "-"): v for k, v in headers.items()}}
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "query_string": query.encode(),
-        "headers": [(k.encode(), v.encode()) for k, v in pairs.items() if v is not None],
-    }
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    guarded = gate.guard(app, hosts=names, uploads=waiting, events=EVENTS)
-    asyncio.run(guarded(scope, receive, send))
-    return sent
-
-
-def ask(path, *, body=b"", parts=None, **request):
-    """What the application got, or None; the answer's status, headers and text."""
-    got = {}
-    incoming = [{"type": "http.request", "body": p, "more_body": True} for p in parts or [body]]
-    incoming[-1]["more_body"] = False
-
-    async def app(scope, receive, send):
-        got.update(scope, body=(await receive())["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"fine"})
-
-    async def receive():
-        return incoming.pop(0)
-
-    sent = speak(app, path, receive=receive, **request)
-    answer = {"status": sent[0]["status"], "headers": dict(sent[0]["headers"])}
-    return got or None, {**answer, "text": sent[1]["body"].decode()}
-
-
-def join(event, *, waiting, cookie=OWN):
-    body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    got, answer = ask(
-        "/gradio_api/queue/join", method="POST", body=body, waiting=waiting, cookie=cookie
-    )
-    assert answer["status"] == 200 or "detail" in json.loads(answer["text"])
-    if got is None:
-        return None, answer
-    return json.loads(got["body"]), {**answer, "photo": got["state"]["photo"]}
-
-
-def an_event(**changes):
-    event = {"fn_index": TAKES_PHOTO, "data": [None], "event_data": None, "session_hash": "s1"}
-    return event | changes
 
 
 @pytest.mark.parametrize(
@@ -323,88 +255,12 @@ def test_a_request_that_ends_early(waiting):
     assert sent[0]["status"] == 400
 
 
-def test_few_uploads_arrive_at_once(waiting, monkeypatch):
-    """And one that never ends makes room again."""
-    monkeypatch.setattr(gate, "_SECONDS", 0.2)
-    statuses = []
-
-    async def receive():
-        await asyncio.sleep(60)
-
-    async def send(message):
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": gate.UPLOAD,
-        "query_string": b"",
-        "headers": [(b"host", b"localhost")],
-    }
-
-    async def flood():
-        guarded = gate.guard(None, hosts=LOOPBACK, uploads=waiting, events=EVENTS)
-        await asyncio.gather(*(guarded(scope, receive, send) for _ in range(20)))
-        await guarded(scope, receive, send)
-
-    asyncio.run(flood())
-    assert statuses == [503] * 12 + [408] * 9
-
-
 @pytest.mark.parametrize(
     "details", [None, {}, {"face": 1}, {"id": 3, "box": None}, {"id": 3, "box": {"y0": 0.5}}]
 )
 def test_details_of_an_event_pass(details, waiting):
     event, _ = join(an_event(fn_index=TAKES_NONE, event_data=details), waiting=waiting)
     assert event["event_data"] == details
-
-
-def test_a_photo_is_taken_once_and_by_its_visitor(waiting):
-    paths = [waiting.add(b"same", visitor=name) for name in ("a", "b", "a")]
-    assert len(set(paths)) == 3, "equal photos have paths of their own"
-    assert waiting.take(paths[0], visitor="b") is None
-    assert waiting.find(paths[0], visitor="b") is None
-    assert waiting.find(paths[0], visitor="a") == b"same"
-    assert waiting.take(paths[0], visitor="a") == b"same"
-    assert waiting.take(paths[0], visitor="a") is None
-    assert waiting.take(paths[1], visitor="b") == b"same"
-    for other in (None, [], {}, 0, "", paths[2] + "/", paths[2].upper(), "/etc/passwd"):
-        assert waiting.take(other, visitor="a") is None
-
-
-def test_photos_vanish_within_a_minute(waiting, clock):
-    path = waiting.add(b"data", visitor="a")
-    clock.now = 30
-    waiting.forget_old()
-    assert waiting.find(path, visitor="a")
-    clock.now = 55  # and the server looks every five seconds
-    assert waiting.find(path, visitor="a") is None
-    assert waiting.take(path, visitor="a") is None
-    waiting.forget_old()
-    assert len(waiting) == 0
-
-
-@pytest.mark.parametrize("size", [0, 10, MIB])
-def test_waiting_photos_have_a_bound(size, clock):
-    waiting = uploads.Uploads("/nowhere", max_bytes=MIB, total_bytes=8 * MIB, clock=clock)
-    most = 8 * MIB // (size + 4096)
-    paths = [waiting.add(bytes(size), visitor="a") for _ in range(most + 5)]
-    assert len(waiting) == most
-    found = [waiting.find(path, visitor="a") is not None for path in paths]
-    assert found == [False] * 5 + [True] * most, "the oldest go"
-
-
-def test_a_stream_that_breaks_off_ends(waiting):
-    """As Gradio's does for a session that it does not know."""
-
-    async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise RuntimeError("response already started")
-
-    sent = speak(app, "/gradio_api/queue/data?session_hash=a", waiting=waiting)
-    assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
-    assert not sent[-1].get("more_body")
 
 
 def test_a_port_in_use_is_told_before_anything_is_loaded():
@@ -417,14 +273,3 @@ def test_a_port_in_use_is_told_before_anything_is_loaded():
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert port in done.stderr and "--host=127.0.0.1" in done.stderr
     assert "in use" in done.stderr and "no such model" not in done.stderr
-
-
-def test_all_photos_together_take_256_mib_at_most():
-    class Large:
-        def __len__(self):
-            return 100 * MIB
-
-    waiting = uploads.Uploads("/nowhere", max_bytes=MIB)
-    for _ in range(4):
-        waiting.add(Large(), visitor="a")
-    assert len(waiting) == 2
