@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ran_tf.data.share import Share
+from ran_tf.data.share import WHOLE, Share
 
 # What a collective operation raises when a peer has died, was restarted, or cannot be reached.
 _LOST = (
@@ -81,13 +81,14 @@ def _tasks(strategy) -> list[tuple[str, int]]:
 
 def distribute(
     strategy: tf.distribute.Strategy, make_batches: Callable[[Share], tf.data.Dataset]
-) -> tf.distribute.DistributedDataset:
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Batches of every replica, by example: TensorFlow's sharding would take files or batches.
 
-    On one machine they stay in its main memory until the step takes them, a copy of some hundred
-    kilobytes: the iterator that brings them to devices has a tuner of its own, which waits as long
-    as that of `ops.untuned` and obeys no option. Several machines have no other iterator.
+    One device takes them from the dataset itself. TensorFlow's iterator over devices has a tuner of
+    its own, which waits as long as that of `ops.untuned` and obeys no option.
     """
+    if strategy.num_replicas_in_sync == 1:
+        return make_batches(WHOLE)
 
     def of_worker(context: tf.distribute.InputContext):
         replicas = context.num_replicas_in_sync // context.num_input_pipelines
@@ -99,13 +100,7 @@ def distribute(
             )
         )
 
-    options = None
-    if isinstance(strategy, tf.distribute.MirroredStrategy):
-        options = tf.distribute.InputOptions(
-            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
-            experimental_fetch_to_device=False,
-        )
-    return strategy.distribute_datasets_from_function(of_worker, options)
+    return strategy.distribute_datasets_from_function(of_worker)
 
 
 def gather(strategy: tf.distribute.Strategy, rows: np.ndarray) -> np.ndarray:
