@@ -1,11 +1,13 @@
 """`experiments/minutes.py`: minutes and accuracies of a recipe of two runs."""
 
+import json
 import pathlib
 import sys
 import time
 
 import pytest
 
+from ran_tf.weights import records
 from tests.fixtures.tiny_runs import make_config
 
 EXPERIMENTS = pathlib.Path(__file__).parents[2] / "experiments"
@@ -27,8 +29,8 @@ def test_the_second_run_begins_where_the_first_ends(
     began = time.monotonic()
     trained = loop.train(make_config(synthetic_dir), tmp_path / "run")
     took = (time.monotonic() - began) / 60
-    first, second = minutes.read_recipe([str(trained.workdir)]), minutes.read_run(trained.workdir)
-    assert first == second and len(first) == 2
+    first = minutes.read_run(trained.workdir)
+    assert len(first) == 2
     assert 0 <= first[0][0] < first[1][0] < took + 1 / 30  # starts are whole seconds
     assert max(accuracy for _, accuracy in first) == pytest.approx(
         100 * trained.metrics["validation_accuracy"]
@@ -40,4 +42,10 @@ def test_the_second_run_begins_where_the_first_ends(
     assert out.read_bytes()[:4] == b"\x89PNG"
     assert capsys.readouterr().out.count("min") == 4
     joined = minutes.read_recipe([str(trained.workdir)] * 2)
+    assert joined[:2] == first
     assert joined[2:] == [(first[1][0] + m, accuracy) for m, accuracy in first]
+    # Resumed: nobody wrote down how long it rested.
+    written = json.loads((trained.workdir / records.RUN).read_text())
+    (trained.workdir / records.RUN).write_text(json.dumps({"starts": written["starts"] * 2}))
+    with pytest.raises(ValueError, match="at one stretch. Received: 2"):
+        minutes.read_run(trained.workdir)
