@@ -57,6 +57,7 @@ from .serving.run import serve as serve
 from .training.loop import train as train
 from .training.run import Hooks as Hooks
 from .vocabulary import LABELS as LABELS
+from .weights.average import average_weights as average_weights
 from .weights.convert.weights import convert_weights as convert_weights
 from .weights.presets import from_preset as from_preset
 from .weights.presets import presets as presets

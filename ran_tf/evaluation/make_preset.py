@@ -1,16 +1,18 @@
 """A network with its card as a preset: float16 weights, card, a known output and a README."""
 
+import collections
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ran_tf import settings
+from ran_tf.checks import InvalidArgument
 from ran_tf.evaluation import model_card, predictions, split
 from ran_tf.evaluation.calibration import calibrate
 from ran_tf.evaluation.results import Report
@@ -20,6 +22,7 @@ from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
 from ran_tf.weights import preset_file, presets, records
+from ran_tf.weights.average import average_weights
 from ran_tf.weights.card import ModelCard, card_for
 
 # That the README is made of.
@@ -36,6 +39,8 @@ def save_to_preset(
     path: str | os.PathLike,
     *,
     data: Any = None,
+    average: Sequence[str | os.PathLike] = (),
+    shares: Sequence[float] | None = None,
     overwrite: bool = False,
     measure: Any = None,
     calibration: Any = None,
@@ -52,6 +57,9 @@ def save_to_preset(
       model: `RegionAttentionNetwork`, or the work directory of a training run.
       path: folder to write.
       data: dataset that it was trained on, see `ran_tf.load_dataset`; that of its card when None.
+      average: presets or work directories whose weights are averaged with those of `model`, see
+        `ran_tf.average_weights`.
+      shares: in that mean, of `model` first; all the same when None.
       overwrite: replace what is there.
       measure: faces on which the rounding of the weights is measured, as `ran_tf.evaluate` takes
         them; not measured when None.
@@ -88,6 +96,10 @@ def save_to_preset(
         workdir = pathlib.Path(model).expanduser()
         model = records.load_workdir(workdir, dtype="float32").model
         starts = records.read_starts(workdir)
+    if average:
+        model = average_weights([model, *average], shares=shares)
+    elif shares is not None:
+        raise InvalidArgument("shares", "None without `average`", shares)
     card = card_for(model, data)
     if calibration is not None:
         model = model.twin()
@@ -116,6 +128,7 @@ def save_to_preset(
             made=made,
             starts=starts,
             report=numbers,
+            mean=_mean(average, shares=shares),
             backbone_origin=backbone_origin,
         )
         (folder / preset_file.README).write_text(text, encoding="utf-8")
@@ -148,6 +161,15 @@ def _compare(exact: Classifier, rounded: Classifier, *, batches: Iterable) -> di
             f"most {_MEAN_DIFFERENCE} on average; nothing was written. Received: {found}"
         )
     return found
+
+
+def _mean(average: Sequence[str | os.PathLike], *, shares: Sequence[float] | None) -> dict:
+    """Shares by source: those that are averaged with the weights of the run, whose key is ""."""
+    names = ["", *(pathlib.PurePath(source).name for source in average)]
+    mean: dict[str, float] = collections.defaultdict(float)  # two runs may have the same name
+    for name, share in zip(names, shares or [1 / len(names)] * len(names), strict=True):
+        mean[name] += share
+    return dict(mean)
 
 
 def _known_output(rounded: Classifier) -> dict:

@@ -35,6 +35,7 @@ def render(
     made: dict,
     starts: list[dict],
     report: dict | None,
+    mean: dict[str, float],
     backbone_origin: str | None,
 ) -> str:
     """Markdown of the model card.
@@ -45,6 +46,7 @@ def render(
       made: contents of known_output.json.
       starts: of the training run, from its run.json; none if it left no such file.
       report: report.json of an evaluation.
+      mean: share of every network in the mean of weights that this is; "" is the training run.
       backbone_origin: whose weights training started from, with licence and data.
     """
     height, width = card.image_size
@@ -71,7 +73,7 @@ def render(
         f"predictor = ran_tf.Predictor({json.dumps(name)}, align=True)\n```",
         "\n".join(f"- {fact}" for fact in facts),
         "## Data and protocol",
-        f"{data}.",
+        f"{data}.{_mean(mean)}",
         *(_numbers(report) if report else []),
         "## Origin of the backbone",
         backbone_origin or _origin(starts),
@@ -117,6 +119,16 @@ def _chosen(flags: dict) -> str:
     if flags.get("keep", "best") == "last":
         return "the weights are those after the last epoch; no epoch was chosen"
     return f"the epoch was chosen on {markdown.code(flags['validation_split'])}"
+
+
+def _mean(shares: dict[str, float]) -> str:
+    if len(shares) == 1:
+        return ""
+    parts = [
+        f"{share:.0%} {f'of {markdown.code(name)}' if name else 'of this run'}"
+        for name, share in shares.items()
+    ]
+    return f" Then averaged: the weights are {', '.join(parts[:-1])} and {parts[-1]}."
 
 
 def _origin(starts: list[dict]) -> str:

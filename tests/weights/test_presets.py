@@ -64,6 +64,7 @@ def test_the_card_says_where_training_started(starts, told):
         made={"weights_bytes": 1, "weights_sha256": "", "changed": 0, "count": 1, "split": "test"},
         starts=[{**start, "init_weights": name} for name in starts],
         report=None,
+        mean={"": 1.0},
         backbone_origin=None,
     )
     assert told in text and "/home" not in text
