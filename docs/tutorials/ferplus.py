@@ -107,7 +107,7 @@ assert both.subsets["all"].accuracy > 0.8
 # | Recipe | What it is | Time |
 # |---|---|---|
 # | `launch/ferplus_mobilenet_ran_long.flags` | the RAN of `ran_faceres_ferplus`, 32 epochs | 102 s on an H100 (JAX); 6 hours on two CPU cores, by estimate |
-# | `launch/ferplus_mobilenet_face_long.flags` | the whole face of `face_faceres_ferplus`, 20 epochs | 36 s on an H100 (JAX); 79 min on two CPU cores |
+# | `launch/ferplus_mobilenet_face_long.flags` | the whole face of `face_faceres_ferplus`, 20 epochs | 36 s on an H100 (JAX); 79 min on two CPU cores; with `--epochs=15` 53 min and 88.8 % |
 # | `launch/ferplus_mobilenet_face.flags` | a shorter whole face; make its starting weights with `--size=129` | one hour on two CPU cores |
 # | `launch/ferplus_mobilenet_ran.flags` | a shorter RAN that starts from the row above (`--init_weights=FACE_RUN`) | one hour on two CPU cores, 87.8 % |
 #
