@@ -125,10 +125,10 @@ def _mean(shares: dict[str, float]) -> str:
     if len(shares) == 1:
         return ""
     parts = [
-        f"{share:.0%} {f'of {markdown.code(name)}' if name else 'of this run'}"
+        f"{100 * share:.0f} % of {markdown.code(name) if name else 'these weights'}"
         for name, share in shares.items()
     ]
-    return f" Then averaged: the weights are {', '.join(parts[:-1])} and {parts[-1]}."
+    return f" Then averaged: {', '.join(parts[:-1])} and {parts[-1]}."
 
 
 def _origin(starts: list[dict]) -> str:

@@ -120,7 +120,7 @@ def test_the_command_makes_a_preset_of_the_mean(runs, synthetic_dir, tmp_path, p
         wanted = 0.4 * first[name] + 0.6 * second[name]
         np.testing.assert_allclose(weight, wanted, rtol=2e-3, atol=1e-6, err_msg=name)
     told = (target / preset_file.README).read_text()
-    assert f"40% of this run and 60% of `{folders[1].name}`" in told
+    assert f"40 % of these weights and 60 % of `{folders[1].name}`" in told
     parse(*arguments, "--shares=half", command=make_preset)
     with pytest.raises(ValueError, match="`shares` must be numbers, separated by commas"):
         make_preset.main()
