@@ -114,7 +114,7 @@ for kind in KINDS:
 
 # %% [markdown]
 # This preset was trained like the paper's network, and it has never seen a drawn face. Training told
-# the preset `ran_faceres_covered_ferplus` what is covered, so it looks away, but at a price.
+# the preset `ran_faceres_covered_ferplus` what is covered, so it looks away.
 # [A network that looks away](../looks_away.md) has the figures on photographs.
 #
 # ## What not to read into it
