@@ -166,8 +166,10 @@ def _compare(exact: Classifier, rounded: Classifier, *, batches: Iterable) -> di
 def _mean(average: Sequence[str | os.PathLike], *, shares: Sequence[float] | None) -> dict:
     """Shares by source: those that are averaged with the weights of the run, whose key is ""."""
     names = ["", *(pathlib.PurePath(source).name for source in average)]
+    if shares is None:
+        shares = [1 / len(names)] * len(names)
     mean: dict[str, float] = collections.defaultdict(float)  # two runs may have the same name
-    for name, share in zip(names, shares or [1 / len(names)] * len(names), strict=True):
+    for name, share in zip(names, shares, strict=True):
         mean[name] += share
     return dict(mean)
 

@@ -125,7 +125,7 @@ def _mean(shares: dict[str, float]) -> str:
     if len(shares) == 1:
         return ""
     parts = [
-        f"{100 * share:.0f} % of {markdown.code(name) if name else 'these weights'}"
+        f"{100 * share:.4g} % of {markdown.code(name) if name else 'these weights'}"
         for name, share in shares.items()
     ]
     return f" Then averaged: {', '.join(parts[:-1])} and {parts[-1]}."

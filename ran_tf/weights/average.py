@@ -17,6 +17,9 @@ from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.weights import sources as resolver
 from ran_tf.weights import weights_file
 
+# Arguments that say what the weights mean: shapes may fit where these differ.
+_ALIKE = ("backbone", "attention", "preprocessing")
+
 
 def average_weights(
     sources: Sequence[RegionAttentionNetwork | str | os.PathLike],
@@ -31,8 +34,9 @@ def average_weights(
 
     Args:
       sources: networks, presets or work directories of training runs, two or more, with the same
-        classes and the same shapes of weights. Regions may differ: the result has those of the
-        first, and its other arguments and card as well.
+        classes, backbone and attention. The result has the regions of the first, its other
+        arguments and its card. Sources with other regions or sizes are taken, but the mean fits
+        less well.
       shares: of each source, in 0..1, with a sum of 1; all the same when None.
 
     Returns:
@@ -94,15 +98,17 @@ def _check_shares(shares: Sequence[float] | None, *, count: int) -> list[float]:
 
 def _check_alike(model, first, *, source: Any) -> None:
     labels = [None if m.card is None else m.card.labels for m in (model, first)]
-    pixels = [m.get_config()["preprocessing"] for m in (model, first)]
+    theirs, ours = model.get_config(), first.get_config()
+    different = [name for name in _ALIKE if theirs[name] != ours[name]]
     there, here = (
         {name: tuple(w.shape) for name, w in weights_file.weights_by_path(m).items()}
         for m in (model, first)
     )
     if None not in labels and labels[0] != labels[1]:
         expected, received = f"networks of the classes {labels[1]}", labels[0]
-    elif pixels[0] != pixels[1]:
-        expected, received = f"networks with preprocessing={pixels[1]!r}", pixels[0]
+    elif different:
+        name = different[0]
+        expected, received = f"networks with {name}={ours[name]!r}", theirs[name]
     elif there != here:
         name = next(n for n in (*here, *there) if here.get(n) != there.get(n))
         expected = f"networks with the same weights: {name} has shape {here.get(name)}"

@@ -95,8 +95,14 @@ def test_what_cannot_be_averaged():
     )
     with pytest.raises(ValueError, match="networks with preprocessing='standard'"):
         ran_tf.average_weights([standard, unit])
-    with pytest.raises(ValueError, match="the same weights: .* has shape"):
+    with pytest.raises(ValueError, match="networks with backbone='tiny'"):
         ran_tf.average_weights([first, standard])
+    softmax = ran_tf.RegionAttentionNetwork(**{**make_card().model, "attention": "softmax"})
+    with pytest.raises(ValueError, match="networks with attention='sigmoid'"):
+        ran_tf.average_weights([first, softmax])
+    other = ran_tf.RegionAttentionNetwork(**{**make_card().model, "relation": False})
+    with pytest.raises(ValueError, match="the same weights: .* has shape"):
+        ran_tf.average_weights([first, other])
     with pytest.raises(FileNotFoundError, match="source='nowhere'"):
         ran_tf.average_weights([first, "nowhere"])
     with pytest.raises(ValueError, match="`shares` must be None without `average`"):
