@@ -22,7 +22,7 @@ from ran_tf.models.ran import RegionAttentionNetwork
 from ran_tf.regions.kinds import serving_boxes
 from ran_tf.safety import files
 from ran_tf.weights import preset_file, presets, records
-from ran_tf.weights.average import average_weights
+from ran_tf.weights.average import average_weights, check_shares
 from ran_tf.weights.card import ModelCard, card_for
 
 # That the README is made of.
@@ -97,6 +97,7 @@ def save_to_preset(
         model = records.load_workdir(workdir, dtype="float32").model
         starts = records.read_starts(workdir)
     if average:
+        shares = check_shares(shares, count=1 + len(average))
         model = average_weights([model, *average], shares=shares)
     elif shares is not None:
         raise InvalidArgument("shares", "None without `average`", shares)
@@ -128,7 +129,7 @@ def save_to_preset(
             made=made,
             starts=starts,
             report=numbers,
-            mean=_mean(average, shares=shares),
+            mean=_mean(average, shares=shares or [1.0]),
             backbone_origin=backbone_origin,
         )
         (folder / preset_file.README).write_text(text, encoding="utf-8")
@@ -163,11 +164,9 @@ def _compare(exact: Classifier, rounded: Classifier, *, batches: Iterable) -> di
     return found
 
 
-def _mean(average: Sequence[str | os.PathLike], *, shares: Sequence[float] | None) -> dict:
+def _mean(average: Sequence[str | os.PathLike], *, shares: Sequence[float]) -> dict[str, float]:
     """Shares by source: those that are averaged with the weights of the run, whose key is ""."""
     names = ["", *(pathlib.PurePath(source).name for source in average)]
-    if shares is None:
-        shares = [1 / len(names)] * len(names)
     mean: dict[str, float] = collections.defaultdict(float)  # two runs may have the same name
     for name, share in zip(names, shares, strict=True):
         mean[name] += share

@@ -40,19 +40,10 @@ def define_flags() -> None:
     flags.FLAGS.set_default("train_split", _PART)
 
 
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ValueError(
-            f"`seeds` must be whole numbers, separated by commas. Received: {text!r}"
-        ) from error
-
-
 def main() -> None:
     values = flags.FLAGS
     config = launch_flags.train_config(values)
-    seeds = values.seeds and [_seed(text) for text in values.seeds]
+    seeds = command.numbers("seeds", kind=int)
     # Heavy imports wait until the flags are known to be good.
     import ran_tf
     from ran_tf.evaluation import ablation

@@ -12,6 +12,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from ran_tf import vocabulary
+from ran_tf.checks import InvalidArgument
 from ran_tf.launch import mistakes, recipes, startup, stop, terminal
 
 _IMPORT = "Modules that register your own backbones, regions, losses and so on."
@@ -159,3 +160,17 @@ def invocation(command: str, arguments: Sequence[str] | None = None) -> str:
 def chosen(*names: str) -> dict[str, Any]:
     """Values of flags by name: arguments of the function that they are named after."""
     return {name: flags.FLAGS[name].value for name in names}
+
+
+def numbers(name: str, *, kind: type = float) -> list | None:
+    """The numbers of a flag that lists them, each a `kind`; None when it is absent.
+
+    Raises:
+      InvalidArgument: if one is no such number.
+    """
+    given = flags.FLAGS[name].value
+    try:
+        return given and [kind(text) for text in given]
+    except ValueError:
+        expected = "whole numbers" if kind is int else "numbers"
+        raise InvalidArgument(name, f"{expected}, separated by commas", given) from None

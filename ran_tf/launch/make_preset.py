@@ -9,7 +9,6 @@ those of other networks: of the one that the run started from, or of other runs 
 
 from absl import flags
 
-from ran_tf.checks import InvalidArgument
 from ran_tf.launch import command, terminal
 
 
@@ -47,7 +46,7 @@ def main() -> None:
     options = command.chosen(
         "average", "overwrite", "calibration", "dataset", "data_dir", "report", "backbone_origin"
     )
-    options["shares"] = values.shares and [_share(text) for text in values.shares]
+    options["shares"] = command.numbers("shares")
     import ran_tf
 
     made = ran_tf.save_to_preset(values.workdir, values.preset_dir, measure=values.split, **options)
@@ -57,13 +56,6 @@ def main() -> None:
         f"{made['split']}; accuracy {made['correct'] / made['count']:.2%}"
     )
     terminal.say(f"sha256: {made['weights_sha256']}")
-
-
-def _share(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidArgument("shares", "numbers, separated by commas", text) from None
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def average_weights(
     """
     if isinstance(sources, (str, os.PathLike)) or len(sources) < 2:
         raise InvalidArgument("sources", "two or more networks", sources)
-    shares = _check_shares(shares, count=len(sources))
+    shares = check_shares(shares, count=len(sources))
     first, *others = map(_load, sources)
     mean = {name: shares[0] * value for name, value in _weights(first).items()}
     for other, source, share in zip(others, sources[1:], shares[1:], strict=True):
@@ -86,7 +86,12 @@ def _weights(model: RegionAttentionNetwork) -> dict[str, np.ndarray]:
     }
 
 
-def _check_shares(shares: Sequence[float] | None, *, count: int) -> list[float]:
+def check_shares(shares: Sequence[float] | None, *, count: int) -> list[float]:
+    """The shares of `count` networks in their mean: all the same when None.
+
+    Raises:
+      InvalidArgument: unless there is one for each, in 0..1, and their sum is 1.
+    """
     if shares is None:
         return [1 / count] * count
     for share in shares:
