@@ -76,12 +76,15 @@ def packaged(small, monkeypatch):
 
 
 def check_known_output(path):
+    """The file is the one that its card names, and says what it said when it was made."""
     known = json.loads((path / preset_file.KNOWN).read_text())
-    faces = presets.known_faces()
-    for prediction, expected in zip(
-        ran_tf.Predictor(path)(faces), known["probabilities"], strict=True
-    ):
-        np.testing.assert_allclose(prediction.probabilities, expected, atol=2e-3)
+    digest = hashlib.sha256((path / preset_file.WEIGHTS).read_bytes()).hexdigest()
+    assert digest == known["weights_sha256"]
+    assert digest in (path / preset_file.README).read_text()
+    found = ran_tf.Predictor(path)(presets.known_faces())
+    for name in ("probabilities", "weights"):
+        for prediction, expected in zip(found, known[name], strict=True):
+            np.testing.assert_allclose(getattr(prediction, name), expected, atol=2e-3)
 
 
 def test_known_faces_never_change():
